@@ -1,0 +1,94 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// UsageError is a mistake of whoever started the process: a wrong flag, file or folder. Nothing was started or changed;
+// the command exits with status 2.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usagef is a UsageError with a message.
+func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// Validator is a configuration that can refuse itself, naming the field and the value.
+type Validator interface{ Validate() error }
+
+// LoadConfig reads a YAML or JSON file strictly into config: an unknown or repeated field is refused. Every error is a
+// UsageError.
+func LoadConfig(path string, config Validator) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return &UsageError{err}
+	}
+	return ParseConfig(path, data, config)
+}
+
+// ParseConfig is LoadConfig of a file that is already read; path is for messages.
+func ParseConfig(path string, data []byte, config Validator) error {
+	if err := yaml.UnmarshalStrict(data, config); err != nil {
+		return Usagef("%s: %s", path, plain(err))
+	}
+	if err := config.Validate(); err != nil {
+		return Usagef("%s: %w", path, err)
+	}
+	return nil
+}
+
+// plain drops the decoder's own preambles: a user wants the line, the field and the value.
+func plain(err error) string {
+	text := err.Error()
+	for _, preamble := range []string{"error converting YAML to JSON: ", "error unmarshaling JSON: ", "while decoding JSON: ", "yaml: ", "json: "} {
+		text = strings.TrimPrefix(text, preamble)
+	}
+	return text
+}
+
+// Place is where a process or a peer is.
+type Place struct {
+	Region string `json:"region"`
+	Center string `json:"center"`
+}
+
+// Validate refuses a place without names.
+func (p Place) Validate() error {
+	return errors.Join(Required("region", p.Region), Required("center", p.Center))
+}
+
+// Distance is 0 within a center, 1 within a region, 2 otherwise.
+func (p Place) Distance(q Place) int {
+	switch {
+	case p == q:
+		return 0
+	case p.Region == q.Region:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// Required refuses an empty field.
+func Required(field, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s: must not be empty", field)
+	}
+	return nil
+}
+
+// Address refuses what is not host:port.
+func Address(field, value string) error {
+	host, port, err := net.SplitHostPort(value)
+	if err != nil || host == "" || port == "" {
+		return fmt.Errorf("%s: %q is not host:port", field, value)
+	}
+	return nil
+}
