@@ -1,0 +1,56 @@
+# Pentad needs Go, make and git. Nothing else is installed by hand: Go fetches the modules, and the tools are pinned in
+# tools/go.mod.
+
+GO      ?= go
+BIN     := .bin
+PENTAD  := $(BIN)/pentad
+DATA    ?= data
+# Packages run one after another where they start whole clusters: two cores are the smallest machine that must do.
+TESTFLAGS ?= -p 2 -timeout 20m
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo dev test race bench fuzz lint generate check-generated clean check-go
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check-go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or later (https://go.dev/dl), then try again." >&2; exit 1; }
+	@$(GO) version | awk '{ split(substr($$3, 3), v, "."); if (v[1] < 1 || (v[1] == 1 && v[2]+0 < 21)) { print "Go " substr($$3, 3) " is too old: 1.26 or later is needed." > "/dev/stderr"; exit 1 } }'
+
+build: check-go ## .bin/pentad
+	@echo "building $(PENTAD) (the first build fetches modules and takes some minutes)"
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(PENTAD) ./cmd/pentad
+
+demo: build ## five centers, live traffic, a region that dies, a report with a verdict
+	@$(PENTAD) drill
+
+dev: build ## a whole estate on this machine, until Ctrl-C
+	@$(PENTAD) dev --data $(DATA)
+
+test: check-go ## every test
+	@$(GO) test $(TESTFLAGS) ./...
+
+race: check-go ## every test under the race detector; needs a C compiler
+	@command -v $${CC:-cc} >/dev/null || { echo "a C compiler is missing: the race detector needs one (set CC, or install gcc)." >&2; exit 1; }
+	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+bench: check-go ## the benchmarks, as ratios against a named peer or floor in the same run
+	@$(GO) test -run '^$$' -bench . -benchtime 1s -timeout 60m ./...
+
+FUZZTIME ?= 10s
+fuzz: check-go ## each fuzz target for FUZZTIME
+	@tools/fuzz.sh $(FUZZTIME)
+
+lint: check-go ## gofmt, vet, staticcheck, import walls
+	@tools/lint.sh
+
+generate: check-go ## protobuf, deepcopy, OpenAPI
+	@tools/generate.sh
+
+check-generated: check-go ## fails when generated files differ from their sources
+	@tools/check-generated.sh
+
+clean: ## removes what was built, and the dev estate
+	@rm -rf $(BIN) $(DATA)
