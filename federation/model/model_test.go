@@ -48,7 +48,8 @@ func TestValidMessagesRoundTrip(t *testing.T) {
 	if got, err := DecodeService("orders.shop", must(t, service())); err != nil || !proto.Equal(got, service()) {
 		t.Errorf("decoded %v, %v", got, err)
 	}
-	if got, err := DecodeEndpointSlice("orders.shop/x", must(t, endpoints())); err != nil || !proto.Equal(got, endpoints()) {
+	got, err := DecodeEndpointSlice("orders.shop/x", must(t, endpoints()))
+	if err != nil || !proto.Equal(got, endpoints()) {
 		t.Errorf("decoded %v, %v", got, err)
 	}
 }
