@@ -1,0 +1,188 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/feed"
+)
+
+// Kinds of the intent feed that the catalog reads. Keys are the objects' names, values their JSON.
+const (
+	kindCenter        = "Center"
+	kindCluster       = "Cluster"
+	kindServicePolicy = "ServicePolicy"
+)
+
+// intent is what the catalog reads of the declared objects, by object name.
+type intent struct {
+	centers  map[string]decoded[*v1alpha1.CenterSpec]
+	clusters map[string]decoded[*v1alpha1.ClusterSpec]
+	policies map[string]decoded[*v1alpha1.ServicePolicySpec]
+	// policyOf are the names of the ServicePolicies of a service. The intent allows one; should there be two, the first
+	// by name holds, everywhere.
+	policyOf map[string][]string
+}
+
+func newIntent() intent {
+	return intent{
+		centers:  map[string]decoded[*v1alpha1.CenterSpec]{},
+		clusters: map[string]decoded[*v1alpha1.ClusterSpec]{},
+		policies: map[string]decoded[*v1alpha1.ServicePolicySpec]{},
+		policyOf: map[string][]string{},
+	}
+}
+
+// place returns where a cluster is. False: it has no Cluster object, or its center no Center object.
+func (in *intent) place(cluster string) (center, region string, ok bool) {
+	cl, ok := in.clusters[cluster]
+	if !ok {
+		return "", "", false
+	}
+	ce, ok := in.centers[cl.message.Center]
+	if !ok {
+		return "", "", false
+	}
+	return cl.message.Center, ce.message.Region, true
+}
+
+func (in *intent) policy(service string) *v1alpha1.ServicePolicySpec {
+	names := in.policyOf[service]
+	if len(names) == 0 {
+		return nil
+	}
+	return in.policies[names[0]].message
+}
+
+// applyIntent takes a batch of the intent feed.
+func (c *Catalog) applyIntent(b feed.Batch, touched changes) {
+	named := map[recordID]struct{}{}
+	for _, r := range b.Records {
+		if b.Reset && r.Value != nil {
+			named[recordID{feed.IntentID, r.Kind, r.Key}] = struct{}{}
+		}
+		if r.Kind == kindCenter || r.Kind == kindCluster || r.Kind == kindServicePolicy {
+			c.judge(feed.IntentID, r, c.declare(r.Kind, r.Key, r.Value, touched))
+		}
+	}
+	if !b.Reset {
+		return
+	}
+	for r := range c.rejected {
+		if _, ok := named[r]; !ok && r.feed == feed.IntentID {
+			delete(c.rejected, r)
+		}
+	}
+	removeUnnamed(c, kindCenter, c.intent.centers, named, touched)
+	removeUnnamed(c, kindCluster, c.intent.clusters, named, touched)
+	removeUnnamed(c, kindServicePolicy, c.intent.policies, named, touched)
+}
+
+func removeUnnamed[M any](c *Catalog, kind string, held map[string]decoded[M], named map[recordID]struct{}, to changes) {
+	for _, name := range slices.Collect(maps.Keys(held)) {
+		if _, ok := named[recordID{feed.IntentID, kind, name}]; !ok {
+			// Deleting cannot fail: nothing is decoded.
+			_ = c.declare(kind, name, nil, to)
+		}
+	}
+}
+
+// declare gives an object its value; nil removes it. With an error nothing has changed.
+func (c *Catalog) declare(kind, name string, value []byte, touched changes) error {
+	switch kind {
+	case kindCenter:
+		changed, err := declare(c.intent.centers, name, value, decodeCenter)
+		if changed {
+			c.touchCenter(name, touched)
+		}
+		return err
+	case kindCluster:
+		changed, err := declare(c.intent.clusters, name, value, decodeCluster)
+		if cl := c.clusters[name]; changed && cl != nil {
+			cl.touch(touched)
+		}
+		return err
+	default:
+		return c.declarePolicy(name, value, touched)
+	}
+}
+
+func (c *Catalog) touchCenter(center string, touched changes) {
+	for name, cl := range c.clusters {
+		if spec := c.intent.clusters[name].message; spec != nil && spec.Center == center {
+			cl.touch(touched)
+		}
+	}
+}
+
+func (c *Catalog) declarePolicy(name string, value []byte, touched changes) error {
+	old := c.intent.policies[name].message
+	changed, err := declare(c.intent.policies, name, value, decodePolicy)
+	if !changed {
+		return err
+	}
+	if old != nil {
+		names := slices.DeleteFunc(c.intent.policyOf[old.Service], func(n string) bool { return n == name })
+		if c.intent.policyOf[old.Service] = names; len(names) == 0 {
+			delete(c.intent.policyOf, old.Service)
+		}
+		touched.add(old.Service)
+	}
+	if now := c.intent.policies[name].message; now != nil {
+		names := append(c.intent.policyOf[now.Service], name)
+		slices.Sort(names)
+		c.intent.policyOf[now.Service] = names
+		touched.add(now.Service)
+	}
+	return nil
+}
+
+func declare[M any](held map[string]decoded[M], name string, value []byte,
+	decode func(string, []byte) (M, error)) (changed bool, err error) {
+	d := held[name]
+	if changed, err = d.put(name, value, decode); err != nil || !changed {
+		return false, err
+	}
+	if value == nil {
+		delete(held, name)
+	} else {
+		held[name] = d
+	}
+	return true, nil
+}
+
+func decodeCenter(name string, value []byte) (*v1alpha1.CenterSpec, error) {
+	o := &v1alpha1.Center{}
+	if err := json.Unmarshal(value, o); err != nil {
+		return nil, fmt.Errorf("center %q: %w", name, err)
+	}
+	if o.Spec.Region == "" {
+		return nil, fmt.Errorf("center %q: spec.region: Required value", name)
+	}
+	return &o.Spec, nil
+}
+
+func decodeCluster(name string, value []byte) (*v1alpha1.ClusterSpec, error) {
+	o := &v1alpha1.Cluster{}
+	if err := json.Unmarshal(value, o); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, err)
+	}
+	if o.Spec.Center == "" {
+		return nil, fmt.Errorf("cluster %q: spec.center: Required value", name)
+	}
+	return &o.Spec, nil
+}
+
+func decodePolicy(name string, value []byte) (*v1alpha1.ServicePolicySpec, error) {
+	o := &v1alpha1.ServicePolicy{}
+	if err := json.Unmarshal(value, o); err != nil {
+		return nil, fmt.Errorf("servicepolicy %q: %w", name, err)
+	}
+	if o.Spec.Service == "" {
+		return nil, fmt.Errorf("servicepolicy %q: spec.service: Required value", name)
+	}
+	return &o.Spec, nil
+}

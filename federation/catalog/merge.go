@@ -1,0 +1,137 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"pentad.dev/pentad/federation/model/modelpb"
+)
+
+// export is a contribution that counts: it has a Service record, and its cluster a place.
+type export struct {
+	*contribution
+	source         *source
+	center, region string
+}
+
+// merge makes the service's merged form from its contributions; nil when none counts.
+func (c *Catalog) merge(name string, e *entry) *Service {
+	var exports []export
+	for src, con := range e.from {
+		if con.service.message == nil {
+			continue
+		}
+		if center, region, ok := c.intent.place(src.cluster.name); ok {
+			exports = append(exports, export{con, src, center, region})
+		}
+	}
+	if len(exports) == 0 {
+		return nil
+	}
+	// Oldest first: the order in which exports decide. The rest of the key makes it total.
+	slices.SortFunc(exports, func(a, b export) int {
+		return cmp.Or(
+			cmp.Compare(a.service.message.GetCreatedUnixMs(), b.service.message.GetCreatedUnixMs()),
+			cmp.Compare(a.source.cluster.name, b.source.cluster.name),
+			cmp.Compare(a.source.id, b.source.id),
+		)
+	})
+	ports, conflicts := mergePorts(exports)
+	return &Service{
+		Name: name, Ports: ports, Conflicts: conflicts, Clusters: mergeClusters(exports), Policy: c.intent.policy(name),
+	}
+}
+
+// decision is a merged port and the cluster whose export decided it.
+type decision struct {
+	port     *modelpb.Port
+	decider  string
+	conflict bool
+}
+
+// mergePorts is KEP-1645's rule: the union of all ports; where two exports cannot both hold, the older does. The
+// number must be unique as well as the name, since callers say "orders:9000".
+func mergePorts(exports []export) ([]*modelpb.Port, []Conflict) {
+	var merged []*decision
+	for _, ex := range exports {
+		for _, p := range ex.service.message.GetPorts() {
+			meets := slices.DeleteFunc(slices.Clone(merged), func(d *decision) bool { return !d.concerns(p) })
+			switch {
+			case len(meets) == 0:
+				merged = append(merged, &decision{port: p, decider: ex.source.cluster.name})
+			case len(meets) == 1 && meets[0].agrees(p):
+			default:
+				for _, d := range meets {
+					d.conflict = true
+				}
+			}
+		}
+	}
+	ports := make([]*modelpb.Port, len(merged))
+	for i, d := range merged {
+		ports[i] = d.port
+	}
+	return ports, conflictsOf(exports, merged)
+}
+
+// concerns says whether p has the decision's name or number.
+func (d *decision) concerns(p *modelpb.Port) bool {
+	return d.port.GetName() == p.GetName() || d.port.GetNumber() == p.GetNumber()
+}
+
+func (d *decision) agrees(p *modelpb.Port) bool {
+	return d.port.GetName() == p.GetName() && d.port.GetNumber() == p.GetNumber() && protocol(d.port) == protocol(p)
+}
+
+// protocol is a port's protocol; one that is not said is TCP.
+func protocol(p *modelpb.Port) modelpb.Protocol {
+	if p.GetProtocol() == modelpb.Protocol_PROTOCOL_UNSPECIFIED {
+		return modelpb.Protocol_PROTOCOL_TCP
+	}
+	return p.GetProtocol()
+}
+
+// conflictsOf gives every cluster that declares a port in dispute its Conflict, the one that prevailed too: whoever looks
+// at any of the exports must see that it is not alone.
+func conflictsOf(exports []export, merged []*decision) []Conflict {
+	var out []Conflict
+	for _, d := range merged {
+		if !d.conflict {
+			continue
+		}
+		for _, ex := range exports {
+			for _, p := range ex.service.message.GetPorts() {
+				if d.concerns(p) {
+					out = append(out, Conflict{Cluster: ex.source.cluster.name, Declared: p, Used: d.port, Decider: d.decider})
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Conflict) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Used.GetName(), b.Used.GetName()),
+			cmp.Compare(a.Declared.GetName(), b.Declared.GetName()), cmp.Compare(a.Declared.GetNumber(), b.Declared.GetNumber()))
+	})
+	return slices.CompactFunc(out, Conflict.equal)
+}
+
+// mergeClusters groups the endpoints by cluster.
+func mergeClusters(exports []export) []ClusterEndpoints {
+	// By feed, so that the order of a cluster's slices doesn't depend on which of its sources is older.
+	slices.SortFunc(exports, func(a, b export) int {
+		return cmp.Or(cmp.Compare(a.source.cluster.name, b.source.cluster.name), cmp.Compare(a.source.id, b.source.id))
+	})
+	var out []ClusterEndpoints
+	for _, ex := range exports {
+		if last := len(out) - 1; last < 0 || out[last].Cluster != ex.source.cluster.name {
+			out = append(out, ClusterEndpoints{
+				Cluster: ex.source.cluster.name, Center: ex.center, Region: ex.region, Silent: ex.source.cluster.silent,
+			})
+		}
+		cl := &out[len(out)-1]
+		for _, name := range slices.Sorted(maps.Keys(ex.slices)) {
+			cl.Slices = append(cl.Slices, ex.slices[name].message)
+		}
+	}
+	return out
+}

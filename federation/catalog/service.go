@@ -1,0 +1,102 @@
+package catalog
+
+import (
+	"iter"
+	"slices"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/model/modelpb"
+)
+
+// Service is what all clusters together say of one service. It is immutable and shared: nobody may change it, or
+// anything that it points to. A change makes a new Service.
+type Service struct {
+	// Name is the service's name in the estate.
+	Name string
+	// Ports are the union of what the clusters declare, names and numbers unique. The oldest export's ports come first,
+	// in its order, so the first port is the one that a caller who names none gets.
+	Ports []*modelpb.Port
+	// Conflicts are the ports that could not be merged, by cluster: every cluster concerned has its own.
+	Conflicts []Conflict
+	// Clusters are the clusters that export the service and have a place (a Cluster and a Center object), by name.
+	Clusters []ClusterEndpoints
+	// Policy is the ServicePolicy that names the service; nil without one.
+	Policy *v1alpha1.ServicePolicySpec
+}
+
+// Conflict says that clusters disagree about a port so that it cannot be merged (KEP-1645): one name with two numbers or
+// protocols, or one number with two names. The oldest export decides; a tie goes to the cluster whose name sorts first.
+type Conflict struct {
+	// Cluster is the cluster concerned, either side of the disagreement.
+	Cluster string
+	// Declared is what Cluster declares.
+	Declared *modelpb.Port
+	// Used is what holds, as Decider declares it.
+	Used *modelpb.Port
+	// Decider is the cluster whose export is the oldest.
+	Decider string
+}
+
+// ClusterEndpoints are the endpoints of a service in one cluster.
+type ClusterEndpoints struct {
+	Cluster, Center, Region string
+	// Silent says that the cluster's link is lost: what is known of it may be old, and goes behind everything live.
+	Silent bool
+	// Slices are the records as decoded, in an order that doesn't depend on the order of arrival.
+	Slices []*modelpb.EndpointSlice
+}
+
+// Endpoint is where one endpoint serves one port.
+type Endpoint struct {
+	// Address is an IP address, as net/netip spells it.
+	Address string
+	Port    uint32
+	State   modelpb.EndpointState
+	// Weight is at least 1, and comparable within a cluster only.
+	Weight uint32
+}
+
+// Endpoints are the endpoints that serve the named port. An address may come twice when two sources name it.
+func (c *ClusterEndpoints) Endpoints(port string) iter.Seq[Endpoint] {
+	return func(yield func(Endpoint) bool) {
+		for _, slice := range c.Slices {
+			at := slices.Index(slice.GetPortNames(), port)
+			if at < 0 {
+				continue
+			}
+			for _, e := range slice.GetEndpoints() {
+				if at >= len(e.GetPorts()) {
+					continue
+				}
+				out := Endpoint{Address: e.GetAddress(), Port: e.GetPorts()[at], State: e.GetState(), Weight: max(e.GetWeight(), 1)}
+				if !yield(out) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c *ClusterEndpoints) equal(o *ClusterEndpoints) bool {
+	return c.Cluster == o.Cluster && c.Center == o.Center && c.Region == o.Region && c.Silent == o.Silent &&
+		slices.Equal(c.Slices, o.Slices)
+}
+
+func (c Conflict) equal(o Conflict) bool {
+	return c.Cluster == o.Cluster && c.Decider == o.Decider && equalPort(c.Declared, o.Declared) && equalPort(c.Used, o.Used)
+}
+
+// equal compares records and policies by identity: the catalog decodes a value once and keeps it until its bytes change.
+func (s *Service) equal(o *Service) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	return s.Name == o.Name && s.Policy == o.Policy &&
+		slices.EqualFunc(s.Ports, o.Ports, equalPort) &&
+		slices.EqualFunc(s.Conflicts, o.Conflicts, Conflict.equal) &&
+		slices.EqualFunc(s.Clusters, o.Clusters, func(a, b ClusterEndpoints) bool { return a.equal(&b) })
+}
+
+func equalPort(a, b *modelpb.Port) bool {
+	return a == b || a.GetName() == b.GetName() && a.GetNumber() == b.GetNumber() && a.GetProtocol() == b.GetProtocol()
+}
