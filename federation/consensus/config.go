@@ -1,0 +1,205 @@
+package consensus
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// MaxCommandSize is the largest command that Propose takes, in bytes.
+const MaxCommandSize = 4 << 20
+
+// Member is a voter and where its Raft listener is reached.
+type Member struct {
+	ID      string
+	Address string // host:port
+}
+
+// Config configures a Node. Zero durations and counts take the default named at the field.
+type Config struct {
+	// ID names this node for life; it is one of Voters. The data folder is bound to it.
+	ID string
+	// Dir is the data folder. It is made if it does not exist; it holds nothing but this node's data.
+	Dir string
+	// Listener takes the other voters' connections; the node closes it.
+	Listener net.Listener
+	// ServerTLS is used on Listener and must require and verify a client certificate; who is let in is its decision.
+	ServerTLS *tls.Config
+	// ClientTLS is used to call the other voters.
+	ClientTLS *tls.Config
+	// Voters is the same list on every voter. It makes the cluster when Dir is empty; afterwards the addresses in it,
+	// not those in the log, say where a member is reached.
+	Voters []Member
+	// Machine is what committed commands are applied to. It must be empty: its state comes from Dir.
+	Machine StateMachine
+
+	// HeartbeatTimeout is how long a follower waits for its leader before it stands for election. Default 500 ms.
+	HeartbeatTimeout time.Duration
+	// ElectionTimeout is how long a candidate waits for votes; at least HeartbeatTimeout. Default HeartbeatTimeout.
+	ElectionTimeout time.Duration
+	// LeaderLease is how long a leader stays in office without hearing a majority; at most HeartbeatTimeout. Default
+	// HeartbeatTimeout.
+	LeaderLease time.Duration
+	// CommitTimeout bounds how late followers learn the commit index when nothing is written. Default 5 ms.
+	CommitTimeout time.Duration
+	// RPCTimeout bounds one exchange with another voter. Default 2 s, at least four heartbeat timeouts.
+	RPCTimeout time.Duration
+	// DiskTimeout is how long one write to disk may take before the process is ended. Default 5 s.
+	DiskTimeout time.Duration
+
+	// SnapshotThreshold is how many entries are written between two snapshots. Default 8192.
+	SnapshotThreshold uint64
+	// SnapshotInterval is how often the node looks whether it is time for a snapshot. Default 30 s.
+	SnapshotInterval time.Duration
+	// TrailingLogs is how many entries stay in the log after a snapshot, for followers that are a little behind.
+	// Default 10240.
+	TrailingLogs uint64
+	// SegmentSize is what one file of the log takes on disk, in bytes. Default 8 MiB.
+	SegmentSize int
+
+	// FS is the file system under Dir. Default: the operating system's.
+	FS FS
+	// Logger takes the node's log. Default slog.Default().
+	Logger *slog.Logger
+	// Metrics takes the node's numbers, and may be nil.
+	Metrics prometheus.Registerer
+	// Fatal ends the process. It is called, once, when going on would break a promise: the disk hangs or fails, or a
+	// committed command cannot be applied. If it returns, the node acknowledges nothing any more and Run returns the
+	// error. Default: panic in a goroutine of its own, which nothing can recover.
+	Fatal func(error)
+
+	// break_ plants a violated rule; tests only. The zero value keeps every rule.
+	break_ plants
+	// gate delays or refuses messages to other voters; tests only.
+	gate gate
+}
+
+// Validate says what is wrong with a configuration, naming the field and the value.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if c.ID == "" {
+		bad("id", "must not be empty")
+	}
+	if c.Dir == "" {
+		bad("dir", "must not be empty")
+	}
+	if c.Listener == nil {
+		bad("listener", "must be given")
+	}
+	if c.Machine == nil {
+		bad("machine", "must be given")
+	}
+	if c.ClientTLS == nil {
+		bad("clientTLS", "must be given")
+	}
+	if err := checkServerTLS(c.ServerTLS); err != nil {
+		bad("serverTLS", "%v", err)
+	}
+	c.validateVoters(bad)
+	d := c.withDefaults()
+	if d.ElectionTimeout < d.HeartbeatTimeout {
+		bad("electionTimeout", "%v is below the heartbeat timeout %v", d.ElectionTimeout, d.HeartbeatTimeout)
+	}
+	if d.LeaderLease > d.HeartbeatTimeout {
+		bad("leaderLease", "%v is above the heartbeat timeout %v", d.LeaderLease, d.HeartbeatTimeout)
+	}
+	for _, x := range []struct {
+		field string
+		value time.Duration
+		min   time.Duration
+	}{
+		{"heartbeatTimeout", d.HeartbeatTimeout, 20 * time.Millisecond},
+		{"leaderLease", d.LeaderLease, 20 * time.Millisecond},
+		{"commitTimeout", d.CommitTimeout, time.Millisecond},
+		{"rpcTimeout", d.RPCTimeout, 20 * time.Millisecond},
+		{"diskTimeout", d.DiskTimeout, 20 * time.Millisecond},
+		{"snapshotInterval", d.SnapshotInterval, 5 * time.Millisecond},
+	} {
+		if x.value < x.min {
+			bad(x.field, "%v is below %v", x.value, x.min)
+		}
+	}
+	if d.SegmentSize < 64<<10 || d.SegmentSize > 1<<30 {
+		bad("segmentSize", "%d is not between 64 KiB and 1 GiB", d.SegmentSize)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateVoters(bad func(field, format string, args ...any)) {
+	ids, addresses, self := map[string]bool{}, map[string]bool{}, false
+	for i, m := range c.Voters {
+		field := fmt.Sprintf("voters[%d]", i)
+		switch {
+		case m.ID == "":
+			bad(field+".id", "must not be empty")
+		case ids[m.ID]:
+			bad(field+".id", "%q is there twice", m.ID)
+		}
+		if _, _, err := net.SplitHostPort(m.Address); err != nil {
+			bad(field+".address", "%q is not host:port: %v", m.Address, err)
+		} else if addresses[m.Address] {
+			bad(field+".address", "%q is there twice", m.Address)
+		}
+		ids[m.ID], addresses[m.Address] = true, true
+		self = self || m.ID == c.ID
+	}
+	if len(c.Voters) == 0 {
+		bad("voters", "must not be empty")
+	} else if c.ID != "" && !self {
+		bad("voters", "no member has this node's id %q", c.ID)
+	}
+}
+
+// withDefaults returns the configuration with every unset value filled in.
+func (c *Config) withDefaults() Config {
+	d := *c
+	set := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	set(&d.HeartbeatTimeout, 500*time.Millisecond)
+	set(&d.ElectionTimeout, d.HeartbeatTimeout)
+	set(&d.LeaderLease, d.HeartbeatTimeout)
+	set(&d.CommitTimeout, 5*time.Millisecond)
+	set(&d.RPCTimeout, max(2*time.Second, 4*d.HeartbeatTimeout))
+	set(&d.DiskTimeout, 5*time.Second)
+	set(&d.SnapshotInterval, 30*time.Second)
+	if d.SnapshotThreshold == 0 {
+		d.SnapshotThreshold = 8192
+	}
+	if d.TrailingLogs == 0 {
+		d.TrailingLogs = 10240
+	}
+	if d.SegmentSize == 0 {
+		d.SegmentSize = 8 << 20
+	}
+	if d.FS == nil {
+		d.FS = OS()
+	}
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	if d.Fatal == nil {
+		d.Fatal = func(err error) { go panic(err) }
+	}
+	return d
+}
+
+// address returns where the member with that id is reached, "" if it is not in the list.
+func (c *Config) address(id string) string {
+	for _, m := range c.Voters {
+		if m.ID == id {
+			return m.Address
+		}
+	}
+	return ""
+}
