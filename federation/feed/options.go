@@ -1,0 +1,49 @@
+package feed
+
+import (
+	"log/slog"
+	"time"
+)
+
+// TombstonePolicy bounds how long deletions are remembered. A reader that is older than the newest forgotten deletion
+// gets a reset, so the bounds trade memory against resets, never against correctness.
+type TombstonePolicy struct {
+	// MaxCount is the most tombstones that a log keeps; 0: 4096; negative: none.
+	MaxCount int
+	// MaxAge is how long a log keeps a tombstone; 0: an hour; negative: for ever.
+	MaxAge time.Duration
+}
+
+// Options are what logs and sets share. The zero Options are good for production.
+type Options struct {
+	Tombstones TombstonePolicy
+	// Now is a monotonic clock, counted from any fixed moment; nil: the process's own. Ages are measured on it.
+	Now func() time.Duration
+	// SaveInterval is the shortest time between two snapshots of one feed; 0: one second.
+	SaveInterval time.Duration
+	// Log hears of what an operator must know, as a corrupt snapshot; nil: discarded.
+	Log *slog.Logger
+
+	// broken breaks rules on purpose. Only tests set it.
+	broken breakage
+}
+
+func (o Options) withDefaults() Options {
+	if o.Tombstones.MaxCount == 0 {
+		o.Tombstones.MaxCount = 4096
+	}
+	if o.Tombstones.MaxAge == 0 {
+		o.Tombstones.MaxAge = time.Hour
+	}
+	if o.Now == nil {
+		start := time.Now()
+		o.Now = func() time.Duration { return time.Since(start) }
+	}
+	if o.SaveInterval == 0 {
+		o.SaveInterval = time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

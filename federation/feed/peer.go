@@ -1,0 +1,67 @@
+package feed
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// Peer is the other end of a connection that this process opens.
+type Peer struct {
+	// Name is for people and for logs; unique among the peers of one Config.
+	Name string
+	// Address is host:port.
+	Address string
+	// TLS nil means plain text, which only tests use.
+	TLS *tls.Config
+}
+
+// Dialer opens connections in tests; nil: TCP.
+type Dialer func(ctx context.Context, address string) (net.Conn, error)
+
+// Validate says why a receiver cannot use a live record; nil: it can. A rejected record is stored and passed on all the
+// same; the rejection is a report to the sender and the log (rule 17).
+type Validate func(id ID, r *Record) error
+
+// Rejection reports a record that a receiver cannot use.
+type Rejection struct {
+	Kind, Key string
+	At        Position
+	Reason    string
+}
+
+// PeerStatus is the state of a connection for operators.
+type PeerStatus struct {
+	Name, Address string
+	// Connected says that a stream is open.
+	Connected bool
+	// Active says, of one of several peers of which one is used, that it is this one.
+	Active bool
+	// Error is why the last stream ended.
+	Error string
+	Feeds []PeerFeed
+}
+
+// PeerFeed is a feed on a connection.
+type PeerFeed struct {
+	ID ID
+	// Open says that there is a sub-stream.
+	Open bool
+	// Position is what the peer announced, or acknowledged.
+	Position Position
+	// Highest is what the peer heard of (rule 4); of senders unknown.
+	Highest Position
+	// Home says that the feed's writer is connected to the peer.
+	Home bool
+	// Refused is why the peer does not take, or give, the feed.
+	Refused string
+	// Rejections are the last records that the peer rejected; Rejected counts them all.
+	Rejections []Rejection
+	Rejected   uint64
+}
+
+const (
+	defaultHeartbeat = time.Second
+	defaultPatience  = 2 * time.Second
+)
