@@ -18,8 +18,8 @@ type FollowerConfig struct {
 	Connections int
 	// Want says which feeds to follow and what part of them; it must be quick and is asked often. Nil: all but IntentID.
 	Want func(ID) (Filter, bool)
-	// Validate judges the records; may be nil.
-	Validate Validate
+	// Validator judges the records; may be nil.
+	Validator Validator
 	// Patience is how long a copy may stay behind a position that a peer announced before a second stream is opened there
 	// (rule 18); 0: two seconds.
 	Patience time.Duration

@@ -20,8 +20,8 @@ type ServiceConfig struct {
 	Authorize func(ctx context.Context, id ID) error
 	// AuthorizeRead says whether the caller may read the feed. Nil: nobody may.
 	AuthorizeRead func(ctx context.Context, id ID) error
-	// Validate judges published records; may be nil.
-	Validate Validate
+	// Validator judges published records; may be nil.
+	Validator Validator
 	// Heartbeat is the time between signs of life on an idle stream; 0: one second. A stream of which nothing is heard for
 	// four heartbeats (at least two seconds) is closed.
 	Heartbeat time.Duration
@@ -33,8 +33,8 @@ type ServiceConfig struct {
 	Metrics prometheus.Registerer
 }
 
-// Check says what is wrong with the configuration.
-func (c ServiceConfig) Check() error {
+// Validate says what is wrong with the configuration.
+func (c ServiceConfig) Validate() error {
 	if c.Set == nil {
 		return errors.New("feed service: set: is required")
 	}
@@ -52,7 +52,7 @@ type Service struct {
 
 // NewService returns a service to be registered with feedpb.RegisterFeedsServer. It fails on a wrong configuration.
 func NewService(cfg ServiceConfig) (*Service, error) {
-	if err := cfg.Check(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	return &Service{cfg: cfg}, nil
