@@ -1,0 +1,183 @@
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"pentad.dev/pentad/federation/catalog"
+	"pentad.dev/pentad/federation/feed"
+)
+
+// maxGone bounds how many names that exist no longer a feed of resources keeps, the oldest going first.
+const maxGone = 1024
+
+// Renderer keeps a feed of resources equal to a catalog, as one view sees it. In the feed a record's kind is the type URL,
+// its key the resource's name, its value the Body. Its work follows what changed: an unchanged resource isn't written, an
+// unchanged service not even rendered. It isn't safe for concurrent use, and must be the only writer of its feed.
+//
+// A name that exists no longer, because its service or its port went, gets the content of Absent, which stops the traffic
+// that a deletion would leave running; listeners first, endpoints last. It finally disappears from the feed when 1,024
+// others went after it: what OnDemand answers for it then are the same bytes.
+type Renderer struct {
+	view   View
+	served map[string][]Resource
+	gone   gone
+	failed map[string]Failure
+}
+
+// Failure says why a service could not be rendered. What was served of it before is still served.
+type Failure struct {
+	Service string
+	Err     error
+}
+
+// New returns a renderer for a view; nothing is rendered yet.
+func New(v View) (*Renderer, error) {
+	if err := v.Validate(); err != nil {
+		return nil, fmt.Errorf("renderer: %w", err)
+	}
+	return &Renderer{view: v, served: map[string][]Resource{}, failed: map[string]Failure{}}, nil
+}
+
+// View is whom the renderer renders for.
+func (r *Renderer) View() View { return r.view }
+
+// Begin renders the whole catalog as the first commit of a new incarnation of the feed. Call it once the catalog holds
+// every feed up to its mark: what isn't named here is gone. The error is the feed's; services that cannot be rendered are
+// in Failed.
+func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) (feed.Position, error) {
+	fresh := Renderer{view: r.view, served: map[string][]Resource{}, failed: map[string]Failure{}}
+	var whole []feed.Change
+	for _, name := range c.Names() {
+		s, _ := c.Service(name)
+		now, ok := fresh.render(name, s)
+		if !ok {
+			continue
+		}
+		fresh.served[name] = now
+		for _, res := range now {
+			whole = append(whole, change(res))
+		}
+	}
+	at, err := log.Begin(incarnation, whole)
+	if err != nil {
+		return at, fmt.Errorf("render: %w", err)
+	}
+	*r = fresh
+	return at, nil
+}
+
+// Update renders the changed services and writes what came out different in one commit; nothing different, no commit. It
+// returns the feed's position. The error is the feed's, and then nothing has changed; services that cannot be rendered
+// are in Failed.
+func (r *Renderer) Update(c *catalog.Catalog, changed []string, log *feed.Log) (feed.Position, error) {
+	u := update{gone: r.gone.clone(), served: map[string][]Resource{}}
+	for _, name := range changed {
+		var now []Resource
+		if s, ok := c.Service(name); ok {
+			if now, ok = r.render(name, s); !ok {
+				continue
+			}
+		} else {
+			delete(r.failed, name)
+		}
+		u.replace(name, r.served[name], now, r.view)
+	}
+	u.forget()
+	at, err := log.Commit(u.changes...)
+	if err != nil {
+		return at, fmt.Errorf("render: %w", err)
+	}
+	for name, now := range u.served {
+		if len(now) == 0 {
+			delete(r.served, name)
+		} else {
+			r.served[name] = now
+		}
+	}
+	r.gone = u.gone
+	return at, nil
+}
+
+// Failed are the services that cannot be rendered as they are now, by name.
+func (r *Renderer) Failed() []Failure {
+	return slices.SortedFunc(maps.Values(r.failed), func(a, b Failure) int { return cmp.Compare(a.Service, b.Service) })
+}
+
+func (r *Renderer) render(name string, s *catalog.Service) ([]Resource, bool) {
+	now, err := Service(s, r.view)
+	for _, res := range now {
+		// One resource too large for the feed must not hold up everybody's commit.
+		if n := len(res.Body); n > feed.MaxValue {
+			err = fmt.Errorf("%s %q: %w: %d bytes, at most %d", res.Type, res.Name, feed.ErrTooLarge, n, feed.MaxValue)
+		}
+	}
+	if err != nil {
+		r.failed[name] = Failure{Service: name, Err: err}
+		return nil, false
+	}
+	delete(r.failed, name)
+	return now, true
+}
+
+// update gathers one commit.
+type update struct {
+	changes []feed.Change
+	served  map[string][]Resource
+	gone    gone
+}
+
+// replace writes what differs between a service's resources before and now.
+func (u *update) replace(service string, before, now []Resource, v View) {
+	u.served[service] = now
+	held := make(map[Name][]byte, len(before))
+	for _, res := range before {
+		held[Name{res.Type, res.Name}] = res.Body
+	}
+	for _, res := range now {
+		name := Name{res.Type, res.Name}
+		if body, ok := held[name]; !ok || !bytes.Equal(body, res.Body) {
+			u.changes = append(u.changes, change(res))
+		}
+		delete(held, name)
+		u.gone.remove(name)
+	}
+	// Backwards: what names comes before what is named.
+	for _, res := range slices.Backward(before) {
+		name := Name{res.Type, res.Name}
+		if _, ok := held[name]; !ok {
+			continue
+		}
+		if absent, ok := Absent(res.Type, res.Name, v); ok {
+			u.changes = append(u.changes, change(absent))
+			u.gone.add(name)
+		}
+	}
+}
+
+// forget deletes the names that went longest ago.
+func (u *update) forget() {
+	for len(u.gone.order) > maxGone {
+		name := u.gone.order[0]
+		u.gone.remove(name)
+		u.changes = append(u.changes, feed.Change{Kind: name.Type, Key: name.Name})
+	}
+}
+
+func change(r Resource) feed.Change { return feed.Change{Kind: r.Type, Key: r.Name, Value: r.Body} }
+
+// gone are the names that exist no longer but are in the feed still, in the order in which they went.
+type gone struct{ order []Name }
+
+func (g *gone) clone() gone { return gone{order: slices.Clone(g.order)} }
+
+func (g *gone) add(n Name) { g.order = append(g.order, n) }
+
+func (g *gone) remove(n Name) {
+	if at := slices.Index(g.order, n); at >= 0 {
+		g.order = slices.Delete(g.order, at, at+1)
+	}
+}
