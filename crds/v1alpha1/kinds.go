@@ -1,0 +1,120 @@
+package v1alpha1
+
+import (
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// The kinds of the group.
+const (
+	KindCenter        = "Center"
+	KindCluster       = "Cluster"
+	KindServicePolicy = "ServicePolicy"
+)
+
+// Object is a pointer to any kind of the group.
+//
+// +k8s:deepcopy-gen=false
+// +k8s:openapi-gen=false
+type Object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// Kinds are all kinds, sorted. A kind comes after those that it refers to.
+func Kinds() []string { return []string{KindCenter, KindCluster, KindServicePolicy} }
+
+// New makes an empty object of a kind; nil when there is no such kind.
+func New(kind string) Object {
+	switch kind {
+	case KindCenter:
+		return &Center{}
+	case KindCluster:
+		return &Cluster{}
+	case KindServicePolicy:
+		return &ServicePolicy{}
+	}
+	return nil
+}
+
+// KindOf says an object's kind by its Go type; empty when it is none of the group's.
+func KindOf(object Object) string {
+	switch object.(type) {
+	case *Center:
+		return KindCenter
+	case *Cluster:
+		return KindCluster
+	case *ServicePolicy:
+		return KindServicePolicy
+	}
+	return ""
+}
+
+// SpecEqual says whether two objects of one kind declare the same. An empty list is equal to none.
+func SpecEqual(a, b Object) bool {
+	switch a := a.(type) {
+	case *Center:
+		b, ok := b.(*Center)
+		return ok && a.Spec == b.Spec
+	case *Cluster:
+		b, ok := b.(*Cluster)
+		return ok && a.Spec == b.Spec
+	case *ServicePolicy:
+		b, ok := b.(*ServicePolicy)
+		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	}
+	return false
+}
+
+// CopySpec sets to.spec to a copy of from.spec. Both are of one kind, or nothing happens.
+func CopySpec(to, from Object) {
+	switch to := to.(type) {
+	case *Center:
+		if from, ok := from.(*Center); ok {
+			to.Spec = from.Spec
+		}
+	case *Cluster:
+		if from, ok := from.(*Cluster); ok {
+			to.Spec = from.Spec
+		}
+	case *ServicePolicy:
+		if from, ok := from.(*ServicePolicy); ok {
+			from.Spec.DeepCopyInto(&to.Spec)
+		}
+	}
+}
+
+// CopyStatus sets to.status to a copy of from.status. Both are of one kind, or nothing happens.
+func CopyStatus(to, from Object) {
+	switch to := to.(type) {
+	case *Center:
+		if from, ok := from.(*Center); ok {
+			to.Status = from.Status
+		}
+	case *Cluster:
+		if from, ok := from.(*Cluster); ok {
+			to.Status = from.Status
+		}
+	case *ServicePolicy:
+		if from, ok := from.(*ServicePolicy); ok {
+			to.Status = from.Status
+		}
+	}
+}
+
+// StatusEqual says whether two objects of one kind have the same status.
+func StatusEqual(a, b Object) bool {
+	switch a := a.(type) {
+	case *Center:
+		b, ok := b.(*Center)
+		return ok && a.Status == b.Status
+	case *Cluster:
+		b, ok := b.(*Cluster)
+		return ok && a.Status == b.Status
+	case *ServicePolicy:
+		b, ok := b.(*ServicePolicy)
+		return ok && a.Status == b.Status
+	}
+	return false
+}

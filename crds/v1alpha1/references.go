@@ -1,0 +1,151 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"iter"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Lookup answers what is declared. Objects that it gives are shared: they must not be changed.
+type Lookup interface {
+	// Center finds a center by name.
+	Center(name string) (*Center, bool)
+	// Centers are all centers in the order of their names.
+	Centers() iter.Seq[*Center]
+	// ClusterIn names the first cluster in a center, if there is one.
+	ClusterIn(center string) (cluster string, ok bool)
+	// PolicyOf names the policy of a service, if there is one.
+	PolicyOf(service string) (policy string, ok bool)
+	// Policies are all policies in the order of their names.
+	Policies() iter.Seq[*ServicePolicy]
+}
+
+// ValidateReferences finds references of an object to what is not declared, or not fit for it, and references of others
+// that the object's new form would break. Old is nil when the object is being created.
+func ValidateReferences(object, old Object, lookup Lookup) field.ErrorList {
+	switch object := object.(type) {
+	case *Center:
+		return validateCenterReferences(object, lookup)
+	case *Cluster:
+		return validateClusterReferences(object, lookup)
+	case *ServicePolicy:
+		return validateServicePolicyReferences(object, lookup)
+	}
+	return nil
+}
+
+// ValidateDelete finds what still refers to an object that is to be deleted.
+func ValidateDelete(object Object, lookup Lookup) field.ErrorList {
+	center, ok := object.(*Center)
+	if !ok {
+		return nil
+	}
+	path := field.NewPath("metadata", "name")
+	var errs field.ErrorList
+	if cluster, ok := lookup.ClusterIn(center.Name); ok {
+		errs = append(errs, field.Invalid(path, center.Name,
+			fmt.Sprintf("cluster %q is in this center: delete its clusters first", cluster)))
+	}
+	lastOfRegion := true
+	for other := range lookup.Centers() {
+		if other.Name != center.Name && other.Spec.Region == center.Spec.Region {
+			lastOfRegion = false
+			break
+		}
+	}
+	for policy := range lookup.Policies() {
+		where, ok := names(policy, center, lastOfRegion)
+		if ok {
+			errs = append(errs, field.Invalid(path, center.Name,
+				fmt.Sprintf("service policy %q names it in %s: change the policy first", policy.Name, where)))
+			break
+		}
+	}
+	return errs
+}
+
+// names says where a policy names a center, or a region that has no other center.
+func names(policy *ServicePolicy, center *Center, lastOfRegion bool) (*field.Path, bool) {
+	for i, tier := range policy.Spec.Failover {
+		path := field.NewPath("spec", "failover").Index(i)
+		for j, name := range tier.Centers {
+			if name == center.Name {
+				return path.Child("centers").Index(j), true
+			}
+		}
+		for j, name := range tier.Regions {
+			if lastOfRegion && name == center.Spec.Region {
+				return path.Child("regions").Index(j), true
+			}
+		}
+	}
+	return nil, false
+}
+
+func validateCenterReferences(center *Center, lookup Lookup) field.ErrorList {
+	if center.Spec.Role != CenterArbiter {
+		return nil
+	}
+	if cluster, ok := lookup.ClusterIn(center.Name); ok {
+		return field.ErrorList{field.Invalid(field.NewPath("spec", "role"), center.Spec.Role, fmt.Sprintf(
+			"cluster %q is in this center, and no cluster may be in an Arbiter center: delete its clusters first, or keep Full",
+			cluster))}
+	}
+	return nil
+}
+
+func validateClusterReferences(cluster *Cluster, lookup Lookup) field.ErrorList {
+	path := field.NewPath("spec", "center")
+	center, ok := lookup.Center(cluster.Spec.Center)
+	switch {
+	case !ok:
+		return field.ErrorList{notFound(path, cluster.Spec.Center, "must be the name of a declared Center")}
+	case center.Spec.Role != CenterFull:
+		return field.ErrorList{field.Invalid(path, cluster.Spec.Center, fmt.Sprintf(
+			"is a center with role %s: a cluster must be in a Full center", center.Spec.Role))}
+	}
+	return nil
+}
+
+func validateServicePolicyReferences(policy *ServicePolicy, lookup Lookup) field.ErrorList {
+	var errs field.ErrorList
+	spec := field.NewPath("spec")
+	if other, ok := lookup.PolicyOf(policy.Spec.Service); ok && other != policy.Name {
+		err := field.Duplicate(spec.Child("service"), policy.Spec.Service)
+		err.Detail = fmt.Sprintf("service policy %q is already for this service, and a service has one policy", other)
+		errs = append(errs, err)
+	}
+	for i, tier := range policy.Spec.Failover {
+		path := spec.Child("failover").Index(i)
+		for j, name := range tier.Centers {
+			if _, ok := lookup.Center(name); !ok {
+				errs = append(errs, notFound(path.Child("centers").Index(j), name, "must be the name of a declared Center"))
+			}
+		}
+		for j, name := range tier.Regions {
+			if !hasRegion(lookup, name) {
+				errs = append(errs, notFound(path.Child("regions").Index(j), name, "must be the region of a declared Center"))
+			}
+		}
+	}
+	return errs
+}
+
+func hasRegion(lookup Lookup, region string) bool {
+	for center := range lookup.Centers() {
+		if center.Spec.Region == region {
+			return true
+		}
+	}
+	return false
+}
+
+func notFound(path *field.Path, value, want string) *field.Error {
+	err := field.NotFound(path, value)
+	err.Detail = want
+	return err
+}
+
+func quote(s string) string { return strconv.Quote(s) }

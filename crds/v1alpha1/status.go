@@ -1,0 +1,58 @@
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/util/validation/field"
+
+// DeriveStatus sets the object's status to the only one that it may have, which follows from the object and from what it
+// refers to. A reference to nothing leaves the field empty.
+func DeriveStatus(object Object, lookup Lookup) {
+	switch object := object.(type) {
+	case *Center:
+		object.Status = centerStatus(object)
+	case *Cluster:
+		object.Status = clusterStatus(object, lookup)
+	case *ServicePolicy:
+		object.Status = servicePolicyStatus(object)
+	}
+}
+
+// ValidateStatus finds where an object's status is not what DeriveStatus gives.
+func ValidateStatus(object Object, lookup Lookup) field.ErrorList {
+	path := field.NewPath("status")
+	var errs field.ErrorList
+	generation := func(got, want int64) {
+		if got != want {
+			errs = append(errs, field.Invalid(path.Child("observedGeneration"), got,
+				"must be the object's generation: status is written by Pentad alone"))
+		}
+	}
+	switch object := object.(type) {
+	case *Center:
+		generation(object.Status.ObservedGeneration, centerStatus(object).ObservedGeneration)
+	case *Cluster:
+		want := clusterStatus(object, lookup)
+		generation(object.Status.ObservedGeneration, want.ObservedGeneration)
+		if object.Status.Region != want.Region {
+			errs = append(errs, field.Invalid(path.Child("region"), object.Status.Region,
+				"must be "+quote(want.Region)+", the region of spec.center: status is written by Pentad alone"))
+		}
+	case *ServicePolicy:
+		generation(object.Status.ObservedGeneration, servicePolicyStatus(object).ObservedGeneration)
+	}
+	return errs
+}
+
+func centerStatus(center *Center) CenterStatus {
+	return CenterStatus{ObservedGeneration: center.Generation}
+}
+
+func clusterStatus(cluster *Cluster, lookup Lookup) ClusterStatus {
+	status := ClusterStatus{ObservedGeneration: cluster.Generation}
+	if center, ok := lookup.Center(cluster.Spec.Center); ok {
+		status.Region = center.Spec.Region
+	}
+	return status
+}
+
+func servicePolicyStatus(policy *ServicePolicy) ServicePolicyStatus {
+	return ServicePolicyStatus{ObservedGeneration: policy.Generation}
+}

@@ -1,0 +1,34 @@
+package intent
+
+// breakage is a set of rules that a test breaks on purpose, to see that it is found. Production code never sets one; the
+// zero value keeps every rule.
+type breakage uint64
+
+const (
+	// brokenRevisionIsIndex takes the Raft index as revision (rule 7).
+	brokenRevisionIsIndex breakage = 1 << iota
+	// brokenNoDedup applies a retry again (rule 6).
+	brokenNoDedup
+	// brokenAnswersNotSaved leaves the answers out of the snapshot (rule 6).
+	brokenAnswersNotSaved
+	// brokenDecode answers an entry that cannot be decoded instead of stopping (rule 6).
+	brokenDecode
+	// brokenOwnedFields accepts any status, uid, generation and the like (rule 9).
+	brokenOwnedFields
+	// brokenReferences accepts any reference.
+	brokenReferences
+	// brokenSnapshotOrder writes a snapshot in the order of a map.
+	brokenSnapshotOrder
+	// brokenFeedSpecs leaves status and all metadata in the feed (rule 10).
+	brokenFeedSpecs
+	// brokenFeedFloor restores the feed as if its history were whole (rule 6 of feeds).
+	brokenFeedFloor
+	// brokenFeedProgress leaves the feed where it is when no record changed (rule 7).
+	brokenFeedProgress
+	// brokenOneHistory bounds the history of all kinds together (rule 10).
+	brokenOneHistory
+	// brokenCursors lets cursors live on through a restore.
+	brokenCursors
+)
+
+func (b breakage) has(rule breakage) bool { return b&rule != 0 }

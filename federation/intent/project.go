@@ -1,0 +1,89 @@
+package intent
+
+import (
+	"encoding/json"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/feed"
+)
+
+// declared is what the intent feed says of an object: what relays and agents act on. Status, managed fields, annotations
+// and timestamps stay out, so that a change of them moves nobody.
+type declared struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        declaredMeta `json:"metadata"`
+	Spec            any          `json:"spec"`
+}
+
+type declaredMeta struct {
+	Name       string            `json:"name"`
+	UID        types.UID         `json:"uid"`
+	Generation int64             `json:"generation"`
+	Labels     map[string]string `json:"labels,omitempty"`
+}
+
+// declaration is an object's record value: JSON that decodes into the kind's Go type.
+func (f *FSM) declaration(object *Object) []byte {
+	if f.config.broken.has(brokenFeedSpecs) {
+		return object.Value
+	}
+	d := declared{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: object.Kind},
+		Metadata: declaredMeta{
+			Name:       object.Name,
+			UID:        object.decoded.GetUID(),
+			Generation: object.decoded.GetGeneration(),
+			Labels:     object.decoded.GetLabels(),
+		},
+	}
+	switch o := object.decoded.(type) {
+	case *v1alpha1.Center:
+		d.Spec = o.Spec
+	case *v1alpha1.Cluster:
+		d.Spec = o.Spec
+	case *v1alpha1.ServicePolicy:
+		d.Spec = o.Spec
+	}
+	encoded, err := json.Marshal(d)
+	if err != nil {
+		panic(fmt.Sprintf("intent: %s %q: the declaration cannot be encoded: %v", object.Kind, object.Name, err))
+	}
+	return encoded
+}
+
+func (s *state) position() feed.Position {
+	return feed.Position{Incarnation: s.incarnation, Seq: s.revision}
+}
+
+// commitFeed brings the feed to the present revision. The lock is held: nobody sees the one without the other.
+func (f *FSM) commitFeed(event *Event) {
+	var changes []feed.Change
+	if event != nil && !f.unchecked(event.Kind) {
+		change := feed.Change{Kind: event.Kind, Key: event.Name}
+		if event.Object != nil {
+			change.Value = f.declaration(event.Object)
+		}
+		changes = append(changes, change)
+	}
+	if err := f.feed.CommitAt(f.state.position(), changes...); err != nil {
+		panic(fmt.Sprintf("intent: the feed cannot follow to revision %d: %v", f.state.revision, err))
+	}
+}
+
+// restartFeed makes the feed what the state is. Nothing older is known, so the floor is the revision.
+func (f *FSM) restartFeed() {
+	var whole []feed.Change
+	for _, kind := range v1alpha1.Kinds() {
+		f.state.scan(kind, "", func(object *Object) bool {
+			whole = append(whole, feed.Change{Kind: kind, Key: object.Name, Value: f.declaration(object)})
+			return true
+		})
+	}
+	if err := f.feed.Restart(f.state.position(), whole); err != nil {
+		panic(fmt.Sprintf("intent: the feed cannot restart at revision %d: %v", f.state.revision, err))
+	}
+}

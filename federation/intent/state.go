@@ -1,0 +1,140 @@
+package intent
+
+import (
+	"iter"
+	"strings"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+)
+
+// revisionBits is the width of the counter below the incarnation in a revision.
+const revisionBits = 31
+
+// maxIncarnation keeps revisions within 63 bits, which is what API clients parse.
+const maxIncarnation = 1<<32 - 1
+
+// emptyRevision is the revision before the first command: a resourceVersion of 0 has another meaning to API clients.
+const emptyRevision = 1
+
+// state is everything that commands decide about, but for the answers. It is a value: a copy is a picture.
+type state struct {
+	// incarnation is 0 before the first command.
+	incarnation uint64
+	revision    uint64
+	// applied is the Raft index of the last command.
+	applied uint64
+	objects
+}
+
+func newState() state {
+	return state{revision: emptyRevision, objects: newObjects()}
+}
+
+// objects are all objects with what is needed to check references between them. It is immutable; it is a v1alpha1.Lookup.
+type objects struct {
+	// tree has the objects by kind, NUL, name.
+	tree *iradix.Tree[*Object]
+	// references has names by reference: see referenceKeys.
+	references *iradix.Tree[string]
+}
+
+func newObjects() objects {
+	return objects{tree: iradix.New[*Object](), references: iradix.New[string]()}
+}
+
+func key(kind, name string) []byte { return []byte(kind + "\x00" + name) }
+
+func (o objects) get(kind, name string) (*Object, bool) { return o.tree.Get(key(kind, name)) }
+
+// with is o with an object added, or put in the place of its predecessor.
+func (o objects) with(object *Object) objects {
+	tree, prev, replaced := o.tree.Insert(key(object.Kind, object.Name), object)
+	next := objects{tree: tree, references: o.references}
+	if replaced {
+		next = next.unrefer(prev)
+	}
+	if k := referenceKey(object); k != nil {
+		next.references, _, _ = next.references.Insert(k, object.Name)
+	}
+	return next
+}
+
+// without is o without an object that is in it.
+func (o objects) without(object *Object) objects {
+	tree, _, _ := o.tree.Delete(key(object.Kind, object.Name))
+	return objects{tree: tree, references: o.references}.unrefer(object)
+}
+
+func (o objects) unrefer(object *Object) objects {
+	if k := referenceKey(object); k != nil {
+		o.references, _, _ = o.references.Delete(k)
+	}
+	return o
+}
+
+// referenceKey is where an object is found by what it refers to; nil when nobody asks.
+func referenceKey(object *Object) []byte {
+	switch d := object.decoded.(type) {
+	case *v1alpha1.Cluster:
+		return []byte(object.Kind + "\x00" + d.Spec.Center + "\x00" + object.Name)
+	case *v1alpha1.ServicePolicy:
+		return []byte(object.Kind + "\x00" + d.Spec.Service)
+	}
+	return nil
+}
+
+// scan calls fn for the objects of a kind in the order of their names, from start on, until it says false.
+func (o objects) scan(kind, start string, fn func(*Object) bool) {
+	it := o.tree.Root().Iterator()
+	it.SeekLowerBound(key(kind, start))
+	prefix := kind + "\x00"
+	for k, object, ok := it.Next(); ok && strings.HasPrefix(string(k), prefix); k, object, ok = it.Next() {
+		if !fn(object) {
+			return
+		}
+	}
+}
+
+// Center implements v1alpha1.Lookup.
+func (o objects) Center(name string) (*v1alpha1.Center, bool) {
+	object, ok := o.get(v1alpha1.KindCenter, name)
+	if !ok {
+		return nil, false
+	}
+	center, ok := object.decoded.(*v1alpha1.Center)
+	return center, ok
+}
+
+// Centers implements v1alpha1.Lookup.
+func (o objects) Centers() iter.Seq[*v1alpha1.Center] {
+	return decoded[*v1alpha1.Center](o, v1alpha1.KindCenter)
+}
+
+// Policies implements v1alpha1.Lookup.
+func (o objects) Policies() iter.Seq[*v1alpha1.ServicePolicy] {
+	return decoded[*v1alpha1.ServicePolicy](o, v1alpha1.KindServicePolicy)
+}
+
+// ClusterIn implements v1alpha1.Lookup.
+func (o objects) ClusterIn(center string) (string, bool) {
+	it := o.references.Root().Iterator()
+	it.SeekPrefix([]byte(v1alpha1.KindCluster + "\x00" + center + "\x00"))
+	_, cluster, ok := it.Next()
+	return cluster, ok
+}
+
+// PolicyOf implements v1alpha1.Lookup.
+func (o objects) PolicyOf(service string) (string, bool) {
+	return o.references.Get([]byte(v1alpha1.KindServicePolicy + "\x00" + service))
+}
+
+func decoded[T v1alpha1.Object](o objects, kind string) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		o.scan(kind, "", func(object *Object) bool {
+			d, ok := object.decoded.(T)
+			return !ok || yield(d)
+		})
+	}
+}
