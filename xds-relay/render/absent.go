@@ -1,8 +1,6 @@
 package render
 
 import (
-	"net/http"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -52,7 +50,7 @@ func refuseAll(name string) *routev3.RouteConfiguration {
 		Match: anyPath(),
 		// gRPC has no direct responses and makes this one UNAVAILABLE.
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
-			Status: http.StatusServiceUnavailable,
+			Status: 503,
 			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
 				InlineString: "pentad: no cluster exports " + name,
 			}},

@@ -74,7 +74,7 @@ func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) 
 // returns the feed's position. The error is the feed's, and then nothing has changed; services that cannot be rendered
 // are in Failed.
 func (r *Renderer) Update(c *catalog.Catalog, changed []string, log *feed.Log) (feed.Position, error) {
-	u := update{gone: r.gone.clone(), served: map[string][]Resource{}}
+	u := update{gone: r.gone.share(), served: map[string][]Resource{}}
 	for _, name := range changed {
 		var now []Resource
 		if s, ok := c.Service(name); ok {
@@ -99,6 +99,7 @@ func (r *Renderer) Update(c *catalog.Catalog, changed []string, log *feed.Log) (
 		}
 	}
 	r.gone = u.gone
+	r.gone.shared = false
 	return at, nil
 }
 
@@ -139,11 +140,14 @@ func (u *update) replace(service string, before, now []Resource, v View) {
 	}
 	for _, res := range now {
 		name := Name{res.Type, res.Name}
-		if body, ok := held[name]; !ok || !bytes.Equal(body, res.Body) {
+		body, ok := held[name]
+		if !ok {
+			u.gone.remove(name)
+		}
+		if !ok || !bytes.Equal(body, res.Body) {
 			u.changes = append(u.changes, change(res))
 		}
 		delete(held, name)
-		u.gone.remove(name)
 	}
 	// Backwards: what names comes before what is named.
 	for _, res := range slices.Backward(before) {
@@ -160,8 +164,7 @@ func (u *update) replace(service string, before, now []Resource, v View) {
 
 // forget deletes the names that went longest ago.
 func (u *update) forget() {
-	for len(u.gone.order) > maxGone {
-		name := u.gone.order[0]
+	for _, name := range u.gone.oldest() {
 		u.gone.remove(name)
 		u.changes = append(u.changes, feed.Change{Kind: name.Type, Key: name.Name})
 	}
@@ -169,15 +172,44 @@ func (u *update) forget() {
 
 func change(r Resource) feed.Change { return feed.Change{Kind: r.Type, Key: r.Name, Value: r.Body} }
 
-// gone are the names that exist no longer but are in the feed still, in the order in which they went.
-type gone struct{ order []Name }
+// gone are the names that exist no longer but are in the feed still, with the order in which they went.
+type gone struct {
+	turn map[Name]uint64
+	next uint64
+	// shared says that turn belongs to the state before the update, and must be copied before it is changed.
+	shared bool
+}
 
-func (g *gone) clone() gone { return gone{order: slices.Clone(g.order)} }
+func (g gone) share() gone { return gone{turn: g.turn, next: g.next, shared: true} }
 
-func (g *gone) add(n Name) { g.order = append(g.order, n) }
+func (g *gone) own() {
+	if g.shared || g.turn == nil {
+		if g.turn = maps.Clone(g.turn); g.turn == nil {
+			g.turn = map[Name]uint64{}
+		}
+		g.shared = false
+	}
+}
+
+func (g *gone) add(n Name) {
+	g.own()
+	g.turn[n] = g.next
+	g.next++
+}
 
 func (g *gone) remove(n Name) {
-	if at := slices.Index(g.order, n); at >= 0 {
-		g.order = slices.Delete(g.order, at, at+1)
+	if _, ok := g.turn[n]; ok {
+		g.own()
+		delete(g.turn, n)
 	}
+}
+
+// oldest are the names that went first of those beyond the bound.
+func (g *gone) oldest() []Name {
+	over := len(g.turn) - maxGone
+	if over <= 0 {
+		return nil
+	}
+	names := slices.SortedFunc(maps.Keys(g.turn), func(a, b Name) int { return cmp.Compare(g.turn[a], g.turn[b]) })
+	return names[:over]
 }

@@ -2,9 +2,7 @@ package render
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -62,21 +60,17 @@ func ServerListener(name string) (Resource, error) {
 // IsServerListener says whether a Listener's name is that of a server.
 func IsServerListener(name string) bool { return strings.HasPrefix(name, ServerListenerPrefix) }
 
+// listeningAddress returns the host as written, since that is what the server compares.
 func listeningAddress(name string) (host string, port uint16, err error) {
 	address, ok := strings.CutPrefix(name, ServerListenerPrefix)
 	if !ok {
 		return "", 0, fmt.Errorf("listener name: invalid value %q: must begin with %q", name, ServerListenerPrefix)
 	}
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, fmt.Errorf("listener name: invalid listening address %q: must be host:port", address)
+	parsed, err := netip.ParseAddrPort(address)
+	if err != nil || parsed.Port() == 0 {
+		return "", 0, fmt.Errorf("listener name: invalid listening address %q: must be an IP address and a port, as in %q or %q",
+			address, "10.0.0.1:9000", "[::]:9000")
 	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		return "", 0, fmt.Errorf("listener name: invalid listening address %q: %q must be an IP address", address, host)
-	}
-	number, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil || number == 0 {
-		return "", 0, fmt.Errorf("listener name: invalid listening address %q: port must be 1 to 65535", address)
-	}
-	return host, uint16(number), nil
+	host = address[:strings.LastIndexByte(address, ':')]
+	return strings.Trim(host, "[]"), parsed.Port(), nil
 }
