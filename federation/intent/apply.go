@@ -124,6 +124,9 @@ func (f *FSM) publish(next state, event *Event, id, result []byte) {
 	f.answers.add(id, result)
 	if event != nil {
 		f.histories[event.Kind].add(*event)
+		if f.config.broken.has(brokenOneHistory) {
+			f.compact(f.histories[event.Kind].compacted)
+		}
 	}
 	if moved {
 		f.commitFeed(event)

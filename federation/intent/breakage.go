@@ -21,8 +21,8 @@ const (
 	brokenSnapshotOrder
 	// brokenFeedSpecs leaves status and all metadata in the feed (rule 10).
 	brokenFeedSpecs
-	// brokenFeedFloor restores the feed as if its history were whole (rule 6 of feeds).
-	brokenFeedFloor
+	// brokenFeedRestart lets the feed go on after a restore instead of beginning anew (rule 6 of feeds).
+	brokenFeedRestart
 	// brokenFeedProgress leaves the feed where it is when no record changed (rule 7).
 	brokenFeedProgress
 	// brokenOneHistory bounds the history of all kinds together (rule 10).

@@ -97,7 +97,10 @@ func (f *FSM) Compacted(kind string) uint64 {
 func (f *FSM) Compact(revision uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	revision = min(revision, f.state.revision)
+	f.compact(min(revision, f.state.revision))
+}
+
+func (f *FSM) compact(revision uint64) {
 	for _, h := range f.histories {
 		h.drop(h.after(revision))
 		h.compacted = max(h.compacted, revision)

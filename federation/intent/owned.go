@@ -119,5 +119,9 @@ func mustBe[T comparable](path *field.Path, value, want T) field.ErrorList {
 	if want == zero {
 		return field.ErrorList{field.Invalid(path, value, "must not be set")}
 	}
-	return field.ErrorList{field.Invalid(path, value, fmt.Sprintf("must be %q", fmt.Sprint(want)))}
+	message := fmt.Sprintf("must be %v", want)
+	if s, ok := any(want).(string); ok {
+		message = fmt.Sprintf("must be %q", s)
+	}
+	return field.ErrorList{field.Invalid(path, value, message)}
 }

@@ -55,7 +55,11 @@ func (f *FSM) declaration(object *Object) []byte {
 	return encoded
 }
 
+// position is where the feed stands: unknown before the first command.
 func (s *state) position() feed.Position {
+	if s.incarnation == 0 {
+		return feed.Position{}
+	}
 	return feed.Position{Incarnation: s.incarnation, Seq: s.revision}
 }
 
@@ -68,6 +72,9 @@ func (f *FSM) commitFeed(event *Event) {
 			change.Value = f.declaration(event.Object)
 		}
 		changes = append(changes, change)
+	}
+	if f.config.broken.has(brokenFeedProgress) && f.same(changes) {
+		return
 	}
 	if err := f.feed.CommitAt(f.state.position(), changes...); err != nil {
 		panic(fmt.Sprintf("intent: the feed cannot follow to revision %d: %v", f.state.revision, err))
@@ -83,7 +90,22 @@ func (f *FSM) restartFeed() {
 			return true
 		})
 	}
+	if f.config.broken.has(brokenFeedRestart) && !f.feed.Position().IsZero() {
+		_ = f.feed.CommitAt(f.state.position(), whole...)
+		return
+	}
 	if err := f.feed.Restart(f.state.position(), whole); err != nil {
 		panic(fmt.Sprintf("intent: the feed cannot restart at revision %d: %v", f.state.revision, err))
 	}
+}
+
+// same says whether the feed has the changes already.
+func (f *FSM) same(changes []feed.Change) bool {
+	for _, c := range changes {
+		record, ok := f.feed.Get(c.Kind, c.Key)
+		if ok != (c.Value != nil) || ok && string(record.Value) != string(c.Value) {
+			return false
+		}
+	}
+	return true
 }

@@ -28,7 +28,9 @@ func (f *FSM) Restore(r io.Reader) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state, f.answers = next, answers
-	f.restores++
+	if !f.config.broken.has(brokenCursors) {
+		f.restores++
+	}
 	for _, h := range f.histories {
 		h.reset(next.objects, next.revision)
 	}
