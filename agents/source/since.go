@@ -14,12 +14,14 @@ import (
 // belongs to one goroutine.
 type Since struct {
 	path  string
-	known map[string]int64
+	known map[string]int64 // Unix milliseconds
 	dirty bool
 }
 
-// OpenSince reads the book at path, which need not exist yet; with path "" the book is kept in memory only. A damaged
-// book is an error: the caller decides whether to go on with an empty one.
+// ErrDamaged is returned for a book that cannot be read; the caller may set it aside and begin another.
+var ErrDamaged = errors.New("damaged")
+
+// OpenSince reads the book at path, which need not exist yet; with path "" the book is kept in memory only.
 func OpenSince(path string) (*Since, error) {
 	s := &Since{path: path, known: map[string]int64{}}
 	if path == "" {
@@ -29,11 +31,11 @@ func OpenSince(path string) (*Since, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &s.known)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("book of exports %s: %w", path, err)
+		return nil, fmt.Errorf("book of exports: %w", err)
+	}
+	if err := json.Unmarshal(data, &s.known); err != nil {
+		return nil, fmt.Errorf("book of exports %s: %w: %w", path, ErrDamaged, err)
 	}
 	return s, nil
 }

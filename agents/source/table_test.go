@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -199,7 +200,7 @@ func TestTheBookOfExportsSurvivesARestart(t *testing.T) {
 	if err := WriteFile(path, []byte("{\"orders\":")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenSince(path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := OpenSince(path); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a damaged book gives %v, want an error with its path", err)
 	}
 }

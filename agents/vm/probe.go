@@ -1,0 +1,180 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+// probe asks one instance. It belongs to one goroutine.
+type probe interface {
+	// ask returns nil when the instance is healthy; ctx bounds it.
+	ask(ctx context.Context) error
+	// lost receives when a connection that was good broke: a reason to ask at once.
+	lost() <-chan struct{}
+	close()
+}
+
+// newProbe asks the instance at target, an address with its port.
+func newProbe(c Check, target string) probe {
+	switch c.Type {
+	case CheckHTTP:
+		return newHTTPProbe(target, c.Path)
+	case CheckGRPC:
+		return &grpcProbe{target: target, service: c.Service, timeout: c.Timeout, broken: make(chan struct{}, 1)}
+	default:
+		return tcpProbe{target}
+	}
+}
+
+// hard says whether an error is a fact rather than a doubt: nobody listens there.
+func hard(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// tcpProbe connects.
+type tcpProbe struct{ target string }
+
+func (p tcpProbe) ask(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (tcpProbe) lost() <-chan struct{} { return nil }
+func (tcpProbe) close()                {}
+
+// httpProbe gets a path over a new connection each time: what is asked is also whether new callers are let in.
+type httpProbe struct {
+	client *http.Client
+	url    string
+}
+
+func newHTTPProbe(target, path string) httpProbe {
+	return httpProbe{url: "http://" + target + path, client: &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (p httpProbe) ask(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("User-Agent", "pentad-check")
+	response, err := p.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
+	if response.StatusCode < 200 || response.StatusCode > 399 {
+		return fmt.Errorf("GET %s: status %d, want 200 to 399", p.url, response.StatusCode)
+	}
+	return nil
+}
+
+func (httpProbe) lost() <-chan struct{} { return nil }
+func (httpProbe) close()                {}
+
+// grpcProbe calls grpc.health.v1 (gRFC A17's service). It keeps its connection while that is good: a killed process is
+// noticed by the connection's end, not at the next interval.
+type grpcProbe struct {
+	target, service string
+	timeout         time.Duration
+	conn            *grpc.ClientConn
+	unwatch         context.CancelFunc
+	broken          chan struct{}
+	// dialled is the last dial's error, which gRPC would only pass on as text.
+	dialled atomic.Pointer[error]
+}
+
+func (p *grpcProbe) ask(ctx context.Context) error {
+	if p.conn == nil {
+		if err := p.open(); err != nil {
+			return err
+		}
+	}
+	answer, err := healthpb.NewHealthClient(p.conn).Check(ctx, &healthpb.HealthCheckRequest{Service: p.service})
+	switch status.Code(err) {
+	case codes.OK:
+	case codes.Unimplemented:
+		return fmt.Errorf("%s has no grpc.health.v1.Health: register it there, or check by tcp", p.target)
+	case codes.NotFound:
+		return fmt.Errorf("health of %s at %s: not known there", p.service, p.target)
+	default:
+		p.close() // the next ask dials anew, without gRPC's own back-off
+		if dialled := p.dialled.Load(); dialled != nil && *dialled != nil {
+			err = *dialled
+		}
+		return err
+	}
+	if answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		return fmt.Errorf("health at %s: %s, want SERVING", p.target, answer.GetStatus())
+	}
+	return nil
+}
+
+func (p *grpcProbe) open() error {
+	conn, err := grpc.NewClient("passthrough:///"+p.target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithIdleTimeout(0), grpc.WithUserAgent("pentad-check"),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: p.timeout}),
+		grpc.WithContextDialer(func(ctx context.Context, target string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target)
+			p.dialled.Store(&err)
+			return conn, err
+		}))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	p.conn, p.unwatch = conn, func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		watchConn(ctx, conn, p.broken)
+	}()
+	return nil
+}
+
+// watchConn signals when the connection leaves Ready, until ctx ends.
+func watchConn(ctx context.Context, conn *grpc.ClientConn, broken chan<- struct{}) {
+	for state := conn.GetState(); conn.WaitForStateChange(ctx, state); {
+		if state == connectivity.Ready {
+			select {
+			case broken <- struct{}{}:
+			default:
+			}
+		}
+		state = conn.GetState()
+	}
+}
+
+func (p *grpcProbe) lost() <-chan struct{} { return p.broken }
+
+func (p *grpcProbe) close() {
+	if p.conn == nil {
+		return
+	}
+	p.unwatch()
+	_ = p.conn.Close()
+	p.conn = nil
+}
