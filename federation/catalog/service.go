@@ -1,8 +1,10 @@
 package catalog
 
 import (
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/model/modelpb"
@@ -99,4 +101,18 @@ func (s *Service) equal(o *Service) bool {
 
 func equalPort(a, b *modelpb.Port) bool {
 	return a == b || a.GetName() == b.GetName() && a.GetNumber() == b.GetNumber() && a.GetProtocol() == b.GetProtocol()
+}
+
+// String says who disagrees about what, for the operator.
+func (c Conflict) String() string {
+	if c.Cluster == c.Decider && equalPort(c.Declared, c.Used) {
+		return fmt.Sprintf("cluster %s declares port %s, which holds because its export is the oldest, but others disagree",
+			c.Cluster, portText(c.Declared))
+	}
+	return fmt.Sprintf("cluster %s declares port %s, but %s holds, as cluster %s, the oldest export, declares it",
+		c.Cluster, portText(c.Declared), portText(c.Used), c.Decider)
+}
+
+func portText(p *modelpb.Port) string {
+	return fmt.Sprintf("%s/%d/%s", p.GetName(), p.GetNumber(), strings.TrimPrefix(p.GetProtocol().String(), "PROTOCOL_"))
 }

@@ -19,11 +19,19 @@ const wholeLoad = 1_000_000
 // endpoints renders the endpoints that serve a port. A service without any gets an empty assignment, never silence.
 func endpoints(s *catalog.Service, port string, v View) (Resource, error) {
 	name := s.Name + ":" + port
-	arranged, state := priorities(groups(s, port, v))
+	arranged, state := priorities(groups(s, port, v), v.broken)
 	assignment := &endpointv3.ClusterLoadAssignment{ClusterName: name}
 	for priority, portions := range arranged {
 		for _, p := range portions {
+			if v.broken.has(breakGaps) {
+				priority = p.tier
+			}
 			assignment.Endpoints = append(assignment.Endpoints, p.localities(uint32(priority), state)...)
+		}
+	}
+	if v.broken.has(breakWeights) {
+		for _, l := range assignment.GetEndpoints() {
+			l.LoadBalancingWeight = nil
 		}
 	}
 	return encode(TypeEndpoint, name, assignment)

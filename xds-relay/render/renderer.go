@@ -155,7 +155,9 @@ func (u *update) replace(service string, before, now []Resource, v View) {
 		if _, ok := held[name]; !ok {
 			continue
 		}
-		if absent, ok := Absent(res.Type, res.Name, v); ok {
+		if v.broken.has(breakGone) {
+			u.changes = append(u.changes, feed.Change{Kind: res.Type, Key: res.Name})
+		} else if absent, ok := Absent(res.Type, res.Name, v); ok {
 			u.changes = append(u.changes, change(absent))
 			u.gone.add(name)
 		}

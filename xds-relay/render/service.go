@@ -33,6 +33,9 @@ func Service(s *catalog.Service, v View) ([]Resource, error) {
 	}
 	b := builder{}
 	for _, p := range s.Ports {
+		if v.broken.has(breakSilence) && len(groups(s, p.GetName(), v)) == 0 {
+			continue
+		}
 		b.add(endpoints(s, p.GetName(), v))
 	}
 	for _, p := range s.Ports {

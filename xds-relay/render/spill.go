@@ -56,7 +56,7 @@ type portion struct {
 //   - The live groups without load follow, a priority each, then the silent ones: never shared with, never withdrawn.
 //   - Nothing ready anywhere in reach: the unhealthy ones are used, in the same order and without spilling. When every
 //     health check fails, the check is more often wrong than the endpoints are, and if it is right nothing is lost.
-func priorities(groups []*group) ([][]portion, modelpb.EndpointState) {
+func priorities(groups []*group, broken breakage) ([][]portion, modelpb.EndpointState) {
 	var live, silent []*group
 	var ready, all []float64
 	for _, g := range groups {
@@ -71,7 +71,9 @@ func priorities(groups []*group) ([][]portion, modelpb.EndpointState) {
 	var first []portion
 	var out [][]portion
 	for t, load := range spill(ready, all) {
-		if load > 0 {
+		if broken.has(breakSpill) && load > 0 {
+			out = append(out, []portion{{live[t], 1}})
+		} else if load > 0 {
 			first = append(first, portion{live[t], load})
 		} else if ready[t] > 0 {
 			out = append(out, []portion{{live[t], 1}})
@@ -89,7 +91,7 @@ func priorities(groups []*group) ([][]portion, modelpb.EndpointState) {
 		return out, modelpb.EndpointState_ENDPOINT_STATE_READY
 	}
 	for _, g := range groups {
-		if g.sum(func(m *member) float64 { return m.unhealthy }) > 0 {
+		if g.sum(func(m *member) float64 { return m.unhealthy }) > 0 && !broken.has(breakPanic) {
 			out = append(out, []portion{{g, 1}})
 		}
 	}

@@ -50,33 +50,37 @@ type member struct {
 // name counts once, where it is preferred. What is in no tier is left out; empty groups don't exist.
 func groups(s *catalog.Service, port string, v View) []*group {
 	failover := defaultFailover()
-	if s.Policy != nil && len(s.Policy.Failover) > 0 {
+	if s.Policy != nil && len(s.Policy.Failover) > 0 && !v.broken.has(breakFailover) {
 		failover = s.Policy.Failover
 	}
 	type placed struct {
-		tier int
+		tier   int
+		silent bool
 		*catalog.ClusterEndpoints
 	}
 	var clusters []placed
 	for i := range s.Clusters {
 		c := &s.Clusters[i]
 		tier := slices.IndexFunc(failover, func(t v1alpha1.FailoverTier) bool { return v.holds(t, c.Center, c.Region) })
-		if tier >= 0 {
-			clusters = append(clusters, placed{tier, c})
+		if tier >= 0 && !(c.Silent && v.broken.has(breakSilentWithdrawn)) {
+			clusters = append(clusters, placed{tier, c.Silent && !v.broken.has(breakSilentAlike), c})
 		}
 	}
 	slices.SortFunc(clusters, func(a, b placed) int {
-		return cmp.Or(compareBool(a.Silent, b.Silent), cmp.Compare(a.tier, b.tier), cmp.Compare(a.Cluster, b.Cluster))
+		return cmp.Or(compareBool(a.silent, b.silent), cmp.Compare(a.tier, b.tier), cmp.Compare(a.Cluster, b.Cluster))
 	})
 	var out []*group
 	taken := map[address]bool{}
 	for _, c := range clusters {
-		m := newMember(c.ClusterEndpoints, port, taken)
+		if v.broken.has(breakDuplicates) {
+			clear(taken)
+		}
+		m := newMember(c.ClusterEndpoints, port, taken, v.broken)
 		if len(m.endpoints) == 0 {
 			continue
 		}
-		if last := len(out) - 1; last < 0 || out[last].silent != c.Silent || out[last].tier != c.tier {
-			out = append(out, &group{silent: c.Silent, tier: c.tier})
+		if last := len(out) - 1; last < 0 || out[last].silent != c.silent || out[last].tier != c.tier {
+			out = append(out, &group{silent: c.silent, tier: c.tier})
 		}
 		g := out[len(out)-1]
 		g.clusters = append(g.clusters, m)
@@ -99,9 +103,12 @@ type address struct {
 	port uint32
 }
 
-func newMember(c *catalog.ClusterEndpoints, port string, taken map[address]bool) *member {
+func newMember(c *catalog.ClusterEndpoints, port string, taken map[address]bool, broken breakage) *member {
 	m := &member{name: c.Cluster, center: c.Center, region: c.Region}
 	for e := range c.Endpoints(port) {
+		if e.State == modelpb.EndpointState_ENDPOINT_STATE_DRAINING && broken.has(breakDraining) {
+			e.State = modelpb.EndpointState_ENDPOINT_STATE_READY
+		}
 		if !taken[address{e.Address, e.Port}] {
 			m.endpoints = append(m.endpoints, e)
 		}

@@ -29,6 +29,9 @@ type View struct {
 	Class Class
 	// Region and Center are where the data planes are; failover is seen from here.
 	Region, Center string
+
+	// broken breaks rules on purpose. Only tests set it.
+	broken breakage
 }
 
 // Validate names the first field that is wrong.

@@ -1,0 +1,251 @@
+package render
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/catalog"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/federation/model/modelpb"
+)
+
+// world is an estate as a relay sees it: each cluster's feed and the intent's, and the catalog that they make.
+type world struct {
+	t       testing.TB
+	catalog *catalog.Catalog
+	logs    map[feed.ID]*feed.Log
+	cursors map[feed.ID]*feed.Cursor
+	// changed are the services that changed since they were last asked for.
+	changed map[string]bool
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, catalog: catalog.New(), changed: map[string]bool{},
+		logs: map[feed.ID]*feed.Log{}, cursors: map[feed.ID]*feed.Cursor{}}
+	for center, region := range map[string]string{
+		"hz-a": "hangzhou", "hz-b": "hangzhou", "sh-a": "shanghai", "sh-b": "shanghai", "sz-a": "shenzhen",
+	} {
+		w.declare("Center", center, &v1alpha1.Center{Spec: v1alpha1.CenterSpec{Region: region}})
+		// As in the sample estate, a center's cluster has its name.
+		w.declare("Cluster", center, &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{Center: center}})
+	}
+	return w
+}
+
+// commit writes into a feed and lets the catalog read on.
+func (w *world) commit(id feed.ID, changes ...feed.Change) {
+	w.t.Helper()
+	log, ok := w.logs[id]
+	if !ok {
+		log = feed.NewLog(id, feed.Filter{}, feed.Options{})
+		if _, err := log.Begin(1, nil); err != nil {
+			w.t.Fatal(err)
+		}
+		w.logs[id], w.cursors[id] = log, log.Cursor(feed.Position{})
+	}
+	if _, err := log.Commit(changes...); err != nil {
+		w.t.Fatal(err)
+	}
+	for {
+		b, ok := w.cursors[id].Next()
+		if !ok {
+			break
+		}
+		w.note(w.catalog.Apply(id, b))
+	}
+	for _, r := range w.catalog.Rejected() {
+		w.t.Fatalf("rejected: %+v", r)
+	}
+}
+
+func (w *world) note(changed []string) {
+	for _, name := range changed {
+		w.changed[name] = true
+	}
+}
+
+// news are the services that changed since the last call.
+func (w *world) news() []string {
+	var out []string
+	for name := range w.changed {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	clear(w.changed)
+	return out
+}
+
+func (w *world) declare(kind, name string, object any) {
+	w.t.Helper()
+	value, err := json.Marshal(object)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.commit(feed.IntentID, feed.Change{Kind: kind, Key: name, Value: value})
+}
+
+func (w *world) policy(spec v1alpha1.ServicePolicySpec) {
+	w.t.Helper()
+	w.declare("ServicePolicy", spec.Service, &v1alpha1.ServicePolicy{Spec: spec})
+}
+
+func (w *world) silent(cluster string, silent bool) { w.note(w.catalog.SetSilent(cluster, silent)) }
+
+// export is what one cluster says of a service.
+type export struct {
+	Cluster   string         `json:"cluster"`
+	Source    string         `json:"source"`
+	Silent    bool           `json:"silent"`
+	CreatedMs int64          `json:"createdMs"`
+	Ports     []exportPort   `json:"ports"`
+	Endpoints []exportedHost `json:"endpoints"`
+}
+
+type exportPort struct {
+	Name     string `json:"name"`
+	Number   uint32 `json:"number"`
+	Protocol string `json:"protocol"`
+}
+
+type exportedHost struct {
+	Address string `json:"address"`
+	// Ports are by the name of the service's port.
+	Ports  map[string]uint32 `json:"ports"`
+	State  string            `json:"state"`
+	Weight uint32            `json:"weight"`
+}
+
+var grpcPort = []exportPort{{Name: "grpc", Number: 9000, Protocol: "GRPC"}}
+
+func (e export) feed() feed.ID {
+	if e.Source == "" {
+		return model.FeedID(e.Cluster, "static")
+	}
+	return model.FeedID(e.Cluster, e.Source)
+}
+
+// export commits the whole of what a cluster says of a service: its Service and one slice.
+func (w *world) export(service string, e export) {
+	w.t.Helper()
+	if e.Ports == nil {
+		e.Ports = grpcPort
+	}
+	s := &modelpb.Service{Name: service, CreatedUnixMs: e.CreatedMs}
+	slice := &modelpb.EndpointSlice{Service: service}
+	for _, p := range e.Ports {
+		s.Ports = append(s.Ports, &modelpb.Port{
+			Name: p.Name, Number: p.Number, Protocol: modelpb.Protocol(modelpb.Protocol_value["PROTOCOL_"+p.Protocol]),
+		})
+		slice.PortNames = append(slice.PortNames, p.Name)
+	}
+	for _, h := range e.Endpoints {
+		out := &modelpb.Endpoint{Address: h.Address, Weight: h.Weight, State: stateOf(w.t, h.State)}
+		for _, p := range e.Ports {
+			out.Ports = append(out.Ports, h.Ports[p.Name])
+		}
+		slice.Endpoints = append(slice.Endpoints, out)
+	}
+	w.commit(e.feed(),
+		feed.Change{Kind: model.KindService, Key: service, Value: encoded(w.t, s)},
+		feed.Change{Kind: model.KindEndpointSlice, Key: model.SliceKey(service, "1"), Value: encoded(w.t, slice)})
+	w.silent(e.Cluster, e.Silent)
+}
+
+// withdraw ends a cluster's export of a service.
+func (w *world) withdraw(service, cluster string) {
+	w.t.Helper()
+	w.commit(model.FeedID(cluster, "static"), feed.Change{Kind: model.KindService, Key: service},
+		feed.Change{Kind: model.KindEndpointSlice, Key: model.SliceKey(service, "1")})
+}
+
+func (w *world) service(name string) *catalog.Service {
+	w.t.Helper()
+	s, ok := w.catalog.Service(name)
+	if !ok {
+		w.t.Fatalf("no service %q", name)
+	}
+	return s
+}
+
+func stateOf(t testing.TB, s string) modelpb.EndpointState {
+	t.Helper()
+	switch s {
+	case "", "Ready":
+		return modelpb.EndpointState_ENDPOINT_STATE_READY
+	case "Draining":
+		return modelpb.EndpointState_ENDPOINT_STATE_DRAINING
+	case "Unhealthy":
+		return modelpb.EndpointState_ENDPOINT_STATE_UNHEALTHY
+	}
+	t.Fatalf("unknown state %q", s)
+	return 0
+}
+
+func encoded(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	b, err := model.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// hosts are n ready endpoints of the port grpc at addresses 10.<net>.0.1 and up.
+func hosts(net, n int, state string) []exportedHost {
+	var out []exportedHost
+	for i := range n {
+		out = append(out, exportedHost{
+			Address: fmt.Sprintf("10.%d.%d.%d", net, i/250, i%250+1), Ports: map[string]uint32{"grpc": 9000}, State: state,
+		})
+	}
+	return out
+}
+
+// scenario is a golden test's input.
+type scenario struct {
+	View    scenarioView `json:"view"`
+	Service string       `json:"service"`
+	// Policy is the ServicePolicy's spec without the service.
+	Policy   *v1alpha1.ServicePolicySpec `json:"policy"`
+	Exports  []export                    `json:"exports"`
+	OnDemand []Name                      `json:"onDemand"`
+}
+
+type scenarioView struct {
+	Region string `json:"region"`
+	Center string `json:"center"`
+}
+
+func (s scenario) view() View {
+	return View{Class: ClassGRPC, Region: s.View.Region, Center: s.View.Center}
+}
+
+func parseScenario(t testing.TB, text []byte) scenario {
+	t.Helper()
+	var s scenario
+	if err := yaml.UnmarshalStrict(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// enact gives a new world what the scenario says.
+func (s scenario) enact(t testing.TB) *world {
+	w := newWorld(t)
+	if s.Policy != nil {
+		p := *s.Policy
+		p.Service = s.Service
+		w.policy(p)
+	}
+	for _, e := range s.Exports {
+		w.export(s.Service, e)
+	}
+	return w
+}
