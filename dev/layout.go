@@ -1,0 +1,256 @@
+package dev
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"pentad.dev/pentad/dev/sample"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/server"
+	"pentad.dev/pentad/process"
+	relay "pentad.dev/pentad/xds-relay"
+	"pentad.dev/pentad/xds-relay/bootstrap"
+)
+
+// Names of listeners that are passed.
+const (
+	raftListener  = "raft"
+	grpcListener  = "grpc"
+	apiListener   = "api"
+	adminListener = "admin"
+)
+
+// registrySource is the name of each agent's one source.
+const registrySource = "static"
+
+// ServerName is the name of a center's server process.
+func ServerName(center string) string { return "server-" + center }
+
+// AgentName is the name of a center's agent process.
+func AgentName(center string) string { return "agent-" + center }
+
+// RelayName is the name of a center's relay process, counted from 1.
+func RelayName(center string, n int) string { return fmt.Sprintf("relay-%s-%d", center, n) }
+
+// SampleName is the name of a center's workload process.
+func SampleName(center string) string { return "sample-" + center }
+
+// LoadName is the name of a center's load generator process.
+func LoadName(center string) string { return "load-" + center }
+
+// listen picks or recalls the addresses of a process's listeners.
+func (s *Site) listen(name string, names ...string) (map[string]string, []Listener, error) {
+	addresses := map[string]string{}
+	var listeners []Listener
+	for _, l := range names {
+		address, err := s.ports.address(name + "/" + l)
+		if err != nil {
+			return nil, nil, err
+		}
+		addresses[l] = address
+		listeners = append(listeners, Listener{Name: l, Address: address})
+	}
+	return addresses, listeners, nil
+}
+
+// add writes a process's configuration file and makes it known to the supervisor.
+func (s *Site) add(spec Spec, config process.Validator) error {
+	if err := config.Validate(); err != nil {
+		return fmt.Errorf("configuration of %s: %w", spec.Name, err)
+	}
+	data, err := yaml.Marshal(config)
+	if err != nil {
+		return err
+	}
+	path := s.path("config", spec.Name+".yaml")
+	if err := replaceFile(path, data, 0o644); err != nil {
+		return err
+	}
+	spec.Args = []string{string(spec.Role), "--config", path}
+	return s.supervisor.Add(spec)
+}
+
+// layout decides about every process of the estate.
+func (s *Site) layout() error {
+	var servers []server.Peer
+	for _, place := range s.estate.Places() {
+		at, _, err := s.listen(ServerName(place.Center), raftListener, grpcListener, apiListener, adminListener)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, server.Peer{Name: place.Center, Place: place.Place, Raft: at[raftListener], GRPC: at[grpcListener]})
+		s.apis = append(s.apis, api{center: place.Center, address: at[apiListener]})
+	}
+	for _, place := range s.estate.Places() {
+		if err := s.layServer(place, servers); err != nil {
+			return err
+		}
+		s.centers[place.Center] = &center{Place: place}
+		if !place.Full() {
+			continue
+		}
+		for _, lay := range []func(Place, []server.Peer) error{s.layRelays, s.layAgent, s.laySample, s.layLoad} {
+			if err := lay(place, servers); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Site) layServer(place Place, servers []server.Peer) error {
+	name := ServerName(place.Center)
+	at, listeners, err := s.listen(name, raftListener, grpcListener, apiListener, adminListener)
+	if err != nil {
+		return err
+	}
+	certs, err := s.certs.issue(name, identity.RoleServer, place.Center)
+	if err != nil {
+		return err
+	}
+	raftCerts, err := s.certs.issueRaft(name, place.Center)
+	if err != nil {
+		return err
+	}
+	config := &server.Config{
+		Name: place.Center, Place: place.Place, DataDir: s.path("state", name),
+		Listen:       server.Listen{Raft: at[raftListener], GRPC: at[grpcListener], API: at[apiListener], Admin: at[adminListener]},
+		Certificates: certs, RaftCertificates: raftCerts, APIClientCA: certs.CA,
+	}
+	for _, peer := range servers {
+		if peer.Name != place.Center {
+			config.Peers = append(config.Peers, peer)
+		}
+	}
+	return s.add(Spec{Name: name, Role: RoleServer, Place: place.Place, Listeners: listeners}, config)
+}
+
+func (s *Site) layRelays(place Place, servers []server.Peer) error {
+	for n := 1; n <= s.estate.Relays; n++ {
+		name := RelayName(place.Center, n)
+		at, listeners, err := s.listen(name, grpcListener, adminListener)
+		if err != nil {
+			return err
+		}
+		certs, err := s.certs.issue(name, identity.RoleRelay, place.Cluster()+"/"+name)
+		if err != nil {
+			return err
+		}
+		config := &relay.Config{
+			Name: name, Cluster: place.Cluster(), Place: place.Place, DataDir: s.path("state", name),
+			Listen: relay.Listen{GRPC: at[grpcListener], Admin: at[adminListener]}, Certificates: certs,
+		}
+		for _, peer := range servers {
+			config.Servers = append(config.Servers, relay.Peer{Name: peer.Name, Place: peer.Place, GRPC: peer.GRPC})
+		}
+		center := s.centers[place.Center]
+		center.relays = append(center.relays, at[grpcListener])
+		if err := s.add(Spec{Name: name, Role: RoleRelay, Place: place.Place, Listeners: listeners}, config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Site) laySample(place Place, _ []server.Peer) error {
+	var instances []sample.Instance
+	for _, service := range s.estate.Services {
+		for n := 1; n <= service.Instances; n++ {
+			instances = append(instances, sample.Instance{
+				Name: fmt.Sprintf("%s-%s-%d", service.Name, place.Center, n), Service: service.Name,
+			})
+		}
+	}
+	spec, config, err := s.sample(place, SampleName(place.Center), instances)
+	if err != nil {
+		return err
+	}
+	path := s.path("registry", place.Center+".yaml")
+	if s.centers[place.Center].registry, err = openRegistry(path, s.estate.Services, config.Instances); err != nil {
+		return err
+	}
+	return s.add(spec, config)
+}
+
+// sample is a workload process with these instances, whose addresses are filled in.
+func (s *Site) sample(place Place, name string, instances []sample.Instance) (Spec, *sample.ServerConfig, error) {
+	names := []string{adminListener}
+	for _, in := range instances {
+		names = append(names, in.Name)
+	}
+	at, listeners, err := s.listen(name, names...)
+	if err != nil {
+		return Spec{}, nil, err
+	}
+	for i := range instances {
+		instances[i].Listen = at[instances[i].Name]
+	}
+	env, err := s.bootstrap(place, name)
+	config := &sample.ServerConfig{
+		Name: name, Place: place.Place, Listen: sample.Listen{Admin: at[adminListener]}, XDS: true, Instances: instances,
+	}
+	return Spec{Name: name, Role: RoleSample, Place: place.Place, Env: env, Listeners: listeners}, config, err
+}
+
+// AddInstance makes a workload process with one instance of a service in a center known, which is in no registry yet; the
+// caller starts it. An instance of the same name has the same port again.
+func (s *Site) AddInstance(center, service, name string) (sample.Instance, error) {
+	c := s.centers[center]
+	spec, config, err := s.sample(c.Place, "sample-"+name, []sample.Instance{{Name: name, Service: service}})
+	if err != nil {
+		return sample.Instance{}, err
+	}
+	if err := s.ports.save(); err != nil {
+		return sample.Instance{}, err
+	}
+	return config.Instances[0], s.add(spec, config)
+}
+
+// Instances are the baseline instances of a center.
+func (s *Site) Instances(center string) ([]sample.Instance, error) {
+	config := &sample.ServerConfig{}
+	err := process.LoadConfig(s.path("config", SampleName(center)+".yaml"), config)
+	return config.Instances, err
+}
+
+func (s *Site) layLoad(place Place, _ []server.Peer) error {
+	name := LoadName(place.Center)
+	at, listeners, err := s.listen(name, adminListener)
+	if err != nil {
+		return err
+	}
+	env, err := s.bootstrap(place, name)
+	if err != nil {
+		return err
+	}
+	config := &sample.LoadConfig{
+		Name: name, Place: place.Place, Listen: sample.Listen{Admin: at[adminListener]}, Rate: s.estate.Rate,
+		Records: s.Records(), Deadline: &metav1.Duration{Duration: sample.DefaultDeadline},
+	}
+	for _, service := range s.estate.Services {
+		config.Services = append(config.Services, service.Name)
+	}
+	return s.add(Spec{Name: name, Role: RoleLoad, Place: place.Place, Env: env, Listeners: listeners}, config)
+}
+
+// bootstrap writes the xDS bootstrap of a data plane, and returns the variable that names it.
+func (s *Site) bootstrap(place Place, name string) ([]string, error) {
+	certs, err := s.certs.issue(name, identity.RoleWorkload, name)
+	if err != nil {
+		return nil, err
+	}
+	relays := s.centers[place.Center].relays
+	data, err := bootstrap.GRPC(bootstrap.Config{
+		Node: name, Region: place.Region, Center: place.Center, Relays: relays, SingleRelay: len(relays) == 1,
+		Certificates: &bootstrap.Certificates{Certificate: certs.Cert, Key: certs.Key, CA: certs.CA},
+	})
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(s.path("config"), name+"-bootstrap.json")
+	return []string{"GRPC_XDS_BOOTSTRAP=" + path}, os.WriteFile(path, data, 0o644)
+}
