@@ -123,7 +123,7 @@ func (s *Source) Run(ctx context.Context, out source.Sink) error {
 		case r := <-readings:
 			out.Problem(r.err)
 			if r.err != nil {
-				s.cfg.Log.Warn("registry file not taken, what was last read stays in force", "error", r.err)
+				s.cfg.Log.Warn("registry file not taken", "error", r.err)
 				continue
 			}
 			s.locked(func() { e.apply(r.registry) })

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -98,7 +99,9 @@ func (w *watcher) look(ctx context.Context) (again bool) {
 	}
 	r := reading{err: err}
 	if err == nil {
-		r.registry, r.err = Parse(data)
+		if r.registry, r.err = Parse(data); r.err != nil {
+			r.err = fmt.Errorf("registry file %s refused, what was last read stays in force: %w", w.file.path, r.err)
+		}
 	}
 	problem := ""
 	if r.err != nil {
