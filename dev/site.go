@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 
@@ -28,6 +29,8 @@ type Config struct {
 	Log *slog.Logger
 	// Notify, if not nil, is told of every start and end of a process. It must not block, nor call the Site.
 	Notify func(Event)
+	// SkipDeclare leaves out the declaration of centers and clusters: for processes that have no API.
+	SkipDeclare bool
 }
 
 // owner marks the data folder of a Site.
@@ -44,6 +47,7 @@ type Site struct {
 	operator   identity.Files
 	apis       []api
 	centers    map[string]*center
+	closing    sync.Once
 }
 
 // center is what a Site keeps of each center.
@@ -143,10 +147,12 @@ func (s *Site) path(parts ...string) string {
 	return filepath.Join(append([]string{s.cfg.Data}, parts...)...)
 }
 
-// Close kills what still runs and gives the data folder back.
+// Close kills what still runs and gives the data folder back. It may be called again.
 func (s *Site) Close() {
-	s.supervisor.Close()
-	s.dir.Close()
+	s.closing.Do(func() {
+		s.supervisor.Close()
+		s.dir.Close()
+	})
 }
 
 // Supervisor controls the processes.

@@ -45,7 +45,7 @@ func (s *Site) Up(ctx context.Context) error {
 		if err := s.WaitReady(ctx, readyWithin, s.supervisor.Names(t.roles...)...); err != nil {
 			return err
 		}
-		if t.roles[0] == RoleServer {
+		if t.roles[0] == RoleServer && !s.cfg.SkipDeclare {
 			if err := s.declare(ctx); err != nil {
 				return fmt.Errorf("declare centers and clusters: %w", err)
 			}

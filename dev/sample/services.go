@@ -29,21 +29,27 @@ type service struct {
 func services() map[string]service {
 	return map[string]service{
 		"catalog": {
-			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) { samplepb.RegisterCatalogServer(r, catalogServer{origin: o}) },
+			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
+				samplepb.RegisterCatalogServer(r, catalogServer{origin: o})
+			},
 			call: func(ctx context.Context, c grpc.ClientConnInterface, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
 				out, err := samplepb.NewCatalogClient(c).GetItem(ctx, &samplepb.GetItemRequest{Item: fmt.Sprintf("item-%d", n%100)}, o...)
 				return out.GetOrigin(), err
 			},
 		},
 		"assets": {
-			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) { samplepb.RegisterAssetsServer(r, assetsServer{origin: o}) },
+			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
+				samplepb.RegisterAssetsServer(r, assetsServer{origin: o})
+			},
 			call: func(ctx context.Context, c grpc.ClientConnInterface, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
 				out, err := samplepb.NewAssetsClient(c).GetBalance(ctx, &samplepb.GetBalanceRequest{User: fmt.Sprintf("user-%d", n%1000)}, o...)
 				return out.GetOrigin(), err
 			},
 		},
 		"orders": {
-			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) { samplepb.RegisterOrdersServer(r, ordersServer{origin: o}) },
+			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
+				samplepb.RegisterOrdersServer(r, ordersServer{origin: o})
+			},
 			call: func(ctx context.Context, c grpc.ClientConnInterface, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
 				in := &samplepb.PlaceOrderRequest{User: fmt.Sprintf("user-%d", n%1000), Item: fmt.Sprintf("item-%d", n%100)}
 				out, err := samplepb.NewOrdersClient(c).PlaceOrder(ctx, in, o...)
