@@ -112,16 +112,17 @@ func readable(t *testing.T, r Resource) any {
 
 func unpack(t testing.TB, r Resource) proto.Message {
 	t.Helper()
-	a := &anypb.Any{}
-	if err := proto.Unmarshal(r.Body, a); err != nil {
-		t.Fatal(err)
-	}
-	if a.GetTypeUrl() != r.Type {
-		t.Fatalf("%s %q: body of type %s", r.Type, r.Name, a.GetTypeUrl())
-	}
-	m, err := a.UnmarshalNew()
+	m, err := unpackAny(r.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func unpackAny(body []byte) (proto.Message, error) {
+	a := &anypb.Any{}
+	if err := proto.Unmarshal(body, a); err != nil {
+		return nil, err
+	}
+	return a.UnmarshalNew()
 }
