@@ -1,0 +1,111 @@
+package agents
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"pentad.dev/pentad/agents/agent"
+	"pentad.dev/pentad/agents/source"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/process"
+)
+
+// Process is one agent process.
+type Process struct {
+	config    Config
+	log       *slog.Logger
+	listeners process.Listeners
+	identity  *identity.Source
+	admin     process.Admin
+	agent     *agent.Agent
+}
+
+// New takes the data folder and the listener; Run gives them back. When it fails nothing is held.
+func New(config Config, log *slog.Logger) (_ *Process, err error) {
+	p := &Process{config: config, log: log.With("center", config.Center, "cluster", config.Cluster)}
+	defer func() {
+		if err != nil {
+			p.listeners.Close()
+		}
+	}()
+	if p.identity, err = identity.Load(config.Certificates); err != nil {
+		return nil, process.Usagef("certificates: %w", err)
+	}
+	id := p.identity.ID()
+	if want := (identity.ID{TrustDomain: id.TrustDomain, Role: identity.RoleAgent, Name: config.Cluster}); id != want {
+		return nil, process.Usagef("certificates.cert: %s is for %s, this agent is %s", config.Certificates.Cert, id, want)
+	}
+	if p.listeners, err = process.Listen(map[string]string{"admin": config.Listen.Admin}); err != nil {
+		return nil, err
+	}
+	metrics := process.NewMetrics()
+	if p.agent, err = p.newAgent(metrics); err != nil {
+		return nil, err
+	}
+	p.admin = process.Admin{
+		Listener: p.listeners["admin"], Metrics: metrics, Ready: p.agent.Ready, Status: p.status, Log: p.log,
+	}
+	return p, nil
+}
+
+func (p *Process) newAgent(metrics prometheus.Registerer) (*agent.Agent, error) {
+	sources := map[string]source.Source{}
+	for _, s := range p.config.Sources {
+		var err error
+		if sources[s.Name], err = newSource(s, p.config.DataDir, p.log); err != nil {
+			return nil, err
+		}
+	}
+	return agent.New(agent.Config{
+		Cluster: p.config.Cluster, DataDir: p.config.DataDir, Sources: sources,
+		Servers: p.servers(), Relays: p.relays(), Log: p.log, Metrics: metrics,
+	})
+}
+
+// servers are the configured servers, nearest first, in the order of the file at the same distance.
+func (p *Process) servers() []feed.Peer {
+	servers := slices.Clone(p.config.Servers)
+	slices.SortStableFunc(servers, func(a, b Server) int {
+		return p.config.Distance(a.Place) - p.config.Distance(b.Place)
+	})
+	peers := make([]feed.Peer, len(servers))
+	for i, s := range servers {
+		peers[i] = feed.Peer{Name: s.Name, Address: s.GRPC, TLS: p.identity.Client(identity.RoleServer)}
+	}
+	return peers
+}
+
+func (p *Process) relays() []feed.Peer {
+	peers := make([]feed.Peer, len(p.config.Relays))
+	for i, r := range p.config.Relays {
+		peers[i] = feed.Peer{Name: r.Name, Address: r.GRPC, TLS: p.identity.Client(identity.RoleRelay)}
+	}
+	return peers
+}
+
+// Status is what the agent's status page says.
+type Status struct {
+	process.Place
+	Version string `json:"version"`
+	agent.Status
+}
+
+func (p *Process) status() any {
+	return Status{Place: p.config.Place, Version: process.Version(), Status: p.agent.Status()}
+}
+
+// Run reads and publishes until ctx ends, and returns when everything has stopped.
+func (p *Process) Run(ctx context.Context) error {
+	defer p.listeners.Close()
+	p.log.Info("agent runs", "id", p.identity.ID().String(), "admin", p.listeners["admin"].Addr().String())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.identity.Run(ctx, p.log) })
+	group.Go(func() error { return p.admin.Run(ctx) })
+	group.Go(func() error { return p.agent.Run(ctx) })
+	return group.Wait()
+}
