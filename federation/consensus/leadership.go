@@ -2,7 +2,12 @@ package consensus
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Leadership is who leads, as far as this node knows.
@@ -32,18 +37,128 @@ type Status struct {
 }
 
 // Leader returns the leader's id and address, empty while none is known, and this node's term.
-func (n *Node) Leader() (id, address string, term uint64) { return "", "", 0 }
+func (n *Node) Leader() (id, address string, term uint64) {
+	r := n.raft.Load()
+	if r == nil {
+		return "", "", 0
+	}
+	a, i := r.LeaderWithID()
+	return string(i), string(a), r.CurrentTerm()
+}
 
 // IsLeader says whether this node is the leader, as far as it knows: another may have been elected since. Only
 // Propose and ReadIndex can tell.
-func (n *Node) IsLeader() bool { return false }
+func (n *Node) IsLeader() bool {
+	r := n.raft.Load()
+	return r != nil && r.State() == raft.Leader
+}
 
-// Leadership returns who leads, and a channel that is closed when that may have changed.
-func (n *Node) Leadership() (Leadership, <-chan struct{}) { return Leadership{}, nil }
+// Leadership returns who leads, and a channel that is closed when that may have changed since.
+func (n *Node) Leadership() (Leadership, <-chan struct{}) {
+	changed := *n.changed.Load() // before the look, so that no change falls between
+	id, address, term := n.Leader()
+	return Leadership{ID: id, Address: address, Term: term, Local: n.IsLeader()}, changed
+}
+
+// watchLeadership drains what raft says of leadership changes, wakes those who watch it, and ends the reads of a term
+// in which this node does not lead any more.
+func (n *Node) watchLeadership(ctx context.Context, r *raft.Raft, notify <-chan bool) {
+	// Only the fact that something changed is taken from an observation, so one may be dropped when the channel is full.
+	seen := make(chan raft.Observation, 64)
+	o := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			return true
+		}
+		return false
+	})
+	r.RegisterObserver(o)
+	defer r.DeregisterObserver(o)
+	for {
+		term, state := r.CurrentTerm(), r.State()
+		switch state {
+		case raft.Follower, raft.Shutdown:
+			n.rounds.end(term)
+		case raft.Candidate:
+			n.rounds.end(term - min(term, 1)) // it may still win this one
+		}
+		next := make(chan struct{})
+		close(*n.changed.Swap(&next))
+		select {
+		case <-notify:
+			id, address, term := n.Leader()
+			n.log.Info("leadership", "local", n.IsLeader(), "leader", id, "address", address, "term", term)
+		case <-seen:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // TransferLeadership hands the leadership to the voter with that id, or to the most up-to-date one if id is empty,
 // and returns once this node is no longer the leader.
-func (n *Node) TransferLeadership(ctx context.Context, id string) error { return ErrNotLeader }
+func (n *Node) TransferLeadership(ctx context.Context, id string) error {
+	r := n.raft.Load()
+	if r == nil || r.State() != raft.Leader {
+		return fmt.Errorf("transfer: %w", ErrNotLeader)
+	}
+	var future raft.Future
+	if id == "" {
+		future = r.LeadershipTransfer()
+	} else {
+		address := n.cfg.address(id)
+		if address == "" {
+			return fmt.Errorf("transfer: id %q is not a voter", id)
+		}
+		if id == n.cfg.ID {
+			return fmt.Errorf("transfer: id %q is this node", id)
+		}
+		future = r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(address))
+	}
+	done := make(chan error, 1)
+	go func() { done <- future.Error() }() // ends within an election timeout
+	select {
+	case err := <-done:
+		if errors.Is(err, raft.ErrNotLeader) {
+			err = ErrNotLeader
+		}
+		if err != nil {
+			return fmt.Errorf("transfer: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("transfer: %w", ctx.Err())
+	}
+}
 
 // Status returns the node's state.
-func (n *Node) Status() Status { return Status{} }
+func (n *Node) Status() Status {
+	s := Status{ID: n.cfg.ID, State: "stopped", Applied: n.machine.done.value(), LastContact: -1, Voters: n.cfg.Voters}
+	r := n.raft.Load()
+	if r == nil {
+		return s
+	}
+	state := r.State()
+	if state != raft.Shutdown {
+		s.State = strings.ToLower(state.String())
+	}
+	s.Leader, s.Address, s.Term = n.Leader()
+	s.Commit = r.CommitIndex()
+	if at := r.LastContact(); state == raft.Leader {
+		s.LastContact = 0
+	} else if !at.IsZero() {
+		s.LastContact = time.Since(at)
+	}
+	s.Voters = nil
+	for _, v := range r.GetConfiguration().Configuration().Servers {
+		if v.Suffrage != raft.Voter {
+			continue
+		}
+		m := Member{ID: string(v.ID), Address: n.cfg.address(string(v.ID))}
+		if m.Address == "" {
+			m.Address = string(v.Address)
+		}
+		s.Voters = append(s.Voters, m)
+	}
+	return s
+}

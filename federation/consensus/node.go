@@ -3,47 +3,191 @@ package consensus
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
-// Node is one voter.
+// Node is one voter. Its methods may be called by anyone at any time, also before Run and after it.
 type Node struct {
-	cfg Config
+	cfg     Config
+	log     *slog.Logger
+	raftLog hclog.Logger
+	folder  *folder
+	machine *machine
+	rounds  *rounds
+	metrics *metrics
+	raft    atomic.Pointer[raft.Raft] // nil until Run has started it
+
+	kick    chan struct{} // a read waits for a message to be sent; capacity 1
+	changed atomic.Pointer[chan struct{}]
+
+	dieOnce sync.Once
+	dead    chan struct{} // closed when the node has to end itself
+	died    error         // why; set before dead is closed
+	stopped chan struct{} // closed when raft has stopped
+	closed  sync.Once
 }
-
-type plants struct{}
-type gate interface{}
-
-func checkServerTLS(*tls.Config) error { return nil }
 
 // New takes the data folder and brings it in order; an empty one becomes that of a new cluster of Config.Voters.
 // Run must be called, or Close.
 func New(cfg Config) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("consensus: %w", err)
 	}
-	return &Node{cfg: cfg.withDefaults()}, nil
+	cfg = cfg.withDefaults()
+	n := &Node{cfg: cfg, log: cfg.Logger, raftLog: newLogger(cfg.Logger, "raft"), kick: make(chan struct{}, 1),
+		dead: make(chan struct{}), stopped: make(chan struct{})}
+	n.rounds = newRounds(&n.cfg.break_)
+	n.machine = newMachine(cfg.Machine, n.die)
+	changed := make(chan struct{})
+	n.changed.Store(&changed)
+	var err error
+	if n.metrics, err = newMetrics(n, cfg.Metrics); err != nil {
+		return nil, fmt.Errorf("consensus: metrics: %w", err)
+	}
+	d := &disk{FS: cfg.FS, die: n.die, timeout: cfg.DiskTimeout, synced: n.metrics.synced, plants: &n.cfg.break_}
+	if n.folder, err = openFolder(&n.cfg, d, n.raftLog, n.bootstrap); err != nil {
+		n.metrics.unregister()
+		return nil, fmt.Errorf("consensus: %w", err)
+	}
+	return n, nil
+}
+
+// raftConfig is what raft is told.
+func (n *Node) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.cfg.ID)
+	c.HeartbeatTimeout = n.cfg.HeartbeatTimeout
+	c.ElectionTimeout = n.cfg.ElectionTimeout
+	c.LeaderLeaseTimeout = n.cfg.LeaderLease
+	c.CommitTimeout = n.cfg.CommitTimeout
+	c.SnapshotInterval = n.cfg.SnapshotInterval
+	c.SnapshotThreshold = n.cfg.SnapshotThreshold
+	c.TrailingLogs = n.cfg.TrailingLogs
+	c.MaxAppendEntries = 256
+	// Proposals that wait while a batch is written go into the next one together also without a buffer. With one, a
+	// command could sit in it unseen when the leadership ends.
+	c.BatchApplyCh = false
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.Logger = n.raftLog
+	return c
+}
+
+// bootstrap writes the first entry, the list of voters, into a new folder. It is the same on every voter.
+func (n *Node) bootstrap(f *folder) error {
+	var c raft.Configuration
+	for _, m := range n.cfg.Voters {
+		c.Servers = append(c.Servers, raft.Server{
+			Suffrage: raft.Voter, ID: raft.ServerID(m.ID), Address: raft.ServerAddress(m.Address)})
+	}
+	return raft.BootstrapCluster(n.raftConfig(), f.log, f.store, f.snaps, nil, c)
+}
+
+// die ends the process: the node can no longer keep a promise.
+func (n *Node) die(err error) {
+	n.dieOnce.Do(func() {
+		n.died = err
+		close(n.dead)
+		n.log.Error("the node ends itself", "error", err)
+		n.cfg.Fatal(err)
+	})
 }
 
 // Run takes part in the cluster until ctx ends, or until the node had to end itself, which is an error. It returns
 // when everything has stopped and the folder is free. It is called once.
-func (n *Node) Run(ctx context.Context) error { <-ctx.Done(); return n.Close() }
+func (n *Node) Run(ctx context.Context) error {
+	s := newStream(&n.cfg, n.raftLog)
+	t := newTransport(&n.cfg, s, n.rounds, n.raftLog)
+	t.peers = n.otherVoters
+	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
+	notify := make(chan bool, 64)
+	c := n.raftConfig()
+	c.NotifyCh = notify
+	r, err := raft.NewRaft(c, n.machine, n.folder.log, n.folder.store, n.folder.snaps, t)
+	if err != nil {
+		return errors.Join(fmt.Errorf("consensus: %w", err), t.Close(), s.Close(), n.Close())
+	}
+	n.raft.Store(r)
 
-// Close frees the folder of a node that was never run. After Run it does nothing.
-func (n *Node) Close() error { return nil }
-
-// Propose appends a command to the log and returns, once it was committed and applied here, its index and what the
-// state machine answered. Only the leader can: ErrNotLeader, ErrDiskFull and ErrTooLarge mean that nothing was proposed,
-// ErrOutcomeUnknown that it may or may not be applied, now or later. It never outlasts ctx.
-func (n *Node) Propose(ctx context.Context, command []byte) (index uint64, result []byte, err error) {
-	return 0, nil, ErrNotLeader
+	running, stop := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	tasks.Go(func() { n.watchLeadership(running, r, notify) })
+	tasks.Go(func() { n.triggerRounds(running, r) })
+	select {
+	case <-ctx.Done():
+	case <-n.dead:
+	}
+	// The network goes first: from here on nothing that this node does can reach anyone.
+	err = errors.Join(t.Close(), s.Close())
+	close(n.folder.store.stopped)
+	err = errors.Join(err, n.stopRaft(r))
+	close(n.stopped)
+	n.rounds.end(math.MaxUint64)
+	n.machine.done.fail(ErrStopped)
+	stop()
+	tasks.Wait()
+	select {
+	case <-n.dead:
+		err = errors.Join(fmt.Errorf("consensus: the node ended itself: %w", n.died), err)
+	default:
+	}
+	return errors.Join(err, n.Close())
 }
 
-// ReadIndex returns the index of the last command that a linearizable read that begins now must see, 0 if there is
-// none; this node's state machine has applied it. Only the leader can: ErrNotLeader; ErrNoQuorum if no majority
-// confirmed in time that it still is. It never outlasts ctx.
-func (n *Node) ReadIndex(ctx context.Context) (index uint64, err error) { return 0, ErrNotLeader }
+// stopRaft waits for raft to stop, but not for a disk that hangs.
+func (n *Node) stopRaft(r *raft.Raft) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.Shutdown().Error() }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-n.dead:
+	}
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(time.Second):
+		// The folder stays locked and its files open: what hangs may still write.
+		n.closed.Do(func() {})
+		return errors.New("consensus: raft did not stop, a write to disk or the state machine hangs")
+	}
+}
 
-// WaitApplied returns when this node's state machine has applied the command at that index, as returned by Propose or
-// ReadIndex of any node. (For the index of an entry that is no command it waits for the next command.)
-func (n *Node) WaitApplied(ctx context.Context, index uint64) error { return ctx.Err() }
+// Close frees the folder of a node that was never run. After Run it does nothing.
+func (n *Node) Close() (err error) {
+	n.closed.Do(func() {
+		n.metrics.unregister()
+		err = n.folder.close()
+	})
+	return err
+}
+
+// otherVoters returns the voters besides this node, and how many of them make a majority together with it.
+func (n *Node) otherVoters() (others []raft.ServerID, needed int) {
+	r := n.raft.Load()
+	if r == nil {
+		return nil, 0
+	}
+	voters, self := 0, 0
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		switch {
+		case s.Suffrage != raft.Voter:
+			continue
+		case s.ID == raft.ServerID(n.cfg.ID):
+			self = 1
+		default:
+			others = append(others, s.ID)
+		}
+		voters++
+	}
+	return others, voters/2 + 1 - self
+}

@@ -1,0 +1,395 @@
+package consensus
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// authority is a CA for one test.
+type authority struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+	pool *x509.CertPool
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{key: key, cert: cert, pool: x509.NewCertPool()}
+	a.pool.AddCert(cert)
+	return a
+}
+
+// issue returns the two sides of a member's TLS.
+func (a *authority) issue(t testing.TB, name string) (server, client *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	server = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: a.pool,
+		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}
+	client = &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: a.pool, MinVersion: tls.VersionTLS13}
+	return server, client
+}
+
+// command is what the test's state machine understands.
+type command struct{ Key, Value string }
+
+func (c command) encode() []byte {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// registers is a state machine of named registers; the answer to a command is the register's former value.
+type registers struct {
+	mu     sync.Mutex
+	values map[string]string
+	last   uint64
+	gate   func() // called before each Apply, may block
+}
+
+func newRegisters() *registers { return &registers{values: map[string]string{}} }
+
+func (m *registers) Apply(index uint64, b []byte) []byte {
+	m.mu.Lock()
+	gate := m.gate
+	m.mu.Unlock()
+	if gate != nil {
+		gate()
+	}
+	var c command
+	if err := json.Unmarshal(b, &c); err != nil {
+		panic(fmt.Sprintf("entry %d: %v", index, err))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if index <= m.last {
+		panic(fmt.Sprintf("entry %d after %d", index, m.last))
+	}
+	former := m.values[c.Key]
+	m.values[c.Key], m.last = c.Value, index
+	return []byte(former)
+}
+
+func (m *registers) get(key string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.values[key]
+}
+
+func (m *registers) setGate(g func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gate = g
+}
+
+type registersState struct {
+	Values map[string]string
+	Last   uint64
+}
+
+func (m *registers) Snapshot() (Snapshot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, err := json.Marshal(registersState{m.values, m.last})
+	return registersSnapshot(b), err
+}
+
+func (m *registers) Restore(r io.Reader) error {
+	var s registersState
+	if err := json.NewDecoder(r).Decode(&s); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.values, m.last = s.Values, s.Last
+	return nil
+}
+
+type registersSnapshot []byte
+
+func (s registersSnapshot) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, bytes.NewReader(s))
+}
+func (registersSnapshot) Release() {}
+
+// links is the network between the members of a cluster: who hears whom, and whose answers are held back.
+type links struct {
+	mu   sync.Mutex
+	rule func(from, to string, req any, answer bool) error // may block
+}
+
+func (l *links) set(rule func(from, to string, req any, answer bool) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rule = rule
+}
+
+func (l *links) ask(from, to string, req any, answer bool) error {
+	l.mu.Lock()
+	rule := l.rule
+	l.mu.Unlock()
+	if rule == nil {
+		return nil
+	}
+	return rule(from, to, req, answer)
+}
+
+// isolate cuts a member off from all others, both ways.
+func (l *links) isolate(id string) {
+	l.set(func(from, to string, _ any, _ bool) error {
+		if (from == id) != (to == id) {
+			return errCut
+		}
+		return nil
+	})
+}
+
+var errCut = errors.New("link is cut")
+
+// memberGate is the gate of one member. A message and its answer are told apart; from is always the one who asked.
+type memberGate struct {
+	links *links
+	self  string
+}
+
+func (g memberGate) send(to raft.ServerID, req any) error {
+	return g.links.ask(g.self, string(to), req, false)
+}
+
+func (g memberGate) answer(from raft.ServerID, req any) error {
+	return g.links.ask(g.self, string(from), req, true)
+}
+
+// member is one node of a test's cluster, through all its lives.
+type member struct {
+	id, address string
+	fs          FS
+	dir         string
+	adjust      func(*Config)
+
+	node    *Node
+	machine *registers
+	cancel  context.CancelFunc
+	ended   chan error
+	fatal   chan error
+}
+
+// cluster is a set of nodes in one process that speak TLS over loopback.
+type cluster struct {
+	t       testing.TB
+	ca      *authority
+	links   *links
+	members []*member
+	voters  []Member
+}
+
+// newCluster makes n members and starts them. adjust changes the configuration of a member, in each of its lives.
+func newCluster(t testing.TB, n int, adjust func(i int, c *Config)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
+	var listeners []net.Listener
+	for i := range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &member{id: fmt.Sprintf("n%d", i+1), address: l.Addr().String(), fs: newMemFS(), dir: "data"}
+		m.adjust = func(cfg *Config) {
+			if adjust != nil {
+				adjust(i, cfg)
+			}
+		}
+		c.members = append(c.members, m)
+		c.voters = append(c.voters, Member{ID: m.id, Address: m.address})
+		listeners = append(listeners, l)
+	}
+	t.Cleanup(func() {
+		c.links.set(nil)
+		for _, m := range c.members {
+			c.stop(m)
+		}
+	})
+	for i, m := range c.members {
+		c.startOn(m, listeners[i])
+	}
+	return c
+}
+
+func (c *cluster) start(m *member) {
+	c.t.Helper()
+	var l net.Listener
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		var err error
+		if l, err = net.Listen("tcp", m.address); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	c.startOn(m, l)
+}
+
+func (c *cluster) config(m *member, l net.Listener) Config {
+	server, client := c.ca.issue(c.t, m.id)
+	cfg := Config{
+		ID: m.id, Dir: m.dir, Listener: l, ServerTLS: server, ClientTLS: client, Voters: c.voters, Machine: newRegisters(),
+		HeartbeatTimeout: 300 * time.Millisecond, SegmentSize: 256 << 10,
+		FS: m.fs, Logger: testLogger(m.id), gate: memberGate{c.links, m.id},
+	}
+	fatal := make(chan error, 1)
+	cfg.Fatal = func(err error) { fatal <- err }
+	m.fatal = fatal
+	m.adjust(&cfg)
+	m.machine = cfg.Machine.(*registers)
+	return cfg
+}
+
+func (c *cluster) startOn(m *member, l net.Listener) {
+	c.t.Helper()
+	node, err := New(c.config(m, l))
+	if err != nil {
+		c.t.Fatalf("%s: %v", m.id, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	m.node, m.cancel, m.ended = node, cancel, ended
+	go func() { ended <- node.Run(ctx) }()
+}
+
+// stop ends a member's process, as far as the others can tell: its sockets close, its memory is gone.
+func (c *cluster) stop(m *member) {
+	if m.cancel == nil {
+		return
+	}
+	m.cancel()
+	select {
+	case <-m.ended:
+	case <-time.After(20 * time.Second):
+		c.t.Errorf("%s did not stop", m.id)
+	}
+	m.cancel = nil
+}
+
+// leader waits until exactly one running member leads with a majority behind it, other than those excluded.
+func (c *cluster) leader(not ...*member) *member {
+	c.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for _, m := range c.members {
+			if m.cancel == nil || containsMember(not, m) || !m.node.IsLeader() {
+				continue
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_, err := m.node.ReadIndex(ctx)
+			cancel()
+			if err == nil {
+				return m
+			}
+		}
+	}
+	c.t.Fatal("no leader")
+	return nil
+}
+
+func containsMember(all []*member, m *member) bool {
+	for _, x := range all {
+		if x == m {
+			return true
+		}
+	}
+	return false
+}
+
+// others returns the members but those.
+func (c *cluster) others(not ...*member) []*member {
+	var all []*member
+	for _, m := range c.members {
+		if !containsMember(not, m) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// put writes through a member, which must be able to.
+func (c *cluster) put(m *member, key, value string) uint64 {
+	c.t.Helper()
+	index, _, err := m.node.Propose(timeout(c.t, 20*time.Second), command{key, value}.encode())
+	if err != nil {
+		c.t.Fatalf("%s: put %s=%s: %v", m.id, key, value, err)
+	}
+	return index
+}
+
+// eventually waits for a condition that must come true.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+func timeout(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// testLogger shows nodes' logs when PENTAD_TEST_LOG is set.
+func testLogger(id string) *slog.Logger {
+	if os.Getenv("PENTAD_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id)
+}

@@ -1,0 +1,60 @@
+package consensus
+
+import (
+	"errors"
+
+	"github.com/hashicorp/raft"
+)
+
+var errNoAddress = errors.New("not in the configured voters")
+
+// plants violate one rule each, for the tests that show that the violation is found. Nothing outside of tests can set
+// them; the zero value keeps every rule.
+type plants struct {
+	heartbeatFastPath   bool // rule 1: raft handles heartbeats beside its main loop
+	countEarlierAnswers bool // rule 2: an answer counts by when it came, not by when its message was sent
+	joinInFlight        bool // rule 2: a read takes the number of one that is waiting already
+	trustAppliedIndex   bool // rule 2: a read does not wait for the state machine
+	skipOwnEntry        bool // rule 2: a read does not wait for an entry of this term
+	noSync              bool // promise 1: what is written is not synced
+	noDiskTimeout       bool // rule 4: a disk that hangs goes unnoticed
+	noMend              bool // the log's end is left as the crash left it
+}
+
+// gate stands between a node and the others, for tests. Each call may block.
+type gate interface {
+	// send is asked before a message goes out; an error keeps it here. req is nil for the opening of a pipeline.
+	send(to raft.ServerID, req any) error
+	// answer is asked before the answer to a message is let in.
+	answer(from raft.ServerID, req any) error
+}
+
+func (t *transport) enter(to raft.ServerID, req any) error {
+	if t.gate == nil {
+		return nil
+	}
+	return t.gate.send(to, req)
+}
+
+func (t *transport) leave(from raft.ServerID, req any) error {
+	if t.gate == nil {
+		return nil
+	}
+	return t.gate.answer(from, req)
+}
+
+// lostAnswer is an answer that never came.
+type lostAnswer struct{ raft.AppendFuture }
+
+// Response implements raft.AppendFuture.
+func (lostAnswer) Response() *raft.AppendEntriesResponse { return &raft.AppendEntriesResponse{} }
+
+// soonest returns what the first of those who wait waits for, or number if nobody does.
+func (g *gauge) soonest(number uint64) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) > 0 {
+		return g.waiting[0].until
+	}
+	return number
+}

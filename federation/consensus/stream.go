@@ -1,0 +1,197 @@
+package consensus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// maxHandshakes bounds how many callers may be shaking hands at the same time.
+const maxHandshakes = 64
+
+// checkServerTLS says what is wrong with a configuration for the listener: whoever can speak to it can write the log.
+func checkServerTLS(c *tls.Config) error {
+	switch {
+	case c == nil:
+		return errors.New("must be given")
+	case c.GetConfigForClient != nil:
+		return nil // decided for each caller; stream refuses those who show no certificate
+	case c.ClientAuth == tls.RequireAndVerifyClientCert:
+		return nil
+	case c.ClientAuth == tls.RequireAnyClientCert && (c.VerifyPeerCertificate != nil || c.VerifyConnection != nil):
+		return nil
+	}
+	return errors.New("must require and verify client certificates")
+}
+
+// stream is the raft.StreamLayer: TLS both ways, over connections that it can close all at once.
+type stream struct {
+	listener net.Listener
+	self     string // this node's address, as others know it
+	server   *tls.Config
+	client   *tls.Config
+	timeout  time.Duration
+	logger   hclog.Logger
+
+	ready  chan net.Conn // hands were shaken
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // nil once closed
+}
+
+func newStream(cfg *Config, logger hclog.Logger) *stream {
+	s := &stream{
+		listener: cfg.Listener, self: cfg.address(cfg.ID), server: cfg.ServerTLS, client: cfg.ClientTLS,
+		timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[net.Conn]struct{}{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.tasks.Go(s.acceptAll)
+	return s
+}
+
+// acceptAll shakes hands with each caller apart from the others, so that one who does not answer holds up nobody.
+func (s *stream) acceptAll() {
+	slots := make(chan struct{}, maxHandshakes)
+	for delay := time.Duration(0); ; {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil {
+				return
+			}
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			s.logger.Error("cannot accept a connection", "error", err)
+			select {
+			case <-time.After(delay):
+				continue
+			case <-s.ctx.Done():
+				return
+			}
+		}
+		delay = 0
+		select {
+		case slots <- struct{}{}:
+		case <-s.ctx.Done():
+			conn.Close()
+			return
+		}
+		s.tasks.Go(func() {
+			defer func() { <-slots }()
+			s.shake(conn)
+		})
+	}
+}
+
+func (s *stream) shake(conn net.Conn) {
+	c := tls.Server(conn, s.server)
+	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
+	defer cancel()
+	err := c.HandshakeContext(ctx)
+	if err == nil && len(c.ConnectionState().PeerCertificates) == 0 {
+		err = errors.New("caller showed no certificate")
+	}
+	if err != nil {
+		if s.ctx.Err() == nil {
+			s.logger.Warn("refused a caller", "peer", conn.RemoteAddr(), "error", err)
+		}
+		conn.Close()
+		return
+	}
+	tracked, err := s.track(c)
+	if err != nil {
+		return
+	}
+	select {
+	case s.ready <- tracked:
+	case <-s.ctx.Done():
+		tracked.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (s *stream) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.ready:
+		return c, nil
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Dial implements raft.StreamLayer.
+func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	d := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: 5 * time.Second}, Config: s.client}
+	conn, err := d.DialContext(ctx, "tcp", string(address))
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", address, err)
+	}
+	return s.track(conn)
+}
+
+// Addr implements net.Listener: where others reach this node, which its listener may not know.
+func (s *stream) Addr() net.Addr { return advertised(s.self) }
+
+type advertised string
+
+func (advertised) Network() string  { return "tcp" }
+func (a advertised) String() string { return string(a) }
+
+// Close ends every connection, both ways, and returns when nothing of the stream runs any more.
+func (s *stream) Close() error {
+	s.cancel()
+	err := s.listener.Close()
+	s.mu.Lock()
+	conns := s.conns
+	s.conns = nil
+	s.mu.Unlock()
+	for c := range conns {
+		c.Close()
+	}
+	s.tasks.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// track remembers a connection until it is closed.
+func (s *stream) track(c net.Conn) (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	t := &trackedConn{Conn: c, stream: s}
+	s.conns[t] = struct{}{}
+	return t, nil
+}
+
+type trackedConn struct {
+	net.Conn
+	stream *stream
+	once   sync.Once
+}
+
+// Close implements net.Conn. It does not wait to say goodbye to a peer that takes nothing.
+func (t *trackedConn) Close() (err error) {
+	t.once.Do(func() {
+		t.stream.mu.Lock()
+		delete(t.stream.conns, t)
+		t.stream.mu.Unlock()
+		t.Conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
+		err = t.Conn.Close()
+	})
+	return err
+}

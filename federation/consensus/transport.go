@@ -1,0 +1,204 @@
+package consensus
+
+import (
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// transport is raft's network transport with three differences.
+//
+//   - It never installs raft's heartbeat handler. That handler runs appendEntries beside raft's main loop, and between
+//     two steps of an election it gives a node that just won term t the term t+1 of another leader
+//     (hashicorp/raft issue 695). Every message goes through the main loop.
+//   - It tells rounds of each answered AppendEntries, with the number taken when it was sent.
+//   - On the wire and in the stored vote a node is its id, not its address. Addresses come from the configuration and
+//     may change between two starts; a vote stored as an address would then count for whoever has it now.
+type transport struct {
+	*raft.NetworkTransport
+	rounds  *rounds
+	peers   func() (others []raft.ServerID, needed int)
+	address func(id string) string
+	gate    gate
+	plants  *plants
+}
+
+func newTransport(cfg *Config, s *stream, r *rounds, logger hclog.Logger) *transport {
+	t := &transport{rounds: r, address: cfg.address, gate: cfg.gate, plants: &cfg.break_}
+	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider:   addresses(cfg.address),
+		Logger:                  logger,
+		Stream:                  s,
+		MaxPool:                 4,
+		Timeout:                 cfg.RPCTimeout,
+		MsgpackUseNewTimeFormat: true,
+	})
+	return t
+}
+
+// addresses is the raft.ServerAddressProvider: the configured address of a member, or the one in the log.
+type addresses func(id string) string
+
+// ServerAddr implements raft.ServerAddressProvider.
+func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if s := a(string(id)); s != "" {
+		return raft.ServerAddress(s), nil
+	}
+	return "", errNoAddress
+}
+
+// SetHeartbeatHandler implements raft.Transport by not installing the handler.
+func (t *transport) SetHeartbeatHandler(handler func(raft.RPC)) {
+	if t.plants.heartbeatFastPath {
+		t.NetworkTransport.SetHeartbeatHandler(handler)
+	}
+}
+
+// EncodePeer implements raft.Transport.
+func (t *transport) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }
+
+// DecodePeer implements raft.Transport.
+func (t *transport) DecodePeer(b []byte) raft.ServerAddress {
+	if s := t.address(string(b)); s != "" {
+		return raft.ServerAddress(s)
+	}
+	return raft.ServerAddress(b)
+}
+
+// AppendEntries implements raft.Transport.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse) error {
+	number := t.rounds.stamp()
+	if err := t.enter(id, req); err != nil {
+		return err
+	}
+	if err := t.NetworkTransport.AppendEntries(id, target, req, resp); err != nil {
+		return err
+	}
+	if err := t.leave(id, req); err != nil {
+		return err
+	}
+	t.answered(id, number, req, resp)
+	return nil
+}
+
+func (t *transport) answered(id raft.ServerID, number uint64, req *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse) {
+	if resp.Success && resp.Term == req.Term {
+		others, needed := t.peers()
+		t.rounds.answered(id, req.Term, number, others, needed)
+	}
+}
+
+// RequestVote implements raft.Transport.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest,
+	resp *raft.RequestVoteResponse) error {
+	if err := t.enter(id, req); err != nil {
+		return err
+	}
+	if err := t.NetworkTransport.RequestVote(id, target, req, resp); err != nil {
+		return err
+	}
+	return t.leave(id, req)
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest,
+	resp *raft.RequestPreVoteResponse) error {
+	if err := t.enter(id, req); err != nil {
+		return err
+	}
+	if err := t.NetworkTransport.RequestPreVote(id, target, req, resp); err != nil {
+		return err
+	}
+	return t.leave(id, req)
+}
+
+// TimeoutNow implements raft.Transport.
+func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, req *raft.TimeoutNowRequest,
+	resp *raft.TimeoutNowResponse) error {
+	if err := t.enter(id, req); err != nil {
+		return err
+	}
+	return t.NetworkTransport.TimeoutNow(id, target, req, resp)
+}
+
+// AppendEntriesPipeline implements raft.Transport.
+func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+	if err := t.enter(id, nil); err != nil {
+		return nil, err
+	}
+	inner, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{AppendPipeline: inner, transport: t, id: id, numbers: map[*raft.AppendEntriesRequest]uint64{},
+		ready: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	p.done.Go(p.forward)
+	return p, nil
+}
+
+// pipeline is raft's pipeline of AppendEntries to one voter, seen from the outside: raft decodes the answers itself, so
+// they are looked at on their way to it.
+type pipeline struct {
+	raft.AppendPipeline
+	transport *transport
+	id        raft.ServerID
+
+	mu      sync.Mutex
+	numbers map[*raft.AppendEntriesRequest]uint64 // of the messages that are not answered yet
+
+	ready  chan raft.AppendFuture
+	once   sync.Once
+	closed chan struct{}
+	done   sync.WaitGroup
+}
+
+// AppendEntries implements raft.AppendPipeline.
+func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture,
+	error) {
+	p.mu.Lock()
+	p.numbers[req] = p.transport.rounds.stamp()
+	p.mu.Unlock()
+	if err := p.transport.enter(p.id, req); err != nil {
+		return nil, err
+	}
+	return p.AppendPipeline.AppendEntries(req, resp)
+}
+
+// Consumer implements raft.AppendPipeline.
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.ready }
+
+func (p *pipeline) forward() {
+	for {
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			req := f.Request()
+			p.mu.Lock()
+			number := p.numbers[req]
+			delete(p.numbers, req)
+			p.mu.Unlock()
+			if err := p.transport.leave(p.id, req); err != nil {
+				f = lostAnswer{f}
+			} else if f.Error() == nil {
+				p.transport.answered(p.id, number, req, f.Response())
+			}
+			select {
+			case p.ready <- f:
+			case <-p.closed:
+				return
+			}
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// Close implements raft.AppendPipeline.
+func (p *pipeline) Close() error {
+	err := p.AppendPipeline.Close()
+	p.once.Do(func() { close(p.closed) })
+	p.done.Wait()
+	return err
+}
