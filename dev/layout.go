@@ -119,12 +119,7 @@ func (s *Site) layServer(place Place, servers []server.Peer) error {
 	config := &server.Config{
 		Name: place.Center, Place: place.Place, DataDir: s.path("state", name),
 		Listen:       server.Listen{Raft: at[raftListener], GRPC: at[grpcListener], API: at[apiListener], Admin: at[adminListener]},
-		Certificates: certs, RaftCertificates: raftCerts, APIClientCA: certs.CA,
-	}
-	for _, peer := range servers {
-		if peer.Name != place.Center {
-			config.Peers = append(config.Peers, peer)
-		}
+		Certificates: certs, RaftCertificates: raftCerts, APIClientCA: certs.CA, Servers: servers,
 	}
 	return s.add(Spec{Name: name, Role: RoleServer, Place: place.Place, Listeners: listeners}, config)
 }

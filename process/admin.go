@@ -14,8 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Metrics is a registry that rooms add their numbers to.
+type Metrics = *prometheus.Registry
+
 // NewMetrics is a registry with the process's and the runtime's own numbers in it.
-func NewMetrics() *prometheus.Registry {
+func NewMetrics() Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,8 +30,8 @@ type Config struct {
 	RaftCertificates identity.Files `json:"raftCertificates"`
 	// APIClientCA is the PEM file of the authority whose client certificates the API takes.
 	APIClientCA string `json:"apiClientCA"`
-	// Peers are the other voters. Every server's list, with itself, names the same voters.
-	Peers []Peer `json:"peers"`
+	// Servers are all voters, this one included, and where they are reached: the same list at every server.
+	Servers []Peer `json:"servers"`
 	// ElectionTimeout is how long a voter hears nothing of a leader before it stands for election. Default 500ms.
 	ElectionTimeout *metav1.Duration `json:"electionTimeout,omitempty"`
 }
@@ -43,7 +44,7 @@ type Listen struct {
 	Admin string `json:"admin"`
 }
 
-// Peer is another server.
+// Peer is a server and where the others reach it.
 type Peer struct {
 	Name string `json:"name"`
 	process.Place
@@ -65,9 +66,9 @@ func (c *Config) Validate() error {
 		c.RaftCertificates.Validate("raftCertificates"),
 		process.Required("apiClientCA", c.APIClientCA),
 	}
-	seen := map[string]bool{c.Name: true}
-	for i, p := range c.Peers {
-		field := func(name string) string { return fmt.Sprintf("peers[%d].%s", i, name) }
+	seen := map[string]bool{}
+	for i, p := range c.Servers {
+		field := func(name string) string { return fmt.Sprintf("servers[%d].%s", i, name) }
 		errs = append(errs,
 			process.Required(field("name"), p.Name),
 			process.Required(field("region"), p.Region),
@@ -79,10 +80,18 @@ func (c *Config) Validate() error {
 		}
 		seen[p.Name] = true
 	}
+	if !seen[c.Name] {
+		errs = append(errs, fmt.Errorf("servers: must name this server, %q, too", c.Name))
+	}
 	if t := c.ElectionTimeout; t != nil && (t.Duration < 50*time.Millisecond || t.Duration > time.Minute) {
 		errs = append(errs, fmt.Errorf("electionTimeout: %s is not between 50ms and 1m", t.Duration))
 	}
 	return errors.Join(errs...)
+}
+
+// others are the other servers.
+func (c *Config) others() []Peer {
+	return slices.DeleteFunc(slices.Clone(c.Servers), func(p Peer) bool { return p.Name == c.Name })
 }
 
 func (c *Config) electionTimeout() time.Duration {

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"pentad.dev/pentad/federation/apiserver/storage"
+	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/intent"
+	"pentad.dev/pentad/federation/intent/intentpb"
+)
+
+const (
+	// electionsWaited is how many election timeouts a request waits for a leader, counted from when the last one was lost:
+	// a change of leader goes unnoticed, a lost quorum is said at once.
+	electionsWaited = 5
+	// retryPause is between two looks for the leader.
+	retryPause = 20 * time.Millisecond
+	// longest is how long a request may take in all.
+	longest = 10 * time.Second
+)
+
+// backend is the replicated intent as this server reaches it: its own node when it leads, else the leader's server.
+type backend struct {
+	node    *consensus.Node
+	machine *intent.FSM
+	peers   map[string]intentpb.IntentClient // by server name
+	vacancy *vacancy
+	// patience is how long there may be no leader before a request is refused, attempt how long one try may take.
+	patience, attempt time.Duration
+}
+
+var _ storage.Backend = (*backend)(nil)
+
+// call is something that only the leader can do, at this server or at another one. Both must bear to be repeated.
+type call struct {
+	here   func(context.Context) error
+	there  func(context.Context, intentpb.IntentClient) error
+	writes bool
+}
+
+// State implements storage.Backend.
+func (b *backend) State() *intent.FSM { return b.machine }
+
+// Propose implements storage.Backend. The command's id makes it apply once, so an attempt whose outcome is unknown is
+// repeated.
+func (b *backend) Propose(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
+	data, err := intent.Encode(command)
+	if err != nil {
+		return intent.Result{}, err
+	}
+	var result []byte
+	err = b.atLeader(ctx, call{
+		here: func(ctx context.Context) (err error) {
+			_, result, err = b.node.Propose(ctx, data)
+			return err
+		},
+		there: func(ctx context.Context, leader intentpb.IntentClient) error {
+			response, err := leader.Propose(ctx, &intentpb.ProposeRequest{Command: data})
+			result = response.GetResult()
+			return err
+		},
+		writes: true,
+	})
+	if err != nil {
+		return intent.Result{}, err
+	}
+	return intent.DecodeResult(result)
+}
+
+// ReadRevision implements storage.Backend.
+func (b *backend) ReadRevision(ctx context.Context) (revision uint64, err error) {
+	err = b.atLeader(ctx, call{
+		here: func(ctx context.Context) error {
+			_, err := b.node.ReadIndex(ctx)
+			revision = b.machine.Revision()
+			return err
+		},
+		there: func(ctx context.Context, leader intentpb.IntentClient) error {
+			response, err := leader.ReadRevision(ctx, &intentpb.ReadRevisionRequest{})
+			revision = response.GetRevision()
+			return err
+		},
+	})
+	return revision, err
+}
+
+// atLeader makes the call until it succeeds, until ctx ends, or until there was no leader for too long.
+func (b *backend) atLeader(ctx context.Context, c call) error {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	unknown := false // whether an attempt may have taken effect
+	for {
+		attempt, cancel := context.WithTimeout(ctx, b.attempt)
+		err := b.once(attempt, c)
+		cancel()
+		if err == nil || !retryable(err) {
+			return err
+		}
+		unknown = unknown || c.writes && mayHaveHappened(err)
+		if !unknown && b.vacancy.lasts() > b.patience {
+			return fmt.Errorf("%w (%w)", storage.ErrNoQuorum, err)
+		}
+		select {
+		case <-ctx.Done():
+			if unknown {
+				return fmt.Errorf("the leader was lost before it answered, the write may or may not have happened: "+
+					"read the object before you try again: %w", err)
+			}
+			return fmt.Errorf("%w (%w)", storage.ErrNotWritten, err)
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (b *backend) once(ctx context.Context, c call) error {
+	if b.node.IsLeader() {
+		return c.here(ctx)
+	}
+	leader, _, _ := b.node.Leader()
+	client, ok := b.peers[leader]
+	if !ok {
+		return fmt.Errorf("%w, and none is known", consensus.ErrNotLeader)
+	}
+	return c.there(ctx, client)
+}
+
+// retryable says whether another attempt, perhaps at another leader, may help.
+func retryable(err error) bool {
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrNoQuorum), errors.Is(err, consensus.ErrOutcomeUnknown),
+		errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	switch status.Code(err) {
+	case codes.FailedPrecondition, codes.Unavailable, codes.Aborted, codes.DeadlineExceeded:
+		return true
+	}
+	return false
+}
+
+// mayHaveHappened says whether an attempt that failed may have taken effect all the same.
+func mayHaveHappened(err error) bool {
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader):
+		return false
+	case errors.Is(err, consensus.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Aborted, codes.DeadlineExceeded:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/intent/intentpb"
+)
+
+// forwarded is the service that other servers reach the leader by. Only servers may call it.
+type forwarded struct {
+	intentpb.UnimplementedIntentServer
+	backend *backend
+}
+
+func (f forwarded) Propose(ctx context.Context, request *intentpb.ProposeRequest) (*intentpb.ProposeResponse, error) {
+	if err := f.backend.machine.Check(request.GetCommand()); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	index, result, err := f.backend.node.Propose(ctx, request.GetCommand())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &intentpb.ProposeResponse{Result: result, Index: index}, nil
+}
+
+func (f forwarded) ReadRevision(ctx context.Context, _ *intentpb.ReadRevisionRequest) (*intentpb.ReadRevisionResponse, error) {
+	if _, err := f.backend.node.ReadIndex(ctx); err != nil {
+		return nil, toStatus(err)
+	}
+	return &intentpb.ReadRevisionResponse{Revision: f.backend.machine.Revision()}, nil
+}
+
+func toStatus(err error) error {
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrNoQuorum):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, consensus.ErrDiskFull):
+		return status.Error(codes.ResourceExhausted, err.Error())
+	case errors.Is(err, consensus.ErrTooLarge):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, consensus.ErrOutcomeUnknown):
+		return status.Error(codes.Aborted, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	default:
+		return status.Error(codes.Unavailable, err.Error())
+	}
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+
+	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/process"
+)
+
+// exitDisk is the exit status of a process that its disk ended; a supervisor starts it again.
+const exitDisk = 3
+
+func (s *Server) consensusConfig(metrics process.Metrics) consensus.Config {
+	var voters []consensus.Member
+	for _, p := range s.config.Servers {
+		voters = append(voters, consensus.Member{ID: p.Name, Address: p.Raft})
+	}
+	return consensus.Config{
+		ID: s.config.Name, Dir: filepath.Join(s.config.DataDir, "raft"), Listener: s.listeners["raft"],
+		ServerTLS: s.raftID.Server(identity.RoleServer), ClientTLS: s.raftID.Client(identity.RoleServer),
+		Voters: voters, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
+		Logger: s.log, Metrics: metrics, Fatal: func(err error) { exit(s.log, err) },
+	}
+}
+
+// exit ends the process at once: nothing that was not yet acknowledged may be, after the disk failed.
+func exit(log *slog.Logger, err error) {
+	log.Error("the process ends: it can keep no promise any more", "error", err)
+	os.Exit(exitDisk)
+}
+
+// newBackend connects, lazily, to the other servers.
+func (s *Server) newBackend() (*backend, error) {
+	b := &backend{
+		node: s.node, machine: s.machine, vacancy: s.vacancy, peers: map[string]intentpb.IntentClient{},
+		patience: electionsWaited * s.config.electionTimeout(), attempt: electionsWaited * s.config.electionTimeout(),
+	}
+	for _, p := range s.config.others() {
+		conn, err := grpc.NewClient("passthrough:///"+p.GRPC,
+			grpc.WithTransportCredentials(credentials.NewTLS(s.identity.Client(identity.RoleServer))),
+			grpc.WithDisableServiceConfig(),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: time.Second},
+				MinConnectTimeout: 2 * time.Second,
+			}))
+		if err != nil {
+			return nil, err
+		}
+		s.peers = append(s.peers, conn)
+		b.peers[p.Name] = intentpb.NewIntentClient(conn)
+	}
+	return b, nil
+}

@@ -1,0 +1,169 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"pentad.dev/pentad/federation/catalog"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/xds-relay/render"
+	"pentad.dev/pentad/xds-relay/upstream"
+)
+
+const (
+	// silentAfter is how long nothing may be heard of a cluster's writer before its endpoints are demoted.
+	silentAfter = 5 * time.Second
+	// judgeEvery is how often liveness and readiness are looked at.
+	judgeEvery = 250 * time.Millisecond
+)
+
+// pipeline brings what upstream holds through catalog and render into the feed of resources. One goroutine runs it.
+type pipeline struct {
+	upstream  *upstream.Upstream
+	resources *feed.Log
+	log       *slog.Logger
+
+	mu       sync.Mutex // guards what follows: the status page reads it, too
+	catalog  *catalog.Catalog
+	renderer *render.Renderer
+	cursors  map[feed.ID]*feed.Cursor
+	silent   map[string]bool
+	started  time.Time
+	begun    bool
+}
+
+func newPipeline(up *upstream.Upstream, resources *feed.Log, view render.View, log *slog.Logger) (*pipeline, error) {
+	renderer, err := render.New(view)
+	if err != nil {
+		return nil, err
+	}
+	return &pipeline{
+		upstream: up, resources: resources, log: log,
+		catalog: catalog.New(), renderer: renderer, cursors: map[feed.ID]*feed.Cursor{}, silent: map[string]bool{},
+	}, nil
+}
+
+func (p *pipeline) run(ctx context.Context) error {
+	p.started = time.Now()
+	watch := p.upstream.Set().Watch()
+	defer watch.Close()
+	ticker := time.NewTicker(judgeEvery)
+	defer ticker.Stop()
+	for {
+		var step func() []string
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watch.C():
+			step = func() []string { return p.read(watch.Changed()) }
+		case <-ticker.C:
+			step = p.judge
+		}
+		if err := p.advance(step); err != nil {
+			return err
+		}
+	}
+}
+
+// advance takes one step of the catalog and renders what it changed.
+func (p *pipeline) advance(step func() []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.render(step())
+}
+
+// read takes the new batches of feeds into the catalog.
+func (p *pipeline) read(ids []feed.ID) (changed []string) {
+	for _, id := range ids {
+		cursor := p.cursors[id]
+		if cursor == nil {
+			log, ok := p.upstream.Set().Get(id)
+			if !ok {
+				continue
+			}
+			cursor = log.Cursor(feed.Position{})
+			p.cursors[id] = cursor
+		}
+		for batch, ok := cursor.Next(); ok; batch, ok = cursor.Next() {
+			changed = append(changed, p.catalog.Apply(id, batch)...)
+		}
+	}
+	return changed
+}
+
+// judge decides which clusters are silent: nothing was heard of any of their writers for a while. Before anything was ever
+// heard the time counts from the relay's start.
+func (p *pipeline) judge() (changed []string) {
+	ages := map[string]time.Duration{}
+	for _, id := range p.upstream.Set().IDs() {
+		cluster, _, ok := model.SplitFeedID(id)
+		log, held := p.upstream.Set().Get(id)
+		if !ok || !held {
+			continue
+		}
+		age, heard := log.Age()
+		if !heard {
+			age = time.Since(p.started)
+		}
+		if youngest, seen := ages[cluster]; !seen || age < youngest {
+			ages[cluster] = age
+		}
+	}
+	for cluster, age := range ages {
+		silent := age > silentAfter
+		if silent == p.silent[cluster] {
+			continue
+		}
+		if silent {
+			p.silent[cluster] = true
+			p.log.Warn("cluster is silent: its endpoints are demoted, not withdrawn", "cluster", cluster, "age", age)
+		} else {
+			delete(p.silent, cluster)
+			p.log.Info("cluster is live again", "cluster", cluster)
+		}
+		changed = append(changed, p.catalog.SetSilent(cluster, silent)...)
+	}
+	return changed
+}
+
+// render writes what changed; the first time, all of it.
+func (p *pipeline) render(changed []string) error {
+	if p.begun {
+		if len(changed) == 0 {
+			return nil
+		}
+		slices.Sort(changed)
+		_, err := p.renderer.Update(p.catalog, slices.Compact(changed), p.resources)
+		return err
+	}
+	if err := p.upstream.Ready(); err != nil {
+		return nil // not an error: the next change or tick looks again
+	}
+	incarnation := feed.NextIncarnation(time.Now().UnixMilli(), 0, p.resources.Highest().Incarnation, rand.Uint64())
+	if _, err := p.renderer.Begin(p.catalog, incarnation, p.resources); err != nil {
+		return err
+	}
+	p.begun = true
+	p.log.Info("resources are served", "services", len(p.catalog.Names()))
+	return nil
+}
+
+// report fills in what the status page says of the pipeline.
+func (p *pipeline) report(s *Status) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Silent = slices.Sorted(maps.Keys(p.silent))
+	for _, r := range p.catalog.Rejected() {
+		s.Problems = append(s.Problems, fmt.Sprintf("feed %s: %s %q: %s", r.Feed, r.Kind, r.Key, r.Reason))
+	}
+	for _, f := range p.renderer.Failed() {
+		s.Problems = append(s.Problems, fmt.Sprintf("service %s: %v", f.Service, f.Err))
+	}
+}

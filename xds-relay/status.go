@@ -1,0 +1,37 @@
+package relay
+
+import (
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/xds-relay/serve"
+)
+
+// Status is what the relay's status page says.
+type Status struct {
+	Name    string `json:"name"`
+	Cluster string `json:"cluster"`
+	process.Place
+	Version string `json:"version"`
+	// Feeds are the copies that the relay holds, by feed.
+	Feeds map[feed.ID]feed.Report `json:"feeds"`
+	// Resources is the feed of what the relay renders.
+	Resources feed.Report `json:"resources"`
+	// Silent are the clusters whose endpoints are demoted because nothing is heard of them.
+	Silent []string `json:"silent"`
+	// Servers are the connections to the federation servers.
+	Servers []feed.PeerStatus `json:"servers"`
+	// Streams are the data planes.
+	Streams []serve.StreamStatus `json:"streams"`
+	// Problems are records that can't be used and services that can't be rendered; what they were before stays in force.
+	Problems []string `json:"problems,omitempty"`
+}
+
+func (r *Relay) status() any {
+	s := Status{
+		Name: r.config.Name, Cluster: r.config.Cluster, Place: r.config.Place, Version: process.Version(),
+		Feeds: r.upstream.Set().Report(), Resources: r.resources.Report(),
+		Servers: r.upstream.Status(), Streams: r.xds.Streams(),
+	}
+	r.pipeline.report(&s)
+	return s
+}
