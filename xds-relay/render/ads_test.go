@@ -21,6 +21,8 @@ type adsServer struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
 	log  *feed.Log
 	view View
+	// silent leaves out what is not in the feed.
+	silent bool
 
 	mu    sync.Mutex
 	nacks []string
@@ -154,5 +156,5 @@ func (s *adsServer) body(typeURL, name string) ([]byte, bool) {
 		return r.Value, true
 	}
 	r, ok := OnDemand(typeURL, name, s.view)
-	return r.Body, ok
+	return r.Body, ok && !s.silent
 }

@@ -68,7 +68,7 @@ func (r *relay) render() {
 
 func (r *relay) bootstrap() []byte {
 	return fmt.Appendf(nil, `{"xds_servers": [{"server_uri": %q, "channel_creds": [{"type": "insecure"}],
-		"server_features": ["xds_v3"]}], "node": {"id": "test", "locality": {"region": "hangzhou", "zone": "hz-a"}},
+		"server_features": ["xds_v3", "ignore_resource_deletion"]}], "node": {"id": "test", "locality": {"region": "hangzhou", "zone": "hz-a"}},
 		"server_listener_resource_name_template": "grpc/server?xds.resource.listening_address=%%s"}`, r.address)
 }
 
