@@ -1,3 +1,3 @@
-// Package agents puts one cluster's agent process together: its sources, the feeds that they are written to, and where
-// those are published.
+// Package agents puts the agent process of one cluster together: its configuration file, its identity, its sources and
+// the writer of its feeds (agents/agent). An adapter of a registry is a folder beside it and one case in sources.go.
 package agents

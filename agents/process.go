@@ -3,14 +3,13 @@ package agents
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"pentad.dev/pentad/agents/agent"
 	"pentad.dev/pentad/agents/source"
-	"pentad.dev/pentad/agents/vm"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
@@ -20,8 +19,8 @@ import (
 type Process struct {
 	config    Config
 	log       *slog.Logger
-	identity  *identity.Source
 	listeners process.Listeners
+	identity  *identity.Source
 	admin     process.Admin
 	agent     *agent.Agent
 }
@@ -37,23 +36,15 @@ func New(config Config, log *slog.Logger) (_ *Process, err error) {
 	if p.identity, err = identity.Load(config.Certificates); err != nil {
 		return nil, process.Usagef("certificates: %w", err)
 	}
-	want := identity.ID{TrustDomain: p.identity.ID().TrustDomain, Role: identity.RoleAgent, Name: config.Cluster}
-	if p.identity.ID() != want {
-		return nil, process.Usagef("certificates.cert: %s is for %s, this agent is %s", config.Certificates.Cert, p.identity.ID(), want)
+	id := p.identity.ID()
+	if want := (identity.ID{TrustDomain: id.TrustDomain, Role: identity.RoleAgent, Name: config.Cluster}); id != want {
+		return nil, process.Usagef("certificates.cert: %s is for %s, this agent is %s", config.Certificates.Cert, id, want)
 	}
 	if p.listeners, err = process.Listen(map[string]string{"admin": config.Listen.Admin}); err != nil {
 		return nil, err
 	}
-	sources, err := p.sources()
-	if err != nil {
-		return nil, err
-	}
 	metrics := process.NewMetrics()
-	p.agent, err = agent.New(agent.Config{
-		Cluster: config.Cluster, DataDir: config.DataDir, Sources: sources,
-		Servers: p.servers(), Relays: p.relays(), Log: p.log, Metrics: metrics,
-	})
-	if err != nil {
+	if p.agent, err = p.newAgent(metrics); err != nil {
 		return nil, err
 	}
 	p.admin = process.Admin{
@@ -62,25 +53,26 @@ func New(config Config, log *slog.Logger) (_ *Process, err error) {
 	return p, nil
 }
 
-// sources makes the adapter of each source.
-func (p *Process) sources() (map[string]source.Source, error) {
+func (p *Process) newAgent(metrics prometheus.Registerer) (*agent.Agent, error) {
 	sources := map[string]source.Source{}
 	for _, s := range p.config.Sources {
-		adapter, err := vm.New(vm.Config{
-			Path: s.Path, Since: filepath.Join(p.config.DataDir, "since-"+s.Name+".json"), Log: p.log.With("source", s.Name),
-		})
-		if err != nil {
-			return nil, process.Usagef("source %q: %w", s.Name, err)
+		var err error
+		if sources[s.Name], err = newSource(s, p.config.DataDir, p.log); err != nil {
+			return nil, err
 		}
-		sources[s.Name] = adapter
 	}
-	return sources, nil
+	return agent.New(agent.Config{
+		Cluster: p.config.Cluster, DataDir: p.config.DataDir, Sources: sources,
+		Servers: p.servers(), Relays: p.relays(), Log: p.log, Metrics: metrics,
+	})
 }
 
-// servers are the configured servers, nearest first.
+// servers are the configured servers, nearest first, in the order of the file at the same distance.
 func (p *Process) servers() []feed.Peer {
 	servers := slices.Clone(p.config.Servers)
-	slices.SortStableFunc(servers, func(a, b Server) int { return p.config.Distance(a.Place) - p.config.Distance(b.Place) })
+	slices.SortStableFunc(servers, func(a, b Server) int {
+		return p.config.Distance(a.Place) - p.config.Distance(b.Place)
+	})
 	peers := make([]feed.Peer, len(servers))
 	for i, s := range servers {
 		peers[i] = feed.Peer{Name: s.Name, Address: s.GRPC, TLS: p.identity.Client(identity.RoleServer)}
@@ -107,10 +99,10 @@ func (p *Process) status() any {
 	return Status{Place: p.config.Place, Version: process.Version(), Status: p.agent.Status()}
 }
 
-// Run works until ctx ends, and returns when everything has stopped.
+// Run reads and publishes until ctx ends, and returns when everything has stopped.
 func (p *Process) Run(ctx context.Context) error {
 	defer p.listeners.Close()
-	p.log.Info("agent runs", "id", p.identity.ID().String())
+	p.log.Info("agent runs", "id", p.identity.ID().String(), "admin", p.listeners["admin"].Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.identity.Run(ctx, p.log) })
 	group.Go(func() error { return p.admin.Run(ctx) })

@@ -19,7 +19,7 @@ func (s *Site) layAgent(place Place, servers []server.Peer) error {
 	config := &agents.Config{
 		Cluster: place.Cluster(), Place: place.Place, DataDir: s.path("state", name),
 		Listen: agents.Listen{Admin: at[adminListener]}, Certificates: certs,
-		Sources: []agents.Source{{Name: registrySource, Type: agents.TypeFile, Path: s.path("registry", place.Center+".yaml")}},
+		Sources: []agents.Source{{Name: registrySource, Type: agents.SourceFile, Path: s.path("registry", place.Center+".yaml")}},
 	}
 	for _, peer := range servers {
 		config.Servers = append(config.Servers, agents.Server{Name: peer.Name, Place: peer.Place, GRPC: peer.GRPC})

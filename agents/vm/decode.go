@@ -118,6 +118,15 @@ func (t tree) text(absent string) string {
 	return s
 }
 
+// name returns a string that must be there and be valid.
+func (t tree) name(validate func(*field.Path, string) field.ErrorList) string {
+	s := t.text("")
+	if _, isText := t.value.(string); isText || t.value == nil {
+		*t.errs = append(*t.errs, validate(t.path, s)...)
+	}
+	return s
+}
+
 // number returns a whole number from low to high.
 func (t tree) number(low, high, absent int) int {
 	if t.value == nil {

@@ -45,10 +45,10 @@ func service(t tree) *Service {
 	if _, ok := t.fields("name", "ports", "check", "instances"); !ok {
 		return &Service{}
 	}
-	name := t.child("name")
-	s := &Service{Name: name.text("")}
-	*t.errs = append(*t.errs, model.ValidateServiceName(name.path, s.Name)...)
-	s.Ports = ports(t.child("ports"))
+	s := &Service{
+		Name:  t.child("name").name(model.ValidateServiceName),
+		Ports: ports(t.child("ports")),
+	}
 	if check := t.child("check"); check.value != nil {
 		s.Check = checkOf(check, s.Ports)
 	}
@@ -91,18 +91,17 @@ func ports(t tree) []Port {
 		if _, ok := item.fields("name", "port", "protocol"); !ok {
 			continue
 		}
-		name, number := item.child("name"), item.child("port")
+		number := item.child("port")
 		p := Port{
-			Name:     name.text(""),
+			Name:     item.child("name").name(model.ValidatePortName),
 			Number:   uint32(number.number(1, 1<<16-1, 0)),
 			Protocol: choice(item.child("protocol"), "TCP", protocols),
 		}
-		*t.errs = append(*t.errs, model.ValidatePortName(name.path, p.Name)...)
 		if number.value == nil {
 			*t.errs = append(*t.errs, field.Required(number.path, "the number that clients name, from 1 to 65535"))
 		}
 		if names[p.Name] {
-			*t.errs = append(*t.errs, field.Duplicate(name.path, p.Name))
+			*t.errs = append(*t.errs, field.Duplicate(item.child("name").path, p.Name))
 		}
 		if p.Number != 0 && numbers[p.Number] {
 			*t.errs = append(*t.errs, field.Duplicate(number.path, p.Number))
@@ -135,7 +134,7 @@ func checkOf(t tree, ports []Port) *Check {
 		c.Path = "/"
 	case c.Type == CheckHTTP && !isPath(c.Path):
 		path.refuse("must be a path that begins with /, like /healthz")
-	case c.Type != CheckHTTP && path.value != nil:
+	case c.Type != CheckHTTP && c.Type != "" && path.value != nil:
 		path.refuse("only a check of type http has a path")
 	}
 	if s := t.child("service"); s.value != nil && c.Type != CheckGRPC {
@@ -147,7 +146,7 @@ func checkOf(t tree, ports []Port) *Check {
 	}
 	if port := t.child("port"); port.value == nil && len(ports) == 1 {
 		c.Port = ports[0].Name
-	} else {
+	} else if len(ports) > 0 {
 		c.Port = choice(port, "", names)
 	}
 	return c
@@ -163,16 +162,13 @@ func instance(t tree, s *Service) (*Instance, bool) {
 		return nil, false
 	}
 	before := len(*t.errs)
-	name, address := t.child("name"), t.child("address")
 	i := &Instance{
-		Name:     name.text(""),
-		Address:  address.text(""),
+		Name:     t.child("name").name(model.ValidateServiceName),
+		Address:  t.child("address").name(model.ValidateAddress),
 		Ports:    map[string]uint32{},
 		Weight:   uint32(t.child("weight").number(1, model.MaxWeight, 1)),
 		Draining: choice(t.child("state"), "Ready", map[string]bool{"Ready": false, "Draining": true}),
 	}
-	*t.errs = append(*t.errs, model.ValidateServiceName(name.path, i.Name)...)
-	*t.errs = append(*t.errs, model.ValidateAddress(address.path, i.Address)...)
 	known := make([]string, 0, len(s.Ports))
 	for _, p := range s.Ports {
 		known = append(known, p.Name)
