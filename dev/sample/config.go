@@ -64,8 +64,8 @@ func (c *ServerConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Addresses are what the process listens on, by the names of the listeners that may be passed to it.
-func (c *ServerConfig) Addresses() map[string]string {
+// addresses are what the process listens on, by the names of the listeners that may be passed to it.
+func (c *ServerConfig) addresses() map[string]string {
 	addresses := map[string]string{adminListener: c.Listen.Admin}
 	for _, in := range c.Instances {
 		addresses[in.Name] = in.Listen
@@ -118,8 +118,8 @@ func (c *LoadConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Addresses are what the process listens on, by the names of the listeners that may be passed to it.
-func (c *LoadConfig) Addresses() map[string]string {
+// addresses are what the process listens on, by the names of the listeners that may be passed to it.
+func (c *LoadConfig) addresses() map[string]string {
 	return map[string]string{adminListener: c.Listen.Admin}
 }
 

@@ -36,11 +36,13 @@ type Load struct {
 	failed    atomic.Uint64
 }
 
-// NewLoad takes a valid configuration and the listeners that cfg.Addresses names, which it closes. From here on, this
-// process's round-robin balancers are watched (see tap).
-func NewLoad(cfg LoadConfig, listeners process.Listeners, log *slog.Logger) (*Load, error) {
-	if listeners[adminListener] == nil {
-		return nil, fmt.Errorf("load %s: no listener %q", cfg.Name, adminListener)
+// NewLoad takes a valid configuration, and listens (see process.Listen); Run gives the listener back. This process's gRPC
+// learns to read the addresses of relays (see bootstrap).
+func NewLoad(cfg LoadConfig, log *slog.Logger) (*Load, error) {
+	ipv4.Register()
+	listeners, err := process.Listen(cfg.addresses())
+	if err != nil {
+		return nil, err
 	}
 	l := &Load{cfg: cfg, listeners: listeners, log: log, targets: map[string]string{}}
 	for _, name := range cfg.Services {

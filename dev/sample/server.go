@@ -46,17 +46,19 @@ type instance struct {
 	serving atomic.Bool
 }
 
-// NewServer takes a valid configuration and the listeners that cfg.Addresses names, which it closes.
-func NewServer(cfg ServerConfig, listeners process.Listeners, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, listeners: listeners, log: log}
-	for name := range cfg.Addresses() {
-		if listeners[name] == nil {
-			return nil, fmt.Errorf("sample %s: no listener %q", cfg.Name, name)
-		}
+// NewServer takes a valid configuration, and listens (see process.Listen); Run gives the listeners back. When it fails
+// nothing is held. This process's gRPC learns to read the addresses of relays (see bootstrap).
+func NewServer(cfg ServerConfig, log *slog.Logger) (*Server, error) {
+	ipv4.Register()
+	listeners, err := process.Listen(cfg.addresses())
+	if err != nil {
+		return nil, err
 	}
+	s := &Server{cfg: cfg, listeners: listeners, log: log}
 	for _, in := range cfg.Instances {
 		one, err := s.newInstance(in)
 		if err != nil {
+			listeners.Close()
 			return nil, fmt.Errorf("sample %s: instance %s: %w", cfg.Name, in.Name, err)
 		}
 		s.instances = append(s.instances, one)

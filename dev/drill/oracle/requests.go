@@ -1,0 +1,183 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+
+	"pentad.dev/pentad/dev/sample/record"
+)
+
+// index finds registrations and lives.
+type index struct {
+	h         History
+	byAddress map[string][]Registration
+	byService map[string]map[string][]Registration // by service and instance
+	byProcess map[string][]Life
+}
+
+func newIndex(h History) *index {
+	x := &index{
+		h: h, byAddress: map[string][]Registration{}, byService: map[string]map[string][]Registration{}, byProcess: map[string][]Life{},
+	}
+	inOrder := slices.Clone(h.Registrations)
+	slices.SortStableFunc(inOrder, func(a, b Registration) int { return int(a.At - b.At) })
+	for _, r := range inOrder {
+		x.byAddress[r.Address] = append(x.byAddress[r.Address], r)
+		if x.byService[r.Service] == nil {
+			x.byService[r.Service] = map[string][]Registration{}
+		}
+		x.byService[r.Service][r.Instance] = append(x.byService[r.Service][r.Instance], r)
+	}
+	for _, l := range h.Lives {
+		x.byProcess[l.Process] = append(x.byProcess[l.Process], l)
+	}
+	return x
+}
+
+// last is the newest registration not after at.
+func last(history []Registration, at Time) (Registration, bool) {
+	for _, r := range slices.Backward(history) {
+		if r.At <= at {
+			return r, true
+		}
+	}
+	return Registration{}, false
+}
+
+func (x *index) removed(b Bounds) Finding {
+	f := Finding{Rule: RuleRemoved, Bound: fmt.Sprintf("%s after the removal", b.Removal)}
+	var latest Time
+	for _, r := range x.h.Requests {
+		if r.Peer == "" {
+			continue
+		}
+		registration, known := last(x.byAddress[r.Peer], r.Start)
+		switch {
+		case !known:
+			f.violation("%s's client sent a request for %s to %s, which was never registered", r.Client, r.Service, r.Peer)
+		case registration.Service != r.Service:
+			f.violation("%s's client sent a request for %s to %s, which is %s of %s", r.Client, r.Service, r.Peer, registration.Instance, registration.Service)
+		case !registration.Ready:
+			late := r.Start - registration.At
+			latest = max(latest, late)
+			if late.Sub(0) > b.Removal {
+				f.violation("%s's client sent a request for %s to %s %s after it was removed", r.Client, r.Service, registration.Instance, ms(late.Sub(0)))
+			}
+		}
+	}
+	f.Measured = fmt.Sprintf("latest request %s after", ms(latest.Sub(0)))
+	return f
+}
+
+// running says whether a process ran and served throughout.
+func (x *index) running(process string, from, to Time) bool {
+	return slices.ContainsFunc(x.byProcess[process], func(l Life) bool {
+		return l.Ready != 0 && l.Ready <= from && (l.End == 0 || min(l.Signal, l.End) > to)
+	})
+}
+
+// existed says whether some endpoint of the service existed throughout.
+func (x *index) existed(service string, from, to Time) (string, bool) {
+	for instance, history := range x.byService[service] {
+		registration, known := last(history, from)
+		again, _ := last(history, to)
+		if known && registration.Ready && again == registration && x.running(registration.Process, from, to) {
+			return instance, true
+		}
+	}
+	return "", false
+}
+
+func (x *index) starved(b Bounds) Finding {
+	f := Finding{Rule: RuleStarved, Bound: fmt.Sprintf("longest time without a good answer %s", b.Starved)}
+	answers := map[string][]record.Request{}
+	for _, r := range x.h.Requests {
+		key := r.Client + "\x00" + r.Service
+		if r.OK() {
+			answers[key] = append(answers[key], r)
+		}
+		if r.Cause != record.CauseNoEndpoints {
+			continue
+		}
+		if instance, ok := x.existed(r.Service, r.Start.Add(-b.Settle), r.End); ok {
+			f.violation("%s's client had no endpoint of %s to pick from, %s existed: %s", r.Client, r.Service, instance, r.Error)
+		}
+	}
+	var longest Time
+	for _, c := range x.h.Clients {
+		for _, service := range c.Services {
+			longest = max(longest, x.gaps(c, service, answers[c.Center+"\x00"+service], b, &f))
+		}
+	}
+	f.Measured = fmt.Sprintf("longest %s", ms(longest.Sub(0)))
+	return f
+}
+
+// gaps finds the times without a good answer in a client's life.
+func (x *index) gaps(c ClientLife, service string, answers []record.Request, b Bounds, f *Finding) (longest Time) {
+	ends := []Time{c.From}
+	for _, r := range answers {
+		if r.End >= c.From && r.End <= c.To {
+			ends = append(ends, r.End)
+		}
+	}
+	ends = append(ends, c.To)
+	slices.Sort(ends)
+	for i := 1; i < len(ends); i++ {
+		gap := ends[i] - ends[i-1]
+		if gap.Sub(0) <= b.Starved {
+			longest = max(longest, gap)
+			continue
+		}
+		if instance, ok := x.existed(service, ends[i-1].Add(-b.Settle), ends[i]); ok {
+			longest = max(longest, gap)
+			f.violation("%s's client got no good answer from %s for %s, %s existed", c.Center, service, ms(gap.Sub(0)), instance)
+		}
+	}
+	return longest
+}
+
+func (x *index) account() Accounts {
+	a := Accounts{ByCause: map[string]int{}}
+	for _, r := range x.h.Requests {
+		switch fate := x.fate(r); fate {
+		case FateOK:
+			a.OK++
+		case FateInFlight:
+			a.InFlight++
+		case FateUnknown:
+			a.Unknown++
+		default:
+			a.ByCause[fate]++
+		}
+	}
+	return a
+}
+
+func (x *index) fate(r record.Request) string {
+	switch {
+	case r.Open:
+		return FateUnknown
+	case r.OK():
+		return FateOK
+	}
+	registration, known := last(x.byAddress[r.Peer], r.Start)
+	if r.Peer == "" || !known {
+		return r.Cause
+	}
+	for _, l := range x.byProcess[registration.Process] {
+		if l.Killed && l.End != 0 && r.Start <= l.End && r.End >= l.Signal {
+			return FateInFlight
+		}
+	}
+	for i, l := range x.byProcess[registration.Process] {
+		next := Time(1<<63 - 1)
+		if i+1 < len(x.byProcess[registration.Process]) {
+			next = x.byProcess[registration.Process][i+1].Start
+		}
+		if l.End != 0 && r.Start > l.End && r.Start < next {
+			return CauseDead
+		}
+	}
+	return r.Cause
+}

@@ -1,0 +1,263 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"pentad.dev/pentad/dev/sample/record"
+)
+
+// The rules.
+const (
+	RuleRemoved = "no request to a removed endpoint"
+	RuleStarved = "no client without endpoints that existed"
+	RuleLost    = "no acknowledged intent lost"
+	RuleUnequal = "all holders equal"
+	RuleErrors  = "errors outside killed processes"
+	RuleSpread  = "endpoint's change to all data planes"
+	RuleWrite   = "leader killed to acknowledged write"
+	RuleSteps   = "every step did what it is for"
+	RuleSeen    = "enough was seen to judge"
+)
+
+// Rules are all rules, in the order of the report.
+func Rules() []string {
+	return []string{RuleRemoved, RuleStarved, RuleLost, RuleUnequal, RuleErrors, RuleSpread, RuleWrite, RuleSteps, RuleSeen}
+}
+
+// examplesPerRule bounds what a verdict tells of one rule; the count is whole.
+const examplesPerRule = 5
+
+// Finding is what was found about one rule.
+type Finding struct {
+	Rule string `json:"rule"`
+	Pass bool   `json:"pass"`
+	// Measured is the figure that was judged, in words.
+	Measured string `json:"measured"`
+	// Bound is what was promised, in words.
+	Bound      string   `json:"bound"`
+	Violations int      `json:"violations"`
+	Examples   []string `json:"examples,omitempty"`
+}
+
+func (f *Finding) violation(format string, args ...any) {
+	f.Violations++
+	if len(f.Examples) < examplesPerRule {
+		f.Examples = append(f.Examples, fmt.Sprintf(format, args...))
+	}
+}
+
+// Verdict is the judgement.
+type Verdict struct {
+	Pass     bool      `json:"pass"`
+	Findings []Finding `json:"findings"`
+	// Accounts are the requests by what became of them; see Account.
+	Accounts Accounts `json:"-"`
+}
+
+// Judge holds a history to its bounds.
+func Judge(h History, b Bounds) Verdict {
+	x := newIndex(h)
+	accounts := x.account()
+	v := Verdict{Pass: true, Accounts: accounts}
+	for _, f := range []Finding{
+		x.removed(b), x.starved(b), lost(h), unequal(h), errorRatio(accounts, b), spread(h, b), write(h, b), steps(h), seen(h),
+	} {
+		f.Pass = f.Violations == 0
+		v.Pass = v.Pass && f.Pass
+		v.Findings = append(v.Findings, f)
+	}
+	return v
+}
+
+func errorRatio(a Accounts, b Bounds) Finding {
+	counted := a.OK + a.Failed()
+	f := Finding{Rule: RuleErrors, Bound: fmt.Sprintf("under %.2g %%", b.ErrorRatio*100)}
+	ratio := 0.0
+	if counted > 0 {
+		ratio = float64(a.Failed()) / float64(counted)
+	}
+	f.Measured = fmt.Sprintf("%.3f %% (%d of %d; %d more were in flight at a killed process)", ratio*100, a.Failed(), counted, a.InFlight)
+	if ratio >= b.ErrorRatio {
+		f.violation("%s", f.Measured)
+		for _, cause := range a.Causes() {
+			f.Examples = append(f.Examples, fmt.Sprintf("%d: %s", a.ByCause[cause], cause))
+		}
+	}
+	return f
+}
+
+func spread(h History, b Bounds) Finding {
+	f := Finding{Rule: RuleSpread, Bound: fmt.Sprintf("p99 at most %s", b.Spread)}
+	times := Spreads(h.Changes)
+	for _, c := range h.Changes {
+		if len(c.Missing) > 0 {
+			f.violation("%s of %s (step %s) never reached %v", c.What, c.Instance, c.Step, c.Missing)
+		}
+	}
+	p99 := Percentile(times, 0.99)
+	f.Measured = fmt.Sprintf("p50 %s, p99 %s, max %s of %d changes", ms(Percentile(times, 0.5)), ms(p99), ms(Percentile(times, 1)), len(times))
+	if p99 > b.Spread {
+		f.violation("%s", f.Measured)
+	}
+	return f
+}
+
+// Spreads are the times of the changes that reached every data plane, sorted.
+func Spreads(changes []Change) []time.Duration {
+	var times []time.Duration
+	for _, c := range changes {
+		if !c.Superseded && len(c.Missing) == 0 && len(c.Arrivals) > 0 {
+			times = append(times, c.Spread())
+		}
+	}
+	slices.Sort(times)
+	return times
+}
+
+// Percentile is the nearest-rank percentile of sorted times: the smallest one that at least that share does not exceed.
+func Percentile(sorted []time.Duration, share float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := int(share*float64(len(sorted)) + 0.999999)
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+func write(h History, b Bounds) Finding {
+	f := Finding{Rule: RuleWrite, Bound: fmt.Sprintf("at most %s", b.Write)}
+	var worst time.Duration
+	for _, e := range h.Elections {
+		if e.Written == 0 {
+			f.violation("after %s was killed (step %s) no write was acknowledged", e.Old, e.Step)
+			continue
+		}
+		took := e.Written.Sub(e.Killed)
+		worst = max(worst, took)
+		if took > b.Write {
+			f.violation("%s after %s was killed (step %s)", ms(took), e.Old, e.Step)
+		}
+	}
+	f.Measured = fmt.Sprintf("%s of %d", ms(worst), len(h.Elections))
+	return f
+}
+
+func steps(h History) Finding {
+	f := Finding{Rule: RuleSteps, Bound: "all expectations met"}
+	met := 0
+	for _, e := range h.Expectations {
+		if e.Met {
+			met++
+		} else {
+			f.violation("step %s: %s: %s", e.Step, e.What, e.Detail)
+		}
+	}
+	f.Measured = fmt.Sprintf("%d of %d met", met, len(h.Expectations))
+	return f
+}
+
+// seen refuses to judge what was hardly there.
+func seen(h History) Finding {
+	f := Finding{Rule: RuleSeen, Bound: "some of each kind of event"}
+	acknowledged := 0
+	for _, w := range h.Writes {
+		if w.Acknowledged {
+			acknowledged++
+		}
+	}
+	counts := []struct {
+		what string
+		n    int
+	}{
+		{"requests", len(h.Requests)}, {"clients", len(h.Clients)}, {"registrations", len(h.Registrations)},
+		{"processes", len(h.Lives)}, {"acknowledged writes", acknowledged}, {"servers' final objects", len(h.Finals)},
+		{"holders", len(h.Holders)}, {"endpoint changes", len(Spreads(h.Changes))}, {"leaders killed", len(h.Elections)},
+		{"expectations", len(h.Expectations)},
+	}
+	for _, c := range counts {
+		if c.n == 0 {
+			f.violation("no %s", c.what)
+		}
+	}
+	silent := map[string]bool{}
+	for _, c := range h.Clients {
+		silent[c.Center] = true
+	}
+	for _, r := range h.Requests {
+		delete(silent, r.Client)
+	}
+	for center := range silent {
+		f.violation("no request of the client in %s", center)
+	}
+	f.Measured = fmt.Sprintf("%d requests, %d changes, %d writes", len(h.Requests), len(h.Changes), len(h.Writes))
+	return f
+}
+
+func ms(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
+	case d < time.Second:
+		return fmt.Sprintf("%.0f ms", float64(d)/1e6)
+	default:
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	}
+}
+
+// Accounts are requests by what became of them.
+type Accounts struct {
+	OK int
+	// InFlight failed because the process that they had been sent to was killed while they were under way.
+	InFlight int
+	// Unknown have no outcome: their client was killed.
+	Unknown int
+	// ByCause are all other failures.
+	ByCause map[string]int
+}
+
+// CauseDead is the cause of a request that was sent to a process that was gone, before its client noticed.
+const CauseDead = "sent to a dead process before its end was noticed"
+
+// Failed counts the failures that are held against the estate.
+func (a Accounts) Failed() int {
+	n := 0
+	for _, count := range a.ByCause {
+		n += count
+	}
+	return n
+}
+
+// Causes are the causes of failures, the most frequent first.
+func (a Accounts) Causes() []string {
+	var causes []string
+	for cause := range a.ByCause {
+		causes = append(causes, cause)
+	}
+	slices.SortFunc(causes, func(x, y string) int {
+		if d := a.ByCause[y] - a.ByCause[x]; d != 0 {
+			return d
+		}
+		if x < y {
+			return -1
+		}
+		return 1
+	})
+	return causes
+}
+
+// Accountant says what became of single requests, for reports by time and step.
+type Accountant struct{ x *index }
+
+// NewAccountant reads the history's lives and registrations.
+func NewAccountant(h History) Accountant { return Accountant{newIndex(h)} }
+
+// Fates of requests, beside the causes of failures.
+const (
+	FateOK       = "ok"
+	FateInFlight = "in flight at a killed process"
+	FateUnknown  = "client killed"
+)
+
+// Fate is one of the fates, or the cause of a failure.
+func (a Accountant) Fate(r record.Request) string { return a.x.fate(r) }
