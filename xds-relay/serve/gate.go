@@ -34,21 +34,26 @@ func (s *sotw) settled(url string) feed.Position {
 	return sub.settled
 }
 
-// open says whether sub may send what came with the commit at p, since every type that it waits for is settled up to
-// it. It notes since when it waits; after GateLapse the gate lapses, and stays open until the client has caught up.
-func (s *sotw) open(sub *subscription, p feed.Position, now time.Time, types ...string) bool {
-	if !s.gated() || !slices.ContainsFunc(types, func(url string) bool { return s.settled(url).Before(p) }) {
-		sub.waiting = time.Time{}
-		return true
+// holds says that sub must not send yet what came with the commit at p, since a type that it waits for is not settled up
+// to there. It notes since when it waits; after GateLapse the gate lapses, and stays open until the client has caught up.
+func (s *sotw) holds(sub *subscription, p feed.Position, now time.Time, types ...string) bool {
+	if !s.gated() || s.behind {
+		return false
+	}
+	if !slices.ContainsFunc(types, func(url string) bool { return s.settled(url).Before(p) }) {
+		return false
 	}
 	if sub.waiting.IsZero() {
 		sub.waiting = now
+		if !sub.waited.IsZero() {
+			sub.waiting = sub.waited
+		}
 	}
-	if !s.behind && now.Sub(sub.waiting) < s.cfg.GateLapse {
-		return false
+	if now.Sub(sub.waiting) < s.cfg.GateLapse {
+		return true
 	}
-	s.behind = true
-	return true
+	s.behind, sub.waiting = true, time.Time{}
+	return false
 }
 
 // keep adds to a wildcard's clusters those that were removed but may still be named by the client's routes.
@@ -58,7 +63,7 @@ func (s *sotw) keep(sub *subscription, sh *shelf, list []*resource, now time.Tim
 		return list, false
 	}
 	gone := missingFrom(list, sub.sent)
-	if len(gone) == 0 || s.open(sub, sh.changed, now, RouteType, ListenerType) {
+	if len(gone) == 0 || !s.holds(sub, sh.changed, now, RouteType, ListenerType) {
 		sub.kept = nil
 		return list, false
 	}
@@ -68,10 +73,16 @@ func (s *sotw) keep(sub *subscription, sh *shelf, list []*resource, now time.Tim
 	return with, !sub.answer && slices.Equal(with, sub.sent)
 }
 
-// removesEarly says that the assignment of a removed cluster has to stay until the client's routes have left it.
+// removesEarly says that an assignment has to stay, since its cluster was removed but may still be named by the client's
+// routes.
 func (s *sotw) removesEarly(sub *subscription, res *resource, now time.Time) bool {
-	return sub.kind.url == EndpointType && res.missing && !res.at.IsZero() && !s.cfg.faults.dropAtOnce &&
-		!s.open(sub, res.at, now, RouteType, ListenerType)
+	clusters := s.types[ClusterType]
+	if sub.kind.url != EndpointType || !res.missing || clusters == nil || s.cfg.faults.dropAtOnce {
+		return false
+	}
+	_, has := slices.BinarySearchFunc(clusters.sent, res, byName)
+	return has && !s.table.shelf(ClusterType).has(res.name) &&
+		s.holds(sub, res.at, now, RouteType, ListenerType)
 }
 
 func (sub *subscription) hold(name string) {
@@ -83,14 +94,15 @@ func (sub *subscription) hold(name string) {
 
 // reconsider lets go what gates held back, once they open.
 func (s *sotw) reconsider(sub *subscription, now time.Time) {
-	if len(sub.kept) > 0 && !sub.full && s.open(sub, s.table.shelf(sub.kind.url).changed, now, RouteType, ListenerType) {
+	if len(sub.kept) > 0 && !sub.full &&
+		!s.holds(sub, s.table.shelf(sub.kind.url).changed, now, RouteType, ListenerType) {
 		sub.full = true
 	}
 	for name := range sub.held {
 		res := s.table.get(sub.kind.url, name)
 		if res == nil || !s.removesEarly(sub, res, now) {
 			delete(sub.held, name)
-			sub.due[name] = struct{}{}
+			sub.due[name] = false
 		}
 	}
 }

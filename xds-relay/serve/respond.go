@@ -34,7 +34,7 @@ func (s *sotw) drain() {
 			case sub.kind.whole:
 				sub.touch(name)
 			default:
-				sub.due[name] = struct{}{}
+				sub.due[name] = sub.due[name]
 			}
 			marked = true
 		}
@@ -47,15 +47,15 @@ func (s *sotw) drain() {
 
 // next returns the next response of a type, or nil if it has nothing to say or must wait.
 func (s *sotw) next(sub *subscription, now time.Time) *response {
+	sub.waited, sub.waiting = sub.waiting, time.Time{}
 	s.reconsider(sub, now)
-	switch {
+	switch busy := len(sub.flight); {
 	case !sub.full && len(sub.due) == 0:
 		return nil
 	case s.cfg.faults.thirdInFlight:
-	case len(sub.flight) >= maxFlight:
-		return nil
-	case len(sub.flight) > 0 && !sub.answer && !sub.kind.urgent:
+	case busy >= maxFlight, busy > 0 && !sub.answer && !sub.kind.urgent:
 		// Changes that come while the client is busy become one response.
+		sub.waiting = sub.waited
 		return nil
 	}
 	if sub.kind.whole {
@@ -74,11 +74,11 @@ func (s *sotw) part(sub *subscription, now time.Time) *response {
 		case res == nil: // an endpoint that was to follow its cluster unasked, and isn't there
 			delete(sub.due, name)
 			continue
-		case s.removesEarly(sub, res, now):
+		case !sub.due[name] && s.removesEarly(sub, res, now):
 			delete(sub.due, name)
 			sub.hold(name)
 			continue
-		case sub.kind.gated && !res.missing && !s.open(sub, res.at, now, ClusterType, EndpointType):
+		case sub.kind.gated && !res.missing && s.holds(sub, res.at, now, ClusterType, EndpointType):
 			continue
 		case s.cfg.faults.silentOnMissing && res.missing:
 			delete(sub.due, name)
@@ -106,7 +106,7 @@ func (s *sotw) whole(sub *subscription, now time.Time) *response {
 		sub.full, sub.changed, sub.answer = false, nil, false
 		return nil
 	}
-	if sub.kind.gated && !s.open(sub, sh.changed, now, ClusterType, EndpointType) {
+	if sub.kind.gated && s.holds(sub, sh.changed, now, ClusterType, EndpointType) {
 		return nil
 	}
 	list := s.content(sub, sh)
@@ -131,6 +131,9 @@ func (s *sotw) whole(sub *subscription, now time.Time) *response {
 	}
 	r := s.emit(sub, list, now)
 	if sub.kind.url == ClusterType {
+		for _, res := range sub.kept {
+			delete(changed, res.name) // what changed is that it is to go
+		}
 		s.follow(list, changed, first)
 	}
 	return r
@@ -189,7 +192,7 @@ func (s *sotw) follow(clusters []*resource, changed map[string]struct{}, first b
 			continue
 		}
 		if sub.set.has(c.name) || s.gated() {
-			sub.due[c.name] = struct{}{}
+			sub.due[c.name] = true
 		}
 	}
 }

@@ -52,9 +52,9 @@ type subscription struct {
 	// full: the whole set is to be sent; whole kinds only. changed is what changed since it last was.
 	full    bool
 	changed map[string]struct{}
-	// due is what is to be sent, by name; kinds that are sent in part only.
-	due map[string]struct{}
-	// held are removals of due names that wait for routes (see gate.go).
+	// due is what is to be sent, by name, of kinds that are sent in part; true: the client waits for it, false: it changed.
+	due map[string]bool
+	// held are removals that wait for routes (see gate.go).
 	held map[string]struct{}
 	// since is when the oldest change that is still to be sent was seen.
 	since time.Time
@@ -64,8 +64,8 @@ type subscription struct {
 	shown bool
 	// sent is what the last response of a wildcard carried, kept what of it only waits to be removed.
 	sent, kept []*resource
-	// waiting is since when a gate holds something back.
-	waiting time.Time
+	// waiting is since when a gate holds something back; waited is what it was before the present look at it.
+	waiting, waited time.Time
 	// settled: every change up to here was acknowledged; refused: the newest answer was a NACK.
 	settled feed.Position
 	refused bool
@@ -137,7 +137,7 @@ func (s *sotw) subscription(url string) (sub *subscription, first bool, err erro
 		return nil, false, status.Errorf(codes.InvalidArgument,
 			"type_url %q is one more than the %d types that a stream may have", url, maxTypes)
 	}
-	sub = &subscription{kind: kindOf(url), due: make(map[string]struct{})}
+	sub = &subscription{kind: kindOf(url), due: make(map[string]bool)}
 	s.types[url] = sub
 	at, _ := slices.BinarySearchFunc(s.order, sub, func(a, b *subscription) int { return a.kind.rank - b.kind.rank })
 	s.order = slices.Insert(s.order, at, sub)
@@ -188,7 +188,8 @@ func (s *sotw) subscribe(sub *subscription, names []string, star, wildcard, firs
 		if sub.kind.whole {
 			sub.touch(name)
 		} else {
-			sub.due[name] = struct{}{}
+			sub.due[name] = true
+			delete(sub.held, name)
 		}
 	}
 	if old != nil {

@@ -166,6 +166,12 @@ func (t *table) get(url, name string) *resource {
 	return nil
 }
 
+// has says whether the name is in the feed. The read lock is held.
+func (sh *shelf) has(name string) bool {
+	e := sh.entries[name]
+	return e != nil && e.live
+}
+
 // all returns the live resources by name, shared by all wildcard streams. The read lock is held.
 func (sh *shelf) all() []*resource {
 	sh.picture.Lock()
