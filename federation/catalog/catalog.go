@@ -37,7 +37,7 @@ type source struct {
 // contribution is what one feed says of one service. Slices count only together with the Service record.
 type contribution struct {
 	service decoded[*modelpb.Service]
-	slices  map[string]decoded[*modelpb.EndpointSlice]
+	slices  map[string]decoded[*Slice]
 }
 
 // decoded is a record's message with the bytes it came from. The bytes are the feed's own, so they cost nothing.
@@ -183,7 +183,7 @@ func (c *Catalog) put(src *source, kind, key string, value []byte, touched chang
 	}
 	con := src.services[service]
 	if con == nil {
-		con = &contribution{slices: map[string]decoded[*modelpb.EndpointSlice]{}}
+		con = &contribution{slices: map[string]decoded[*Slice]{}}
 	}
 	changed, err := con.put(kind, key, slice, value)
 	if err != nil || !changed {
@@ -199,7 +199,7 @@ func (con *contribution) put(kind, key, slice string, value []byte) (changed boo
 		return con.service.put(key, value, model.DecodeService)
 	}
 	s := con.slices[slice]
-	if changed, err = s.put(key, value, model.DecodeEndpointSlice); err != nil || !changed {
+	if changed, err = s.put(key, value, decodeSlice); err != nil || !changed {
 		return false, err
 	}
 	if value == nil {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -45,14 +46,13 @@ type ClusterEndpoints struct {
 	// Silent says that the cluster's link is lost: what is known of it may be old, and goes behind everything live.
 	Silent bool
 	// Slices are the records as decoded, in an order that doesn't depend on the order of arrival.
-	Slices []*modelpb.EndpointSlice
+	Slices []*Slice
 }
 
 // Endpoint is where one endpoint serves one port.
 type Endpoint struct {
-	// Address is an IP address, as net/netip spells it.
-	Address string
-	Port    uint32
+	Address netip.Addr
+	Port    uint16
 	State   modelpb.EndpointState
 	// Weight is at least 1, and comparable within a cluster only.
 	Weight uint32
@@ -62,18 +62,8 @@ type Endpoint struct {
 func (c *ClusterEndpoints) Endpoints(port string) iter.Seq[Endpoint] {
 	return func(yield func(Endpoint) bool) {
 		for _, slice := range c.Slices {
-			at := slices.Index(slice.GetPortNames(), port)
-			if at < 0 {
-				continue
-			}
-			for _, e := range slice.GetEndpoints() {
-				if at >= len(e.GetPorts()) {
-					continue
-				}
-				out := Endpoint{Address: e.GetAddress(), Port: e.GetPorts()[at], State: e.GetState(), Weight: max(e.GetWeight(), 1)}
-				if !yield(out) {
-					return
-				}
+			if !slice.all(port, yield) {
+				return
 			}
 		}
 	}

@@ -82,8 +82,8 @@ func (m *member) usable(state modelpb.EndpointState) float64 {
 func lbEndpoint(e catalog.Endpoint) *endpointv3.LbEndpoint {
 	out := &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 		Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-			Address:       e.Address,
-			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: e.Port},
+			Address:       e.Address.String(),
+			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(e.Port)},
 		}}},
 	}}}
 	if e.Weight != 1 {

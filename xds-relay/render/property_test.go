@@ -47,7 +47,7 @@ func drawService(t *rapid.T) *catalog.Service {
 	return s
 }
 
-func drawSlice(t *rapid.T) *modelpb.EndpointSlice {
+func drawSlice(t *rapid.T) *catalog.Slice {
 	slice := &modelpb.EndpointSlice{Service: "orders", PortNames: []string{"grpc"}}
 	for range rapid.IntRange(0, 6).Draw(t, "endpoints") {
 		slice.Endpoints = append(slice.Endpoints, &modelpb.Endpoint{
@@ -58,7 +58,11 @@ func drawSlice(t *rapid.T) *modelpb.EndpointSlice {
 			Weight: rapid.SampledFrom([]uint32{0, 1, 1, 2, 100, 65535}).Draw(t, "weight"),
 		})
 	}
-	return slice
+	packed, err := catalog.NewSlice(slice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packed
 }
 
 // wanted is where an address should be found, worked out from the records alone, in another way than render does.
@@ -82,7 +86,7 @@ func want(s *catalog.Service, v View) []wanted {
 			rank += 10
 		}
 		for e := range c.Endpoints("grpc") {
-			all = append(all, wanted{ip: e.Address, rank: rank, cluster: c.Cluster, state: e.State, weight: e.Weight, clusterIndex: i})
+			all = append(all, wanted{ip: e.Address.String(), rank: rank, cluster: c.Cluster, state: e.State, weight: e.Weight, clusterIndex: i})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b wanted) int {

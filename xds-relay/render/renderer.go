@@ -23,10 +23,19 @@ const maxGone = 1024
 // others went after it: what OnDemand answers for it then are the same bytes.
 type Renderer struct {
 	view   View
-	served map[string][]Resource
+	served map[string]rendering
 	gone   gone
 	failed map[string]Failure
 }
+
+// rendering is what is served of a service, and the form of it from which that was made.
+type rendering struct {
+	service              *catalog.Service
+	assignments, routing []Resource
+}
+
+// all are the resources, those that are named before those that name them.
+func (r rendering) all() []Resource { return slices.Concat(r.assignments, r.routing) }
 
 // Failure says why a service could not be rendered. What was served of it before is still served.
 type Failure struct {
@@ -39,7 +48,7 @@ func New(v View) (*Renderer, error) {
 	if err := v.Validate(); err != nil {
 		return nil, fmt.Errorf("renderer: %w", err)
 	}
-	return &Renderer{view: v, served: map[string][]Resource{}, failed: map[string]Failure{}}, nil
+	return &Renderer{view: v, served: map[string]rendering{}, failed: map[string]Failure{}}, nil
 }
 
 // View is whom the renderer renders for.
@@ -49,7 +58,7 @@ func (r *Renderer) View() View { return r.view }
 // every feed up to its mark: what isn't named here is gone. The error is the feed's; services that cannot be rendered are
 // in Failed.
 func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) (feed.Position, error) {
-	fresh := Renderer{view: r.view, served: map[string][]Resource{}, failed: map[string]Failure{}}
+	fresh := Renderer{view: r.view, served: map[string]rendering{}, failed: map[string]Failure{}}
 	var whole []feed.Change
 	for _, name := range c.Names() {
 		s, _ := c.Service(name)
@@ -58,7 +67,7 @@ func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) 
 			continue
 		}
 		fresh.served[name] = now
-		for _, res := range now {
+		for _, res := range now.all() {
 			whole = append(whole, change(res))
 		}
 	}
@@ -74,9 +83,9 @@ func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) 
 // returns the feed's position. The error is the feed's, and then nothing has changed; services that cannot be rendered
 // are in Failed.
 func (r *Renderer) Update(c *catalog.Catalog, changed []string, log *feed.Log) (feed.Position, error) {
-	u := update{gone: r.gone.share(), served: map[string][]Resource{}}
+	u := update{gone: r.gone.share(), served: map[string]rendering{}}
 	for _, name := range changed {
-		var now []Resource
+		var now rendering
 		if s, ok := c.Service(name); ok {
 			if now, ok = r.render(name, s); !ok {
 				continue
@@ -92,7 +101,7 @@ func (r *Renderer) Update(c *catalog.Catalog, changed []string, log *feed.Log) (
 		return at, fmt.Errorf("render: %w", err)
 	}
 	for name, now := range u.served {
-		if len(now) == 0 {
+		if now.service == nil {
 			delete(r.served, name)
 		} else {
 			r.served[name] = now
@@ -108,9 +117,9 @@ func (r *Renderer) Failed() []Failure {
 	return slices.SortedFunc(maps.Values(r.failed), func(a, b Failure) int { return cmp.Compare(a.Service, b.Service) })
 }
 
-func (r *Renderer) render(name string, s *catalog.Service) ([]Resource, bool) {
-	now, err := Service(s, r.view)
-	for _, res := range now {
+func (r *Renderer) render(name string, s *catalog.Service) (rendering, bool) {
+	now, err := r.renew(r.served[name], s)
+	for _, res := range now.all() {
 		// One resource too large for the feed must not hold up everybody's commit.
 		if n := len(res.Body); n > feed.MaxValue {
 			err = fmt.Errorf("%s %q: %w: %d bytes, at most %d", res.Type, res.Name, feed.ErrTooLarge, n, feed.MaxValue)
@@ -118,22 +127,45 @@ func (r *Renderer) render(name string, s *catalog.Service) ([]Resource, bool) {
 	}
 	if err != nil {
 		r.failed[name] = Failure{Service: name, Err: err}
-		return nil, false
+		return rendering{}, false
 	}
 	delete(r.failed, name)
 	return now, true
 }
 
+// renew is Service, but for what can be taken over: endpoints change all the time, ports and policies hardly ever.
+func (r *Renderer) renew(before rendering, s *catalog.Service) (rendering, error) {
+	now := rendering{service: s, routing: before.routing}
+	var err error
+	if before.service == nil || !routesAlike(before.service, s) {
+		if now.routing, err = routing(s); err != nil {
+			return rendering{}, err
+		}
+	}
+	if now.assignments, err = assignments(s, r.view); err != nil {
+		return rendering{}, err
+	}
+	return now, nil
+}
+
 // update gathers one commit.
 type update struct {
 	changes []feed.Change
-	served  map[string][]Resource
+	served  map[string]rendering
 	gone    gone
 }
 
 // replace writes what differs between a service's resources before and now.
-func (u *update) replace(service string, before, now []Resource, v View) {
+func (u *update) replace(service string, before, now rendering, v View) {
 	u.served[service] = now
+	if before.service != nil && now.service != nil && routesAlike(before.service, now.service) {
+		u.compare(before.assignments, now.assignments, v)
+	} else {
+		u.compare(before.all(), now.all(), v)
+	}
+}
+
+func (u *update) compare(before, now []Resource, v View) {
 	held := make(map[Name][]byte, len(before))
 	for _, res := range before {
 		held[Name{res.Type, res.Name}] = res.Body
@@ -151,17 +183,21 @@ func (u *update) replace(service string, before, now []Resource, v View) {
 	}
 	// Backwards: what names comes before what is named.
 	for _, res := range slices.Backward(before) {
-		name := Name{res.Type, res.Name}
-		if _, ok := held[name]; !ok {
-			continue
-		}
-		if v.broken.has(breakGone) {
-			u.changes = append(u.changes, feed.Change{Kind: res.Type, Key: res.Name})
-		} else if absent, ok := Absent(res.Type, res.Name, v); ok {
-			u.changes = append(u.changes, change(absent))
-			u.gone.add(name)
+		if name := (Name{res.Type, res.Name}); held[name] != nil {
+			u.leave(name, v)
 		}
 	}
+}
+
+// leave gives a name that exists no longer the content that refuses.
+func (u *update) leave(name Name, v View) {
+	absent, ok := Absent(name.Type, name.Name, v)
+	if !ok || v.broken.has(breakGone) {
+		u.changes = append(u.changes, feed.Change{Kind: name.Type, Key: name.Name})
+		return
+	}
+	u.changes = append(u.changes, change(absent))
+	u.gone.add(name)
 }
 
 // forget deletes the names that went longest ago.

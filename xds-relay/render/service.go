@@ -2,12 +2,14 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -28,6 +30,19 @@ const connectTimeout = 2 * time.Second
 // Resources come before those that name them: endpoints, clusters, routes, listeners. Every name that a route has is
 // among the result.
 func Service(s *catalog.Service, v View) ([]Resource, error) {
+	assignments, err := assignments(s, v)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := routing(s)
+	if err != nil {
+		return nil, err
+	}
+	return append(assignments, rest...), nil
+}
+
+// assignments renders the endpoints of each port.
+func assignments(s *catalog.Service, v View) ([]Resource, error) {
 	if err := v.Validate(); err != nil {
 		return nil, err
 	}
@@ -38,6 +53,12 @@ func Service(s *catalog.Service, v View) ([]Resource, error) {
 		}
 		b.add(endpoints(s, p.GetName(), v))
 	}
+	return b.done(s)
+}
+
+// routing renders all that doesn't depend on endpoints, nor on the view: a function of the ports and the policy.
+func routing(s *catalog.Service) ([]Resource, error) {
+	b := builder{}
 	for _, p := range s.Ports {
 		b.add(cluster(s, p))
 	}
@@ -50,10 +71,14 @@ func Service(s *catalog.Service, v View) ([]Resource, error) {
 		}
 		b.add(listener(s.Name+":"+strconv.FormatUint(uint64(p.GetNumber()), 10), portName(s.Name, p)))
 	}
-	if b.err != nil {
-		return nil, fmt.Errorf("render service %q: %w", s.Name, b.err)
-	}
-	return b.resources, nil
+	return b.done(s)
+}
+
+// routesAlike says that two forms of a service have the same routing.
+func routesAlike(a, b *catalog.Service) bool {
+	return a.Policy == b.Policy && slices.EqualFunc(a.Ports, b.Ports, func(p, q *modelpb.Port) bool {
+		return p == q || proto.Equal(p, q)
+	})
 }
 
 // portName is the name of a port's route, cluster and endpoints. A service's name has no colon, so it is unique.
@@ -63,6 +88,13 @@ func portName(service string, p *modelpb.Port) string { return service + ":" + p
 type builder struct {
 	resources []Resource
 	err       error
+}
+
+func (b *builder) done(s *catalog.Service) ([]Resource, error) {
+	if b.err != nil {
+		return nil, fmt.Errorf("render service %q: %w", s.Name, b.err)
+	}
+	return b.resources, nil
 }
 
 func (b *builder) add(r Resource, err error) {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -70,7 +71,7 @@ func groups(s *catalog.Service, port string, v View) []*group {
 		return cmp.Or(compareBool(a.silent, b.silent), cmp.Compare(a.tier, b.tier), cmp.Compare(a.Cluster, b.Cluster))
 	})
 	var out []*group
-	taken := map[address]bool{}
+	taken := map[netip.AddrPort]bool{}
 	for _, c := range clusters {
 		if v.broken.has(breakDuplicates) {
 			clear(taken)
@@ -98,23 +99,18 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-type address struct {
-	ip   string
-	port uint32
-}
-
-func newMember(c *catalog.ClusterEndpoints, port string, taken map[address]bool, broken breakage) *member {
+func newMember(c *catalog.ClusterEndpoints, port string, taken map[netip.AddrPort]bool, broken breakage) *member {
 	m := &member{name: c.Cluster, center: c.Center, region: c.Region}
 	for e := range c.Endpoints(port) {
 		if e.State == modelpb.EndpointState_ENDPOINT_STATE_DRAINING && broken.has(breakDraining) {
 			e.State = modelpb.EndpointState_ENDPOINT_STATE_READY
 		}
-		if !taken[address{e.Address, e.Port}] {
+		if !taken[netip.AddrPortFrom(e.Address, e.Port)] {
 			m.endpoints = append(m.endpoints, e)
 		}
 	}
 	slices.SortFunc(m.endpoints, func(a, b catalog.Endpoint) int {
-		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Weight, b.Weight))
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Weight, b.Weight))
 	})
 	// Two sources of a cluster that name the same address: the one that asks for less traffic is believed.
 	unique := m.endpoints[:0]
@@ -127,7 +123,7 @@ func newMember(c *catalog.ClusterEndpoints, port string, taken map[address]bool,
 	}
 	m.endpoints = unique
 	for _, e := range m.endpoints {
-		taken[address{e.Address, e.Port}] = true
+		taken[netip.AddrPortFrom(e.Address, e.Port)] = true
 		if e.State != modelpb.EndpointState_ENDPOINT_STATE_DRAINING {
 			m.all++
 			m.weights += float64(e.Weight)
