@@ -23,7 +23,7 @@ func (l *Log) Cursor(from Position) *Cursor {
 func (c *Cursor) Next() (Batch, bool) {
 	c.log.mu.RLock()
 	defer c.log.mu.RUnlock()
-	b, ok := c.log.since(c.pos, Filter{}, c.generation != c.log.generation)
+	b, ok := c.log.since(c.pos, c.log.floor, Filter{}, c.generation != c.log.generation)
 	if ok {
 		c.pos, c.generation = b.To, c.log.generation
 	}
@@ -58,13 +58,14 @@ func (c *Cursor) signal() {
 }
 
 // since fixes a batch from a reader's position to the tail (rule 7). The lock is held. With again the reader gets the
-// whole set even if its position says that nothing changed. A reader that is ahead gets nothing (rule 11).
-func (l *Log) since(from Position, f Filter, again bool) (Batch, bool) {
+// whole set even if its position says that nothing changed. A reader that is ahead gets nothing (rule 11), one that is
+// before the floor a reset (rule 12).
+func (l *Log) since(from, floor Position, f Filter, again bool) (Batch, bool) {
 	if c := from.Compare(l.pos); l.pos.IsZero() || c > 0 || c == 0 && !again {
 		return Batch{}, false
 	}
 	b := Batch{From: from, To: l.pos, Floor: l.floor}
-	b.Reset = again || from.IsZero() || from.Before(l.floor)
+	b.Reset = again || from.IsZero() || from.Before(floor)
 	n := 0
 	first := l.table.root.next
 	if b.Reset {
@@ -83,4 +84,12 @@ func (l *Log) since(from Position, f Filter, again bool) (Batch, bool) {
 		}
 	}
 	return b, true
+}
+
+// changed says that r is no longer the latest record of its key.
+func (l *Log) changed(r *Record) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	n := l.table.get(r.Kind, r.Key)
+	return n == nil || &n.Record != r
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -10,7 +11,12 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"pentad.dev/pentad/federation/feed/feedpb"
 )
+
+// retryMost is the longest pause between two tries to reach a peer: a server that is replaced is found again within it.
+const retryMost = 300 * time.Millisecond
 
 // maxMessage is above the largest frame: the frame limit plus one record of MaxValue.
 const maxMessage = 4 << 20
@@ -34,7 +40,7 @@ func dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: time.Second},
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: retryMost},
 			MinConnectTimeout: 2 * time.Second,
 		}),
 		// gRPC sends no pings more often than every ten seconds; the streams' own signs of life are quicker.
@@ -46,4 +52,26 @@ func dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 		opts = append(opts, grpc.WithContextDialer(func(ctx context.Context, a string) (net.Conn, error) { return d(ctx, a) }))
 	}
 	return grpc.NewClient("passthrough:///"+p.Address, opts...)
+}
+
+// subscribe opens a reader's stream as soon as the connection is there.
+func subscribe(ctx context.Context, conn *grpc.ClientConn) (feedpb.Feeds_SubscribeClient, error) {
+	return feedpb.NewFeedsClient(conn).Subscribe(ctx, grpc.WaitForReady(true))
+}
+
+// backOff is the pause before a stream is tried again: quick at first, with jitter, so that many do not come at once.
+type backOff struct{ next time.Duration }
+
+// wait pauses until it is time to try again, or ctx ends. lasted is how long the last try held.
+func (b *backOff) wait(ctx context.Context, lasted time.Duration) {
+	if lasted > 2*time.Second || b.next == 0 {
+		b.next = 10 * time.Millisecond
+	}
+	pause := time.NewTimer(b.next/2 + rand.N(b.next))
+	defer pause.Stop()
+	b.next = min(2*b.next, retryMost)
+	select {
+	case <-ctx.Done():
+	case <-pause.C:
+	}
 }

@@ -2,10 +2,16 @@ package feed
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pentad.dev/pentad/federation/feed/feedpb"
 )
 
 // FollowerConfig configures a Follower.
@@ -14,7 +20,8 @@ type FollowerConfig struct {
 	Set *Set
 	// Peers are whom to follow, nearest first.
 	Peers []Peer
-	// Connections is how many peers to be connected to, the nearest that answer; 0: all.
+	// Connections is how many peers to be connected to, the nearest that answer; 0: all. With one, a starved connection
+	// is noticed by its silence only.
 	Connections int
 	// Want says which feeds to follow and what part of them; it must be quick and is asked often. Nil: all but IntentID.
 	Want func(ID) (Filter, bool)
@@ -33,18 +40,265 @@ type FollowerConfig struct {
 	Metrics prometheus.Registerer
 }
 
+// Validate says what is wrong with the configuration.
+func (c FollowerConfig) Validate() error {
+	switch {
+	case c.Set == nil:
+		return errors.New("feed follower: set: is required")
+	case c.Connections < 0:
+		return fmt.Errorf("feed follower: connections: %d: must not be negative", c.Connections)
+	case c.Patience < 0:
+		return fmt.Errorf("feed follower: patience: %s: must not be negative", c.Patience)
+	case c.Heartbeat < 0:
+		return fmt.Errorf("feed follower: heartbeat: %s: must not be negative", c.Heartbeat)
+	}
+	return validatePeers("feed follower: peers", c.Peers)
+}
+
 // Follower keeps copies of other processes' feeds: each at the most preferred connected peer, its home first, and at a
 // second one while the first stays behind.
-type Follower struct{ cfg FollowerConfig }
+type Follower struct {
+	cfg   FollowerConfig
+	count *counters
+
+	// mu is taken before any half's.
+	mu      sync.Mutex
+	chooser *chooser
+	peers   []*followed
+	// shuffled is closed and replaced when a peer comes or goes, so that the others see whether they are needed.
+	shuffled chan struct{}
+}
+
+// followed is a peer; its fields belong to the follower's lock.
+type followed struct {
+	peer Peer
+	// half is the receiving half of the stream; nil: none.
+	half      *receiver
+	connected bool
+	err       error
+}
 
 // NewFollower fails on a wrong configuration.
-func NewFollower(cfg FollowerConfig) (*Follower, error) { return &Follower{cfg: cfg}, nil }
+func NewFollower(cfg FollowerConfig) (*Follower, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = defaultHeartbeat
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = defaultPatience
+	}
+	if cfg.Connections == 0 {
+		cfg.Connections = len(cfg.Peers)
+	}
+	if cfg.Want == nil {
+		cfg.Want = func(id ID) (Filter, bool) { return Filter{}, id != IntentID }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	f := &Follower{cfg: cfg, count: newCounters(cfg.Metrics), shuffled: make(chan struct{})}
+	f.chooser = newChooser(len(cfg.Peers), cfg.Patience, cfg.Want, cfg.Set.opts.broken)
+	for _, p := range cfg.Peers {
+		f.peers = append(f.peers, &followed{peer: p})
+	}
+	return f, nil
+}
 
 // Run follows until ctx ends.
-func (f *Follower) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (f *Follower) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for i := range f.peers {
+		wg.Go(func() { f.keep(ctx, i) })
+	}
+	wg.Go(func() {
+		look := time.NewTicker(max(f.cfg.Patience/4, time.Millisecond))
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				f.Reconsider()
+			}
+		}
+	})
+	wg.Wait()
+	return nil
+}
+
+// keep keeps a stream to a peer while it is needed.
+func (f *Follower) keep(ctx context.Context, i int) {
+	p := f.peers[i]
+	var retry backOff
+	for f.awaitNeed(ctx, i) {
+		began := time.Now()
+		sctx, cancel := context.WithCancelCause(ctx)
+		over := make(chan struct{})
+		go func() { // ends the stream when nearer peers are there again
+			defer close(over)
+			f.awaitNoNeed(sctx, i, cancel)
+		}()
+		err := f.stream(sctx, i)
+		cancel(nil)
+		<-over
+		if ctx.Err() != nil {
+			return
+		}
+		f.mu.Lock()
+		p.err = err
+		f.mu.Unlock()
+		if !errors.Is(err, errNotNeeded) {
+			f.cfg.Log.Info("stream of feeds ended", "peer", p.peer.Name, "error", err)
+			retry.wait(ctx, time.Since(began))
+		}
+	}
+}
+
+// stream follows one peer over one stream until it breaks.
+func (f *Follower) stream(ctx context.Context, i int) error {
+	p := f.peers[i]
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := dial(p.peer, f.cfg.Dialer)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := subscribe(ctx, conn)
+	if err != nil {
+		return err
+	}
+	in := newInbox()
+	f.cfg.Set.addWatcher(in)
+	defer f.cfg.Set.removeWatcher(in)
+	half := newReceiver(f.cfg.Set, in)
+	half.validator, half.count = f.cfg.Validator, f.count
+	half.report = func(id ID, what string, err error) {
+		f.cfg.Log.Warn(what, "feed", string(id), "peer", p.peer.Name, "error", err)
+	}
+	x := half.exchange(stream.Recv, stream.Send, f.cfg.Heartbeat, func(as []*feedpb.Announcement, lost []ID) {
+		f.heard(i, half, as, lost)
+	})
+	done, err := x.run(ctx)
+	cancel()
+	<-done
+	f.disconnect(i)
+	return err
+}
+
+// heard takes in what a peer announced; the first message, whatever it is, connects it.
+func (f *Follower) heard(i int, half *receiver, as []*feedpb.Announcement, lost []ID) {
+	p := f.peers[i]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.half == nil {
+		p.half, p.connected, p.err = half, true, nil
+		f.chooser.connect(i)
+		f.shuffle()
+		f.cfg.Log.Info("following", "peer", p.peer.Name)
+	}
+	for _, a := range as {
+		id := ID(a.GetFeed())
+		if a.GetGone() {
+			f.chooser.gone(i, id)
+		} else {
+			f.chooser.announced(i, id, &offer{position: positionOf(a.GetPosition()), home: a.GetHome(), filter: filterOf(a.GetFilter())})
+		}
+		f.decide(id)
+	}
+	for _, id := range lost {
+		f.chooser.refused(i, id)
+		f.decide(id)
+	}
+}
+
+func (f *Follower) disconnect(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.peers[i]
+	if !p.connected {
+		return
+	}
+	p.half, p.connected = nil, false
+	for _, id := range f.chooser.disconnect(i) {
+		f.decide(id)
+	}
+	f.shuffle()
+}
+
+// decide opens and shuts a feed at the peers as the chooser says.
+func (f *Follower) decide(id ID) {
+	var held Position
+	if l, ok := f.cfg.Set.Get(id); ok {
+		if l.Writing() {
+			return
+		}
+		held = l.Position()
+	}
+	for _, s := range f.chooser.decide(id, held, f.cfg.Set.opts.Now()) {
+		half := f.peers[s.peer].half
+		if half == nil {
+			continue
+		}
+		half.mu.Lock()
+		if s.open {
+			half.open(id, s.filter)
+		} else {
+			half.shut(id)
+		}
+		half.mu.Unlock()
+		half.inbox.signal()
+	}
+}
 
 // Reconsider asks Want again for every feed, after its answers changed.
-func (f *Follower) Reconsider() {}
+func (f *Follower) Reconsider() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ids := map[ID]bool{}
+	for i, p := range f.peers {
+		if p.half == nil {
+			continue
+		}
+		p.half.mu.Lock()
+		for id, in := range p.half.feeds {
+			f.chooser.reached(i, id, in.theirs)
+		}
+		p.half.mu.Unlock()
+		for id := range f.chooser.peers[i].offers {
+			ids[id] = true
+		}
+	}
+	for id := range ids {
+		f.decide(id)
+	}
+}
 
 // Status is the state of the connections, in the order of the configured peers.
-func (f *Follower) Status() []PeerStatus { return nil }
+func (f *Follower) Status() []PeerStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]PeerStatus, len(f.peers))
+	for i, p := range f.peers {
+		out[i] = PeerStatus{Name: p.peer.Name, Address: p.peer.Address, Connected: p.connected, Active: p.connected}
+		if p.err != nil {
+			out[i].Error = p.err.Error()
+		}
+		if p.half == nil {
+			continue
+		}
+		p.half.mu.Lock()
+		for id, o := range f.chooser.peers[i].offers {
+			pf := PeerFeed{ID: id, Position: o.position, Home: o.home}
+			if in := p.half.feeds[id]; in != nil {
+				pf.Open, pf.Refused, pf.Rejected = in.stream != 0, in.absent, in.rejected
+			}
+			out[i].Feeds = append(out[i].Feeds, pf)
+		}
+		p.half.mu.Unlock()
+		slices.SortFunc(out[i].Feeds, func(a, b PeerFeed) int { return compareIDs(a.ID, b.ID) })
+	}
+	return out
+}

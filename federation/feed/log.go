@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,11 +40,16 @@ type Log struct {
 	role       role
 	// confirmed: the writer's mark was seen by this process (rule 20).
 	confirmed bool
-	// heard says that the writer was ever known alive, and alive when that was last.
+	// heard says that the writer was ever known alive, alive when that was last, and known by which of its marks: an age
+	// counts only with a later mark, so that no two copies keep a dead writer young between them.
 	heard bool
 	alive time.Duration
-	// pulses counts the writer's marks that passed here; streams forward each and start with none.
-	pulses uint64
+	known Position
+	// mark is the last of the writer's marks that passed here. Streams forward those that pass while they are open, never
+	// the one that they find.
+	mark Position
+	// marks numbers the marks that this process made as the writer.
+	marks atomic.Uint64
 	// homes counts the writer's own streams into this log.
 	homes int
 
@@ -234,6 +240,61 @@ func (l *Log) Status() Status {
 }
 
 func (l *Log) String() string { return fmt.Sprintf("%s@%s", l.id, l.Position()) }
+
+// life is what a hop tells of the writer.
+type life struct {
+	heard bool
+	age   time.Duration
+	// mark is the number of the writer's mark that age counts from; zero if each sender is a writer.
+	mark Position
+	// fresh: that mark passed the sender since the stream began.
+	fresh bool
+}
+
+// hear takes in what a stream tells of the writer, once everything up to at is applied (rule 20).
+func (l *Log) hear(at Position, v life) {
+	if !v.heard {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.role != copied {
+		return
+	}
+	if !l.heard || v.mark.IsZero() || l.known.Before(v.mark) {
+		l.heard, l.alive, l.known = true, l.opts.Now()-v.age, v.mark
+	}
+	caughtUp := l.pos.Incarnation == at.Incarnation && l.pos.Seq >= at.Seq
+	if !v.fresh || !caughtUp && !l.opts.broken.has(freshThoughBehind) {
+		return
+	}
+	news := !l.confirmed || v.mark.IsZero() || l.mark.Before(v.mark)
+	l.confirmed = true
+	if l.mark.Before(v.mark) {
+		l.mark = v.mark
+	}
+	if news {
+		l.notify(pulsed)
+	}
+}
+
+// tell is what a stream that has sent everything up to the log's position tells of the writer; last is the mark that it
+// forwarded last. The lock is held.
+func (l *Log) tell(last Position) life {
+	switch l.role {
+	case writing:
+		return life{heard: true, fresh: true, mark: Position{Incarnation: l.pos.Incarnation, Seq: l.marks.Add(1)}}
+	case following:
+		return life{heard: true, fresh: true}
+	default:
+		v := life{heard: l.heard, mark: l.known}
+		v.age, _ = l.ageLocked()
+		if last.Before(l.mark) {
+			v.fresh, v.mark = true, l.mark
+		}
+		return v
+	}
+}
 
 // notify wakes the log's readers. The lock is held, so a reader that looks after it was woken sees the change.
 func (l *Log) notify(e event) {

@@ -24,8 +24,14 @@ type Options struct {
 	// Log hears of what an operator must know, as a corrupt snapshot; nil: discarded.
 	Log *slog.Logger
 
-	// broken breaks rules on purpose. Only tests set it.
+	// frameBytes is about how large a frame may become, and windowFrames how many frames of one sub-stream may be under
+	// way before the receiver has taken the first: they bound what a small change of one feed waits for behind a large
+	// one of another. Only tests set them; 256 KiB and 8.
+	frameBytes   int
+	windowFrames uint64
+	// broken and tamper break rules on purpose. Only tests set them.
 	broken breakage
+	tamper tamper
 }
 
 func (o Options) withDefaults() Options {
@@ -34,6 +40,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Tombstones.MaxAge == 0 {
 		o.Tombstones.MaxAge = time.Hour
+	}
+	if o.frameBytes == 0 {
+		o.frameBytes = 256 << 10
+	}
+	if o.windowFrames == 0 {
+		o.windowFrames = 8
 	}
 	if o.Now == nil {
 		start := time.Now()

@@ -1,8 +1,10 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"time"
 )
@@ -65,3 +67,19 @@ const (
 	defaultHeartbeat = time.Second
 	defaultPatience  = 2 * time.Second
 )
+
+func compareIDs(a, b ID) int { return cmp.Compare(a, b) }
+
+func validatePeers(field string, peers []Peer) error {
+	names := map[string]bool{}
+	for i, p := range peers {
+		switch {
+		case p.Name == "" || p.Address == "":
+			return fmt.Errorf("%s[%d]: name %q, address %q: both are required", field, i, p.Name, p.Address)
+		case names[p.Name]:
+			return fmt.Errorf("%s[%d]: name %q: is there twice", field, i, p.Name)
+		}
+		names[p.Name] = true
+	}
+	return nil
+}

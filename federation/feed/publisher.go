@@ -2,10 +2,18 @@ package feed
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	"pentad.dev/pentad/federation/feed/feedpb"
 )
 
 // PublisherConfig configures a Publisher.
@@ -32,14 +40,286 @@ type PublisherConfig struct {
 	Metrics prometheus.Registerer
 }
 
+// Validate says what is wrong with the configuration.
+func (c PublisherConfig) Validate() error {
+	switch {
+	case c.Set == nil:
+		return errors.New("feed publisher: set: is required")
+	case c.OnAhead == nil:
+		return errors.New("feed publisher: onAhead: is required")
+	case c.Heartbeat < 0:
+		return fmt.Errorf("feed publisher: heartbeat: %s: must not be negative", c.Heartbeat)
+	}
+	return validatePeers("feed publisher: peers", slices.Concat(c.One, c.Each))
+}
+
 // Publisher brings the feeds that this process writes to one of the servers and to each relay.
-type Publisher struct{ cfg PublisherConfig }
+type Publisher struct {
+	cfg        PublisherConfig
+	succession *succession
+	peers      []*published // One, then Each
+}
+
+// published is a peer that is published to.
+type published struct {
+	peer Peer
+	// rank is the place in the succession; -1: published to in any case.
+	rank int
+
+	mu     sync.Mutex
+	status PeerStatus
+	feeds  map[ID]*PeerFeed
+}
 
 // NewPublisher fails on a wrong configuration.
-func NewPublisher(cfg PublisherConfig) (*Publisher, error) { return &Publisher{cfg: cfg}, nil }
+func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = defaultHeartbeat
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Publisher{cfg: cfg, succession: newSuccession(len(cfg.One))}
+	for i, peer := range cfg.One {
+		p.peers = append(p.peers, &published{peer: peer, rank: i})
+	}
+	for _, peer := range cfg.Each {
+		p.peers = append(p.peers, &published{peer: peer, rank: -1})
+	}
+	return p, nil
+}
 
 // Run publishes until ctx ends.
-func (p *Publisher) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (p *Publisher) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, peer := range p.peers {
+		wg.Go(func() { p.keep(ctx, peer) })
+	}
+	wg.Go(func() { p.watchAhead(ctx) })
+	wg.Wait()
+	return nil
+}
+
+// watchAhead calls OnAhead once for each position that is above a feed that is written here (rule 4).
+func (p *Publisher) watchAhead(ctx context.Context) {
+	watch := p.cfg.Set.watch(raised)
+	defer watch.Close()
+	told := map[ID]Position{}
+	for {
+		for _, id := range watch.Changed() {
+			l, ok := p.cfg.Set.Get(id)
+			if !ok {
+				continue
+			}
+			if highest := l.ahead(); told[id].Before(highest) {
+				told[id] = highest
+				p.cfg.Log.Warn("a reader holds a later position than this writer",
+					"feed", string(id), "position", highest.String())
+				p.cfg.OnAhead(id, highest)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-watch.C():
+		}
+	}
+}
+
+// keep keeps a stream to a peer while it is its turn.
+func (p *Publisher) keep(ctx context.Context, peer *published) {
+	conn, err := dial(peer.peer, p.cfg.Dialer)
+	if err != nil {
+		peer.ended(err)
+		return
+	}
+	defer conn.Close()
+	var retry backOff
+	for {
+		sctx, release, ok := p.turn(ctx, peer, conn)
+		if !ok {
+			return
+		}
+		began := time.Now()
+		err := p.stream(sctx, peer, conn)
+		if errors.Is(context.Cause(sctx), errNotNeeded) {
+			err = errNotNeeded
+		}
+		release()
+		peer.ended(err)
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, errNotNeeded) {
+			p.cfg.Log.Info("publishing ended", "peer", peer.peer.Name, "error", err)
+			retry.wait(ctx, time.Since(began))
+		}
+	}
+}
+
+// turn waits until the peer is to be published to: at once, or when no nearer one is. The context that it returns ends
+// when the turn does.
+func (p *Publisher) turn(ctx context.Context, peer *published, conn *grpc.ClientConn) (context.Context, func(), bool) {
+	if peer.rank < 0 {
+		return ctx, func() {}, ctx.Err() == nil
+	}
+	for {
+		// A connection is kept to every server, so that the next takes over at once.
+		if !awaitReady(ctx, conn) {
+			return nil, nil, false
+		}
+		if sctx, release := p.succession.enter(ctx, peer.rank, conn); sctx != nil {
+			return sctx, release, true
+		}
+		if ctx.Err() != nil {
+			return nil, nil, false
+		}
+	}
+}
+
+// stream publishes to one peer over one stream until it breaks.
+func (p *Publisher) stream(ctx context.Context, peer *published, conn *grpc.ClientConn) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := feedpb.NewFeedsClient(conn).Publish(ctx, grpc.WaitForReady(true))
+	if err != nil {
+		return err
+	}
+	in := newInbox()
+	p.cfg.Set.addWatcher(in)
+	defer p.cfg.Set.removeWatcher(in)
+	half := newSender(p.cfg.Set, in, func(l *Log) bool { return l.published() })
+	half.acked = func(id ID, a *feedpb.Ack) { p.acked(peer, id, a) }
+	half.refused = func(id ID, reason string) {
+		p.cfg.Log.Warn("publishing refused", "feed", string(id), "peer", peer.peer.Name, "error", reason)
+		peer.feed(id, func(f *PeerFeed) { f.Refused = reason })
+		p.settle(peer)
+	}
+	x := half.exchange(stream.Recv, stream.Send, p.cfg.Heartbeat)
+	recv := x.recv
+	x.recv = func() (*feedpb.ReceiverMessage, error) {
+		m, err := recv()
+		if err == nil && peer.connected() {
+			p.cfg.Log.Info("publishing", "peer", peer.peer.Name)
+			p.settle(peer)
+		}
+		return m, err
+	}
+	done, err := x.run(ctx)
+	cancel()
+	<-done
+	return err
+}
+
+// acked notes what a receiver holds.
+func (p *Publisher) acked(peer *published, id ID, a *feedpb.Ack) {
+	held := positionOf(a.GetHeld())
+	peer.feed(id, func(f *PeerFeed) {
+		f.Open, f.Position, f.Highest, f.Refused = true, held, positionOf(a.GetHighest()), ""
+		f.Rejected = a.GetRejected()
+		if r := a.GetRejections(); len(r) > 0 {
+			f.Rejections = rejectionsOf(r)
+		}
+	})
+	if r := a.GetRejections(); len(r) > 0 && p.cfg.OnRejected != nil {
+		p.cfg.OnRejected(peer.peer.Name, id, rejectionsOf(r))
+	}
+	p.settle(peer)
+}
+
+// settle lets go of farther servers once this one has, or has refused, every feed.
+func (p *Publisher) settle(peer *published) {
+	if peer.rank < 0 || p.succession.isSettled(peer.rank) {
+		return
+	}
+	for _, id := range p.cfg.Set.IDs() {
+		if l, ok := p.cfg.Set.Get(id); ok && l.published() && !peer.has(id, l.Position().Incarnation) {
+			return
+		}
+	}
+	p.succession.settle(peer.rank)
+}
+
+// has says whether the peer holds something of an incarnation, or refused the feed.
+func (p *published) has(id ID, incarnation uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.feeds[id]
+	return f != nil && (f.Refused != "" || f.Position.Incarnation == incarnation)
+}
 
 // Status is the state of the connections: One, then Each, in the configured order.
-func (p *Publisher) Status() []PeerStatus { return nil }
+func (p *Publisher) Status() []PeerStatus {
+	out := make([]PeerStatus, len(p.peers))
+	for i, peer := range p.peers {
+		out[i] = peer.snapshot()
+	}
+	return out
+}
+
+// connected notes the first message of a stream.
+func (p *published) connected() (first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first = !p.status.Connected
+	if first {
+		p.status.Connected, p.status.Active, p.status.Error, p.feeds = true, true, "", map[ID]*PeerFeed{}
+	}
+	return first
+}
+
+func (p *published) ended(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status.Connected, p.status.Active, p.feeds = false, false, nil
+	if err != nil {
+		p.status.Error = err.Error()
+	}
+}
+
+func (p *published) feed(id ID, change func(*PeerFeed)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.feeds == nil {
+		return
+	}
+	f := p.feeds[id]
+	if f == nil {
+		f = &PeerFeed{ID: id, Home: true}
+		p.feeds[id] = f
+	}
+	change(f)
+}
+
+func (p *published) snapshot() PeerStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.status
+	s.Name, s.Address = p.peer.Name, p.peer.Address
+	for _, f := range p.feeds {
+		s.Feeds = append(s.Feeds, *f)
+	}
+	slices.SortFunc(s.Feeds, func(a, b PeerFeed) int { return compareIDs(a.ID, b.ID) })
+	return s
+}
+
+// awaitReady waits until the connection is there, making it if need be; false: ctx ended.
+func awaitReady(ctx context.Context, conn *grpc.ClientConn) bool {
+	for {
+		state := conn.GetState()
+		switch state {
+		case connectivity.Ready:
+			return true
+		case connectivity.Idle:
+			conn.Connect()
+		case connectivity.Shutdown:
+			return false
+		}
+		if !conn.WaitForStateChange(ctx, state) {
+			return false
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"context"
 	"slices"
 	"sync"
 )
@@ -16,6 +15,10 @@ type Set struct {
 	// volatile are the feeds that their owner rebuilds by itself; they are not saved.
 	volatile map[ID]bool
 
+	// saving is held while a snapshot is written; saved says what of each feed is on disk.
+	saving sync.Mutex
+	saved  map[ID]version
+
 	// watchers is guarded apart from mu: it is read under a log's lock.
 	watchersMu sync.RWMutex
 	watchers   []watcher
@@ -27,7 +30,12 @@ type watcher interface{ observe(*Log, event) }
 // OpenSet returns the feeds whose snapshots lie in dir, stale until their writers are heard of; with dir "" the set lives
 // in memory only. A snapshot that cannot be read in full is set aside with an error in o.Log, and its feed is absent.
 func OpenSet(dir string, o Options) (*Set, error) {
-	s := &Set{dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, volatile: map[ID]bool{}}
+	s := &Set{dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, volatile: map[ID]bool{}, saved: map[ID]version{}}
+	if dir != "" {
+		if err := s.load(); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -77,12 +85,6 @@ func (s *Set) IDs() []ID {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-// Run saves the snapshots of what changed until ctx ends, and all of them then.
-func (s *Set) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
 }
 
 func (s *Set) observe(l *Log, e event) {

@@ -155,3 +155,20 @@ func (l *Log) check(changes []Change) error {
 
 // maxName bounds kind and key together, in bytes.
 const maxName = 4096
+
+// published says whether this process writes the log as the one writer of its feed.
+func (l *Log) published() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.role == writing
+}
+
+// ahead is the highest position that was heard of if it is above what this process writes (rule 4), else zero.
+func (l *Log) ahead() Position {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.role == writing && l.pos.Before(l.highest) {
+		return l.highest
+	}
+	return Position{}
+}

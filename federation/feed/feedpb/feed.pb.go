@@ -565,14 +565,16 @@ type Open struct {
 	Stream uint64  `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	Feed   string  `protobuf:"bytes,2,opt,name=feed,proto3" json:"feed,omitempty"`
 	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// held is the cursor: the receiver's position, or zero to ask for a reset.
+	// held is the receiver's position; it gets what is newer, and nothing while the sender is behind it (rule 11).
 	Held *Position `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
 	// highest is the greatest position that the receiver or any of its readers stated (rule 4).
 	Highest *Position `protobuf:"bytes,5,opt,name=highest,proto3" json:"highest,omitempty"`
 	// digests are the seals of the receiver's records by bucket (rule 15).
 	Digests []*Digest `protobuf:"bytes,6,rep,name=digests,proto3" json:"digests,omitempty"`
 	// buckets is how many buckets digests speak of; 0: none.
-	Buckets       uint32 `protobuf:"varint,7,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	Buckets uint32 `protobuf:"varint,7,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	// again asks for the whole set from a sender that has at least held, as if the cursor were zero (rules 16 and 19).
+	Again         bool `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -654,6 +656,13 @@ func (x *Open) GetBuckets() uint32 {
 		return x.Buckets
 	}
 	return 0
+}
+
+func (x *Open) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 type Digest struct {
@@ -921,8 +930,11 @@ type Life struct {
 	AgeUs uint64 `protobuf:"varint,1,opt,name=age_us,json=ageUs,proto3" json:"age_us,omitempty"`
 	// heard says whether age_us means anything.
 	Heard bool `protobuf:"varint,2,opt,name=heard,proto3" json:"heard,omitempty"`
-	// fresh is the writer's own mark: it passed the sender since this stream began, and all before it was sent (rule 20).
-	Fresh         bool `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// mark numbers the writer's mark that age_us counts from, with the incarnation, so that none runs in circles. Without
+	// a number it is not passed on: each sender of the feed is its writer, as of the intent.
+	Mark *Position `protobuf:"bytes,3,opt,name=mark,proto3" json:"mark,omitempty"`
+	// fresh: that mark passed the sender since this stream began, and all before it was sent (rule 20).
+	Fresh         bool `protobuf:"varint,4,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -969,6 +981,13 @@ func (x *Life) GetHeard() bool {
 		return x.Heard
 	}
 	return false
+}
+
+func (x *Life) GetMark() *Position {
+	if x != nil {
+		return x.Mark
+	}
+	return nil
 }
 
 func (x *Life) GetFresh() bool {
@@ -1399,7 +1418,7 @@ const file_federation_feed_feedpb_feed_proto_rawDesc = "" +
 	"\bposition\x18\x02 \x01(\v2\x18.pentad.feed.v1.PositionR\bposition\x12\x12\n" +
 	"\x04home\x18\x03 \x01(\bR\x04home\x12.\n" +
 	"\x06filter\x18\x04 \x01(\v2\x16.pentad.feed.v1.FilterR\x06filter\x12\x12\n" +
-	"\x04gone\x18\x05 \x01(\bR\x04gone\"\x90\x02\n" +
+	"\x04gone\x18\x05 \x01(\bR\x04gone\"\xa6\x02\n" +
 	"\x04Open\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12.\n" +
@@ -1407,7 +1426,8 @@ const file_federation_feed_feedpb_feed_proto_rawDesc = "" +
 	"\x04held\x18\x04 \x01(\v2\x18.pentad.feed.v1.PositionR\x04held\x122\n" +
 	"\ahighest\x18\x05 \x01(\v2\x18.pentad.feed.v1.PositionR\ahighest\x120\n" +
 	"\adigests\x18\x06 \x03(\v2\x16.pentad.feed.v1.DigestR\adigests\x12\x18\n" +
-	"\abuckets\x18\a \x01(\rR\abuckets\"4\n" +
+	"\abuckets\x18\a \x01(\rR\abuckets\x12\x14\n" +
+	"\x05again\x18\b \x01(\bR\x05again\"4\n" +
 	"\x06Digest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\rR\x06bucket\x12\x12\n" +
 	"\x04seal\x18\x02 \x01(\x06R\x04seal\"\x89\x03\n" +
@@ -1429,11 +1449,12 @@ const file_federation_feed_feedpb_feed_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x18\n" +
 	"\adeleted\x18\x04 \x01(\bR\adeleted\x12(\n" +
-	"\x02at\x18\x05 \x01(\v2\x18.pentad.feed.v1.PositionR\x02at\"I\n" +
+	"\x02at\x18\x05 \x01(\v2\x18.pentad.feed.v1.PositionR\x02at\"w\n" +
 	"\x04Life\x12\x15\n" +
 	"\x06age_us\x18\x01 \x01(\x04R\x05ageUs\x12\x14\n" +
-	"\x05heard\x18\x02 \x01(\bR\x05heard\x12\x14\n" +
-	"\x05fresh\x18\x03 \x01(\bR\x05fresh\"F\n" +
+	"\x05heard\x18\x02 \x01(\bR\x05heard\x12,\n" +
+	"\x04mark\x18\x03 \x01(\v2\x18.pentad.feed.v1.PositionR\x04mark\x12\x14\n" +
+	"\x05fresh\x18\x04 \x01(\bR\x05fresh\"F\n" +
 	"\n" +
 	"Progresses\x128\n" +
 	"\n" +
@@ -1536,23 +1557,24 @@ var file_federation_feed_feedpb_feed_proto_depIdxs = []int32{
 	11, // 19: pentad.feed.v1.Frame.life:type_name -> pentad.feed.v1.Life
 	8,  // 20: pentad.feed.v1.Frame.kept:type_name -> pentad.feed.v1.Digest
 	3,  // 21: pentad.feed.v1.Record.at:type_name -> pentad.feed.v1.Position
-	13, // 22: pentad.feed.v1.Progresses.progresses:type_name -> pentad.feed.v1.Progress
-	3,  // 23: pentad.feed.v1.Progress.position:type_name -> pentad.feed.v1.Position
-	11, // 24: pentad.feed.v1.Progress.life:type_name -> pentad.feed.v1.Life
-	3,  // 25: pentad.feed.v1.Ack.held:type_name -> pentad.feed.v1.Position
-	3,  // 26: pentad.feed.v1.Ack.highest:type_name -> pentad.feed.v1.Position
-	15, // 27: pentad.feed.v1.Ack.rejections:type_name -> pentad.feed.v1.Rejection
-	3,  // 28: pentad.feed.v1.Rejection.at:type_name -> pentad.feed.v1.Position
-	0,  // 29: pentad.feed.v1.Closed.reason:type_name -> pentad.feed.v1.Reason
-	1,  // 30: pentad.feed.v1.Feeds.Publish:input_type -> pentad.feed.v1.SenderMessage
-	2,  // 31: pentad.feed.v1.Feeds.Subscribe:input_type -> pentad.feed.v1.ReceiverMessage
-	2,  // 32: pentad.feed.v1.Feeds.Publish:output_type -> pentad.feed.v1.ReceiverMessage
-	1,  // 33: pentad.feed.v1.Feeds.Subscribe:output_type -> pentad.feed.v1.SenderMessage
-	32, // [32:34] is the sub-list for method output_type
-	30, // [30:32] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	3,  // 22: pentad.feed.v1.Life.mark:type_name -> pentad.feed.v1.Position
+	13, // 23: pentad.feed.v1.Progresses.progresses:type_name -> pentad.feed.v1.Progress
+	3,  // 24: pentad.feed.v1.Progress.position:type_name -> pentad.feed.v1.Position
+	11, // 25: pentad.feed.v1.Progress.life:type_name -> pentad.feed.v1.Life
+	3,  // 26: pentad.feed.v1.Ack.held:type_name -> pentad.feed.v1.Position
+	3,  // 27: pentad.feed.v1.Ack.highest:type_name -> pentad.feed.v1.Position
+	15, // 28: pentad.feed.v1.Ack.rejections:type_name -> pentad.feed.v1.Rejection
+	3,  // 29: pentad.feed.v1.Rejection.at:type_name -> pentad.feed.v1.Position
+	0,  // 30: pentad.feed.v1.Closed.reason:type_name -> pentad.feed.v1.Reason
+	1,  // 31: pentad.feed.v1.Feeds.Publish:input_type -> pentad.feed.v1.SenderMessage
+	2,  // 32: pentad.feed.v1.Feeds.Subscribe:input_type -> pentad.feed.v1.ReceiverMessage
+	2,  // 33: pentad.feed.v1.Feeds.Publish:output_type -> pentad.feed.v1.ReceiverMessage
+	1,  // 34: pentad.feed.v1.Feeds.Subscribe:output_type -> pentad.feed.v1.SenderMessage
+	33, // [33:35] is the sub-list for method output_type
+	31, // [31:33] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_federation_feed_feedpb_feed_proto_init() }

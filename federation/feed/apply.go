@@ -1,0 +1,121 @@
+package feed
+
+// batch is a batch as a receiver judges it: the frames that were staged, with what the commit frame adds.
+type batch struct {
+	from, to, floor Position
+	reset           bool
+	nodes           []*node
+	// asked: this receiver asked for the reset on this stream, for a wider filter or after a broken seal.
+	asked  bool
+	filter Filter
+	// sealed says that seal is the sender's digest at to.
+	sealed bool
+	seal   Seal
+}
+
+// verdict is how a batch was judged at its commit (rule 9).
+type verdict uint8
+
+const (
+	applied       verdict = iota
+	dropped               // not newer than what is held
+	refusedGap            // a delta that begins after what is held
+	refusedSeal           // the content would differ from the sender's
+	refusedFilter         // of another filter than the copy's
+	refusedWriter         // into the writer's own log
+)
+
+func (v verdict) String() string {
+	return [...]string{"applied", "dropped", "gap", "seal", "filter", "writer"}[v]
+}
+
+// apply judges b against what is held now and, if it is good, applies it in one step (rules 8 and 9).
+func (l *Log) apply(b *batch) verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v := l.judge(b); v != applied {
+		return v
+	}
+	now := l.opts.Now()
+	asked := b.reset && b.asked
+	if b.reset {
+		l.table = newTable()
+		l.filter = b.filter
+		if !l.opts.broken.has(floorNotTaken) {
+			l.floor = b.floor // rule 13
+		}
+	}
+	for _, n := range b.nodes {
+		if b.reset && n.Value == nil && l.opts.broken.has(floorNotTaken) {
+			continue
+		}
+		if b.reset || l.pos.Before(n.At) || l.opts.broken.has(olderApplied) {
+			l.table.put(n, now)
+		}
+	}
+	if asked {
+		// Positions do not show what a repair changed: readers in between get the whole set, those at to start again.
+		l.floor = b.to
+		l.generation++
+	}
+	l.advance(b.to)
+	return applied
+}
+
+func (l *Log) judge(b *batch) verdict {
+	broken := l.opts.broken
+	if l.role != copied {
+		return refusedWriter
+	}
+	asked := b.reset && b.asked
+	if !asked && !l.pos.IsZero() && !b.filter.Equal(l.filter) && !broken.has(filterNotCompared) {
+		return refusedFilter // rule 16
+	}
+	switch c := b.to.Compare(l.pos); {
+	case broken.has(olderApplied):
+	case c < 0 && asked:
+		return refusedGap
+	case c == 0 && (!asked || broken.has(wideningDropped)):
+		if b.sealed && b.seal != l.table.seal && !broken.has(sealNotCompared) {
+			return refusedSeal
+		}
+		return dropped
+	case c < 0:
+		return dropped
+	}
+	if !b.reset && l.pos.Before(b.from) && !broken.has(gapApplied) {
+		return refusedGap
+	}
+	if b.sealed && !broken.has(sealNotCompared) && l.sealAfter(b) != b.seal {
+		return refusedSeal // rule 19
+	}
+	return applied
+}
+
+// sealAfter is the seal that the log would have with b applied.
+func (l *Log) sealAfter(b *batch) Seal {
+	var seal Seal
+	if !b.reset {
+		seal = l.table.seal
+	}
+	for _, n := range b.nodes {
+		if !b.reset {
+			if !l.pos.Before(n.At) {
+				continue
+			}
+			if old := l.table.get(n.Kind, n.Key); old != nil {
+				seal -= old.mix()
+			}
+		}
+		seal += n.mix()
+	}
+	return seal
+}
+
+// verify compares a heartbeat's seal with the copy's (rule 19): false means that they differ at the same position.
+func (l *Log) verify(at Position, filter Filter, seal Seal) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.role != copied || l.pos != at || !l.filter.Equal(filter) || l.table.seal == seal ||
+		l.opts.broken.has(sealNotCompared)
+}

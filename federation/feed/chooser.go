@@ -1,0 +1,197 @@
+package feed
+
+import "time"
+
+// chooser decides which feed is followed at which peer (rule 18): pure state. A feed has a first peer, its home before
+// the others and then the nearest, and a second one while the copy stays behind what that peer announced.
+type chooser struct {
+	patience time.Duration
+	broken   breakage
+	want     func(ID) (Filter, bool)
+	peers    []candidate
+	feeds    map[ID]*choice
+}
+
+// candidate is a peer as the chooser knows it.
+type candidate struct {
+	connected bool
+	offers    map[ID]*offer
+}
+
+// offer is what a peer announced of a feed.
+type offer struct {
+	position Position
+	home     bool
+	filter   Filter
+	// refused: the peer does not give the feed to us; a new announcement gives it another chance.
+	refused bool
+}
+
+// choice is where a feed is followed; nobody is -1.
+type choice struct {
+	first, second int
+	filter        Filter
+	// target is an announced position that the copy has not reached since then.
+	target Position
+	since  time.Duration
+	// caught is since when the first peer is not behind the copy; 0: it is.
+	caught time.Duration
+}
+
+const nobody = -1
+
+// step is what the follower must do at a peer: open the feed (again, if the filter is another) or shut it.
+type step struct {
+	peer   int
+	id     ID
+	open   bool
+	filter Filter
+}
+
+func newChooser(peers int, patience time.Duration, want func(ID) (Filter, bool), broken breakage) *chooser {
+	return &chooser{
+		patience: patience, broken: broken, want: want, peers: make([]candidate, peers), feeds: map[ID]*choice{},
+	}
+}
+
+func (c *chooser) connect(peer int) {
+	c.peers[peer] = candidate{connected: true, offers: map[ID]*offer{}}
+}
+
+// disconnect forgets what the peer offered; decide its feeds again.
+func (c *chooser) disconnect(peer int) []ID {
+	c.peers[peer] = candidate{}
+	var ids []ID
+	for id, f := range c.feeds {
+		if f.first == peer {
+			f.first, ids = nobody, append(ids, id)
+		}
+		if f.second == peer {
+			f.second, ids = nobody, append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (c *chooser) announced(peer int, id ID, o *offer) {
+	if c.peers[peer].connected {
+		c.peers[peer].offers[id] = o
+	}
+}
+
+// gone notes that the peer does not offer the feed any more, or not to us.
+func (c *chooser) gone(peer int, id ID) { delete(c.peers[peer].offers, id) }
+
+func (c *chooser) refused(peer int, id ID) {
+	if o := c.peers[peer].offers[id]; o != nil {
+		o.refused = true
+	}
+}
+
+// reached notes how far a peer was seen to be by its frames.
+func (c *chooser) reached(peer int, id ID, p Position) {
+	if o := c.peers[peer].offers[id]; o != nil && o.position.Before(p) {
+		o.position = p
+	}
+}
+
+// decide says what to do for a feed whose copy is at held.
+func (c *chooser) decide(id ID, held Position, now time.Duration) []step {
+	filter, wanted := c.want(id)
+	f := c.feeds[id]
+	if f == nil {
+		if !wanted {
+			return nil
+		}
+		f = &choice{first: nobody, second: nobody, filter: filter}
+		c.feeds[id] = f
+	}
+	first, second := nobody, nobody
+	if wanted {
+		first = c.rank(id, filter)
+		second = c.other(f, id, filter, first, held, now)
+	} else {
+		delete(c.feeds, id)
+	}
+	return c.move(f, id, filter, first, second)
+}
+
+// move makes the steps from where the feed is followed to where it should be.
+func (c *chooser) move(f *choice, id ID, filter Filter, first, second int) []step {
+	var steps []step
+	refilter := !f.filter.Equal(filter)
+	for _, p := range []int{first, second} {
+		if p != nobody && (refilter || p != f.first && p != f.second) {
+			steps = append(steps, step{peer: p, id: id, open: true, filter: filter})
+		}
+	}
+	for _, p := range []int{f.first, f.second} {
+		if p != nobody && p != first && p != second {
+			steps = append(steps, step{peer: p, id: id})
+		}
+	}
+	f.first, f.second, f.filter = first, second, filter
+	return steps
+}
+
+// offer returns what a connected peer offers that covers filter.
+func (c *chooser) offer(peer int, id ID, filter Filter) *offer {
+	o := c.peers[peer].offers[id]
+	if o == nil || o.refused || !o.filter.Covers(filter) {
+		return nil
+	}
+	return o
+}
+
+// rank returns the first peer for a feed.
+func (c *chooser) rank(id ID, filter Filter) int {
+	best := nobody
+	for p := range c.peers {
+		o := c.offer(p, id, filter)
+		if o != nil && o.home {
+			return p
+		}
+		if o != nil && best == nobody {
+			best = p
+		}
+	}
+	return best
+}
+
+// other returns the second peer: the one that is furthest ahead, once the copy stayed behind for as long as patience
+// bears; it stays until the first peer has kept up for as long.
+func (c *chooser) other(f *choice, id ID, filter Filter, first int, held Position, now time.Duration) int {
+	if first == nobody || c.broken.has(noSecondStream) {
+		return nobody
+	}
+	second := f.second
+	if second == first || second != nobody && c.offer(second, id, filter) == nil {
+		second = nobody
+	}
+	if second != nobody {
+		switch kept := !c.offer(first, id, filter).position.Before(held); {
+		case !kept:
+			f.caught = 0
+		case f.caught == 0:
+			f.caught = now
+		case now-f.caught >= c.patience:
+			second = nobody
+		}
+	}
+	ahead, most := nobody, held
+	for p := range c.peers {
+		if o := c.offer(p, id, filter); p != first && p != second && o != nil && most.Before(o.position) {
+			ahead, most = p, o.position
+		}
+	}
+	switch {
+	case ahead == nobody:
+		f.target = Position{}
+	case f.target.IsZero() || !held.Before(f.target):
+		f.target, f.since = most, now
+	case now-f.since >= c.patience:
+		f.target, f.caught = Position{}, 0
+		return ahead
+	}
+	return second
+}

@@ -1,0 +1,106 @@
+package feed
+
+import "pentad.dev/pentad/federation/feed/feedpb"
+
+// produce makes the next message of a sub-stream: the next frame of its batch, a heartbeat that forwards the writer's
+// mark, or nil if there is nothing to say or no room for it.
+func (s *sender) produce(o *outgoing) *feedpb.SenderMessage {
+	if o.closed || o.sent >= o.taken+s.set.opts.windowFrames {
+		return nil // an ack queues it again
+	}
+	if o.batch == nil && !s.fix(o) {
+		if o.closed {
+			return nil
+		}
+		if p := s.progress(o, false); p != nil {
+			return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Progresses{
+				Progresses: &feedpb.Progresses{Progresses: []*feedpb.Progress{p}},
+			}}
+		}
+		return nil
+	}
+	return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{Frame: s.frame(o)}}
+}
+
+// fix takes the next batch of a sub-stream under the log's lock, with what goes with it at that instant.
+func (s *sender) fix(o *outgoing) bool {
+	l := o.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.filter.Covers(o.filter) && !s.broken.has(servesWider) {
+		s.close(o.stream, feedpb.Reason_REASON_FILTER, "this copy holds "+l.filter.String())
+		return false
+	}
+	if o.generation != l.generation {
+		o.generation = l.generation
+		if !o.again && o.cursor == l.pos {
+			s.close(o.stream, feedpb.Reason_REASON_REPAIRED, "")
+			return false
+		}
+	}
+	floor := l.floor
+	if s.broken.has(floorAtOpenOnly) {
+		floor = o.floor
+	}
+	b, ok := l.since(o.cursor, floor, o.filter, o.again)
+	if !ok {
+		return false
+	}
+	o.batch = &outBatch{Batch: b, sealed: o.filter.Equal(l.filter), seal: l.table.seal, life: l.tell(o.mark)}
+	if o.batch.life.fresh && l.role == copied {
+		o.mark = o.batch.life.mark
+	}
+	if s.broken.has(positionFromRecords) && len(b.Records) > 0 {
+		o.batch.To = b.Records[len(b.Records)-1].At
+	}
+	return true
+}
+
+// frame cuts the next frame of the batch.
+func (s *sender) frame(o *outgoing) *feedpb.Frame {
+	b := o.batch
+	f := &feedpb.Frame{
+		Stream: o.stream, From: positionProto(b.From), To: positionProto(b.To), Floor: positionProto(b.Floor), Reset_: b.Reset,
+	}
+	limit := s.set.opts.frameBytes
+	for size := 0; b.next < len(b.Records) && (size == 0 || size+recordBytes(b.Records[b.next]) <= limit); b.next++ {
+		r := b.Records[b.next]
+		size += recordBytes(r)
+		if s.broken.has(walkWithoutLock) && o.log.changed(r) {
+			continue
+		}
+		f.Records = append(f.Records, recordProto(r))
+	}
+	o.sent++
+	if b.next < len(b.Records) {
+		return f
+	}
+	f.Commit, f.Sealed, f.Seal, f.Life = true, b.sealed, uint64(b.seal), lifeProto(b.life)
+	o.cursor, o.again, o.batch = b.To, false, nil
+	return f
+}
+
+// progress makes a heartbeat: at a tick for a sub-stream that was silent since the last one, and whenever there is a mark
+// of the writer to forward. Nil while there is something newer to send.
+func (s *sender) progress(o *outgoing, tick bool) *feedpb.Progress {
+	l := o.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if o.batch != nil || o.again || l.pos.IsZero() || o.cursor.Before(l.pos) {
+		return nil
+	}
+	forward := l.role == copied && o.mark.Before(l.mark)
+	if !forward && (!tick || o.spoke) {
+		return nil
+	}
+	p := &feedpb.Progress{Stream: o.stream, Position: positionProto(l.pos)}
+	if o.filter.Equal(l.filter) {
+		p.Sealed, p.Seal = true, uint64(l.table.seal)
+	}
+	v := l.tell(o.mark)
+	if forward {
+		o.mark = v.mark
+	}
+	p.Life = lifeProto(v)
+	return p
+}

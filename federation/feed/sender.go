@@ -1,0 +1,335 @@
+package feed
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"pentad.dev/pentad/federation/feed/feedpb"
+)
+
+// errMalformed is the error of a message that breaks the protocol.
+var errMalformed = errors.New("malformed message")
+
+// sender is the sending half of one stream: pure state, driven by handle, tick and next, all called under one lock. It
+// remembers nothing of readers between streams (rule 11).
+type sender struct {
+	set    *Set
+	inbox  *inbox
+	broken breakage
+	// offers says whether the reader may have the feed.
+	offers func(*Log) bool
+	// plausible says whether a position that a reader states can be true (rule 5); nil: all can.
+	plausible func(Position) bool
+	// acked hears of acknowledgements; may be nil.
+	acked func(ID, *feedpb.Ack)
+	// refused hears of feeds that the receiver does not take; may be nil.
+	refused func(ID, string)
+
+	subs      map[uint64]*outgoing
+	feeds     map[ID]*offered
+	ready     []*outgoing // round robin: each sends one frame at a time
+	control   []*feedpb.SenderMessage
+	announce  []ID // to be announced now
+	remembers map[ID]Position
+}
+
+// offered is what a sender knows of one feed.
+type offered struct {
+	log       *Log
+	announced bool
+	home      bool
+	position  Position
+	queued    bool // in announce
+	due       bool // to be announced at the next tick
+	subs      []*outgoing
+}
+
+// outgoing is a sub-stream.
+type outgoing struct {
+	stream     uint64
+	log        *Log
+	filter     Filter
+	cursor     Position
+	again      bool // the reader asked for the whole set
+	generation uint64
+	// mark is the last of the writer's marks that was forwarded, at first the one that was there (rule 20).
+	mark   Position
+	batch  *outBatch
+	sent   uint64 // frames
+	taken  uint64 // frames that the receiver has taken
+	queued bool
+	spoke  bool // since the last tick
+	closed bool
+	floor  Position // at open; for a broken rule only
+}
+
+// outBatch is a fixed batch (rule 7) of which a part is sent.
+type outBatch struct {
+	Batch
+	sealed bool
+	seal   Seal
+	life   life
+	next   int
+}
+
+func newSender(set *Set, in *inbox, offers func(*Log) bool) *sender {
+	s := &sender{
+		set: set, inbox: in, broken: set.opts.broken, offers: offers,
+		subs: map[uint64]*outgoing{}, feeds: map[ID]*offered{}, remembers: map[ID]Position{},
+	}
+	for _, id := range set.IDs() {
+		s.look(id, homed)
+	}
+	return s
+}
+
+// handle takes in a message of the receiver. An error ends the stream.
+func (s *sender) handle(m *feedpb.ReceiverMessage) error {
+	switch m := m.GetMessage().(type) {
+	case *feedpb.ReceiverMessage_Open:
+		return s.open(m.Open)
+	case *feedpb.ReceiverMessage_Ack:
+		return s.ack(m.Ack)
+	case *feedpb.ReceiverMessage_Close:
+		if o := s.subs[m.Close.GetStream()]; o != nil {
+			s.drop(o)
+		}
+	case *feedpb.ReceiverMessage_Refused:
+		if s.refused != nil {
+			s.refused(ID(m.Refused.GetFeed()), m.Refused.GetReason())
+		}
+	}
+	return nil
+}
+
+func (s *sender) open(m *feedpb.Open) error {
+	id, stream := ID(m.GetFeed()), m.GetStream()
+	if s.subs[stream] != nil {
+		return fmt.Errorf("%w: open feed %s: sub-stream %d is open", errMalformed, id, stream)
+	}
+	l, ok := s.set.Get(id)
+	if !ok || !s.offers(l) {
+		s.close(stream, feedpb.Reason_REASON_ABSENT, "")
+		return nil
+	}
+	f := s.feed(id, l)
+	o := &outgoing{stream: stream, log: l, filter: filterOf(m.GetFilter()), cursor: positionOf(m.GetHeld()), again: m.GetAgain()}
+	l.mu.RLock()
+	o.mark, o.generation, o.floor = l.mark, l.generation, l.floor
+	l.mu.RUnlock()
+	if s.broken.has(freshCached) {
+		o.mark = Position{}
+	}
+	if p, ok := s.remembers[id]; ok && s.broken.has(senderRemembers) {
+		o.cursor = p
+	}
+	s.subs[stream] = o
+	f.subs = append(f.subs, o)
+	s.state(l, o.cursor, positionOf(m.GetHighest()))
+	if s.acked != nil {
+		s.acked(id, &feedpb.Ack{Held: m.GetHeld(), Highest: m.GetHighest()})
+	}
+	s.queue(o)
+	return nil
+}
+
+func (s *sender) ack(m *feedpb.Ack) error {
+	o := s.subs[m.GetStream()]
+	if o == nil {
+		return nil // of a sub-stream that was closed meanwhile
+	}
+	if m.GetFrames() > o.sent {
+		return fmt.Errorf("%w: ack of frame %d, sent %d", errMalformed, m.GetFrames(), o.sent)
+	}
+	o.taken = max(o.taken, m.GetFrames())
+	if !s.broken.has(highestAtOpenOnly) {
+		s.state(o.log, positionOf(m.GetHeld()), positionOf(m.GetHighest()))
+	}
+	if s.acked != nil {
+		s.acked(o.log.id, m)
+	}
+	s.queue(o)
+	return nil
+}
+
+// state passes on what a reader states (rule 4).
+func (s *sender) state(l *Log, held, highest Position) {
+	if highest.Before(held) {
+		highest = held
+	}
+	if s.plausible == nil || l.id == IntentID || s.plausible(highest) {
+		l.state(highest)
+	}
+}
+
+// tick sends signs of life: a heartbeat of each sub-stream that was silent since the last tick, of each of the writer's
+// own, and the announcements that could wait. Call it once a heartbeat.
+func (s *sender) tick() {
+	for id, f := range s.feeds {
+		if f.due && !f.queued {
+			f.queued = true
+			s.announce = append(s.announce, id)
+		}
+	}
+	slices.Sort(s.announce)
+	var beats []*feedpb.Progress
+	for _, o := range s.sorted() {
+		if p := s.progress(o, true); p != nil {
+			beats = append(beats, p)
+		}
+		o.spoke = false
+	}
+	for part := range slices.Chunk(beats, 1000) {
+		s.control = append(s.control, &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Progresses{
+			Progresses: &feedpb.Progresses{Progresses: part},
+		}})
+	}
+	if len(s.control) == 0 {
+		s.control = append(s.control, &feedpb.SenderMessage{})
+	}
+}
+
+// sorted makes the order of heartbeats repeatable.
+func (s *sender) sorted() []*outgoing {
+	subs := make([]*outgoing, 0, len(s.subs))
+	for _, o := range s.subs {
+		subs = append(subs, o)
+	}
+	slices.SortFunc(subs, func(a, b *outgoing) int { return int(a.stream) - int(b.stream) })
+	return subs
+}
+
+// next returns what to send now, one message at a time, or nil.
+func (s *sender) next() *feedpb.SenderMessage {
+	for id, e := range s.inbox.take() {
+		s.look(id, e)
+	}
+	if len(s.control) > 0 {
+		m := s.control[0]
+		s.control = s.control[1:]
+		return m
+	}
+	if len(s.announce) > 0 {
+		return s.announcements()
+	}
+	for len(s.ready) > 0 {
+		o := s.ready[0]
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+		o.queued = false
+		if m := s.produce(o); m != nil {
+			o.spoke = true
+			s.queue(o) // behind the others
+			return m
+		}
+		if len(s.control) > 0 {
+			return s.next()
+		}
+	}
+	return nil
+}
+
+// look notes that a feed changed.
+func (s *sender) look(id ID, e event) {
+	l, ok := s.set.Get(id)
+	if !ok || !s.offers(l) {
+		s.withdraw(id)
+		return
+	}
+	f := s.feed(id, l)
+	if e&(moved|pulsed) != 0 {
+		for _, o := range f.subs {
+			s.queue(o)
+		}
+	}
+	switch pos, home := l.Position(), l.Home(); {
+	case pos.IsZero() || f.queued:
+	case !f.announced || f.home != home:
+		f.queued = true
+		s.announce = append(s.announce, id)
+	case f.position != pos:
+		f.due = true
+	}
+}
+
+func (s *sender) feed(id ID, l *Log) *offered {
+	f := s.feeds[id]
+	if f == nil || f.log != l {
+		f = &offered{log: l}
+		s.feeds[id] = f
+	}
+	return f
+}
+
+// withdraw ends the offer of a feed that is gone, or not for this reader any more.
+func (s *sender) withdraw(id ID) {
+	f := s.feeds[id]
+	if f == nil {
+		return
+	}
+	delete(s.feeds, id)
+	for _, o := range slices.Clone(f.subs) {
+		s.close(o.stream, feedpb.Reason_REASON_ABSENT, "")
+	}
+	if f.announced {
+		s.control = append(s.control, announcementsOf(&feedpb.Announcement{Feed: string(id), Gone: true}))
+	}
+}
+
+func announcementsOf(as ...*feedpb.Announcement) *feedpb.SenderMessage {
+	return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Announcements{
+		Announcements: &feedpb.Announcements{Announcements: as},
+	}}
+}
+
+func (s *sender) announcements() *feedpb.SenderMessage {
+	n := min(len(s.announce), 1000)
+	as := make([]*feedpb.Announcement, 0, n)
+	for _, id := range s.announce[:n] {
+		f := s.feeds[id]
+		if f == nil {
+			continue
+		}
+		f.log.mu.RLock()
+		f.position, f.home = f.log.pos, f.log.homeLocked()
+		filter := f.log.filter
+		f.log.mu.RUnlock()
+		f.announced, f.queued, f.due = true, false, false
+		as = append(as, &feedpb.Announcement{
+			Feed: string(id), Position: positionProto(f.position), Home: f.home, Filter: filterProto(filter),
+		})
+	}
+	s.announce = s.announce[n:]
+	return announcementsOf(as...)
+}
+
+func (s *sender) queue(o *outgoing) {
+	if !o.queued && !o.closed {
+		o.queued = true
+		s.ready = append(s.ready, o)
+	}
+}
+
+// close ends a sub-stream from this side.
+func (s *sender) close(stream uint64, reason feedpb.Reason, detail string) {
+	if o := s.subs[stream]; o != nil {
+		s.drop(o)
+	}
+	s.control = append(s.control, &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Closed{
+		Closed: &feedpb.Closed{Stream: stream, Reason: reason, Detail: detail},
+	}})
+}
+
+func (s *sender) drop(o *outgoing) {
+	o.closed, o.batch = true, nil
+	delete(s.subs, o.stream)
+	if f := s.feeds[o.log.id]; f != nil {
+		if i := slices.Index(f.subs, o); i >= 0 {
+			f.subs = slices.Delete(f.subs, i, i+1)
+		}
+	}
+	if s.broken.has(senderRemembers) {
+		s.remembers[o.log.id] = o.cursor
+	}
+}
