@@ -1,5 +1,6 @@
 // Package v1alpha1 is the API group pentad.dev/v1alpha1: the kinds that operators declare, their defaults and their
-// validation. The API server and the replicated state machine share both, so that what one refuses the other refuses too.
+// validation. The API server and the replicated state machine share both, so that what one refuses the other refuses
+// too.
 //
 // A kind lands here together with its behaviour, a field together with what reads it.
 //

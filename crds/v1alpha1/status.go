@@ -2,8 +2,8 @@ package v1alpha1
 
 import "k8s.io/apimachinery/pkg/util/validation/field"
 
-// DeriveStatus sets the object's status to the only one that it may have, which follows from the object and from what it
-// refers to. A reference to nothing leaves the field empty.
+// DeriveStatus sets the object's status to the only one that it may have, which follows from the object and from what
+// it refers to. A reference to nothing leaves the field empty.
 func DeriveStatus(object Object, lookup Lookup) {
 	switch object := object.(type) {
 	case *Center:

@@ -59,8 +59,8 @@ type ClusterType string
 // ClusterVM is a group of VMs.
 const ClusterVM ClusterType = "VM"
 
-// Cluster is a member of the estate, in one center. Feeds of a cluster that is not declared are kept, but its endpoints are
-// not in the catalog.
+// Cluster is a member of the estate, in one center. Feeds of a cluster that is not declared are kept, but its
+// endpoints are not in the catalog.
 //
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 type Cluster struct {

@@ -19,8 +19,8 @@ const (
 	MaxTimeout = time.Hour
 )
 
-// Validate finds what is wrong with a defaulted object by itself. It looks at metadata and spec only; see ValidateStatus
-// and ValidateReferences for the rest.
+// Validate finds what is wrong with a defaulted object by itself. It looks at metadata and spec only; see
+// ValidateStatus and ValidateReferences for the rest.
 func Validate(object Object) field.ErrorList {
 	switch object := object.(type) {
 	case *Center:
@@ -65,7 +65,8 @@ func ValidateCenterUpdate(center, old *Center) field.ErrorList {
 	return immutable(field.NewPath("spec", "region"), center.Spec.Region, old.Spec.Region, "a center does not move")
 }
 
-// ValidateCluster validates a Cluster. Its name is a DNS-1123 label: it is part of its feeds' names and of its identities.
+// ValidateCluster validates a Cluster. Its name is a DNS-1123 label: it is part of its feeds' names and of its
+// identities.
 func ValidateCluster(cluster *Cluster) field.ErrorList {
 	errs := validateMeta(cluster, apivalidation.NameIsDNSLabel)
 	spec := field.NewPath("spec")
@@ -131,7 +132,8 @@ func validateFailover(path *field.Path, tiers []FailoverTier) field.ErrorList {
 	return errs
 }
 
-func validateNames(path *field.Path, what string, list []string, once func(*field.Path, string, string)) field.ErrorList {
+func validateNames(path *field.Path, what string, list []string, once func(*field.Path, string,
+	string)) field.ErrorList {
 	if len(list) > MaxTierNames {
 		return field.ErrorList{field.TooMany(path, len(list), MaxTierNames)}
 	}

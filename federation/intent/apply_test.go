@@ -59,7 +59,7 @@ func TestLostRacesGiveTheCurrentObject(t *testing.T) {
 		if gone := strings.Contains(name, "gone"); gone != (r.Current == nil) {
 			t.Errorf("%s: current is %+v", name, r.Current)
 		}
-		if r.Current != nil && (r.Current.Revision != first.Revision || r.Current.Name != "hz-a" || len(r.Current.Value) == 0) {
+		if c := r.Current; c != nil && (c.Revision != first.Revision || c.Name != "hz-a" || len(c.Value) == 0) {
 			t.Errorf("%s: current is %+v", name, r.Current)
 		}
 	}

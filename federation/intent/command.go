@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
@@ -65,16 +64,24 @@ func checkCommand(command *intentpb.Command) error {
 	default:
 		return fmt.Errorf("%w: operation: must be create, update or delete", ErrCommand)
 	}
-	for _, m := range []protoreflect.Message{command.ProtoReflect(), operation.ProtoReflect()} {
-		if !m.IsValid() {
-			return fmt.Errorf("%w: operation: must not be empty", ErrCommand)
-		}
-		if unknown := m.GetUnknown(); len(unknown) > 0 {
-			return fmt.Errorf("%w: %s: field that this version does not know, bytes %.64x",
-				ErrCommand, m.Descriptor().Name(), []byte(unknown))
-		}
+	if !operation.ProtoReflect().IsValid() {
+		return fmt.Errorf("%w: operation: must not be empty", ErrCommand)
+	}
+	if err := checkKnown(command, operation); err != nil {
+		return fmt.Errorf("%w: %w", ErrCommand, err)
 	}
 	return checkOperation(command)
+}
+
+// checkKnown finds fields that this version does not know.
+func checkKnown(messages ...proto.Message) error {
+	for _, message := range messages {
+		m := message.ProtoReflect()
+		if unknown := m.GetUnknown(); len(unknown) > 0 {
+			return fmt.Errorf("%s: a field that this version does not know: %.64x", m.Descriptor().Name(), []byte(unknown))
+		}
+	}
+	return nil
 }
 
 func checkOperation(command *intentpb.Command) error {

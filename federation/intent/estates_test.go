@@ -10,8 +10,8 @@ import (
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
 
-// traffic makes random commands: most as the API server makes them, some with fields that are not its to set, with wrong
-// references, from an old state, and retries.
+// traffic makes random commands: most as the API server makes them, some with fields that are not its to set, with
+// wrong references, from an old state, and retries.
 type traffic struct {
 	*author
 	sent [][]byte

@@ -41,8 +41,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// FSM is the state machine. Apply, Snapshot and Restore are for the Raft log, which calls one at a time; everything else
-// may be called from any goroutine at any time, and only reads.
+// FSM is the state machine. Apply, Snapshot and Restore are for the Raft log, which calls one at a time; everything
+// else may be called from any goroutine at any time, and only reads.
 type FSM struct {
 	config Config
 	feed   *feed.Log
@@ -86,8 +86,8 @@ func (f *FSM) kinds() []string { return append(v1alpha1.Kinds(), f.config.Unchec
 
 func (f *FSM) unchecked(kind string) bool { return slices.Contains(f.config.Unchecked, kind) }
 
-// Check says whether an encoded command can be applied, or why Apply would stop the node. A leader asks before it proposes
-// what another server sent.
+// Check says whether an encoded command can be applied, or why Apply would stop the node. A leader asks before it
+// proposes what another server sent.
 func (f *FSM) Check(command []byte) error {
 	_, err := f.decode(command)
 	return err

@@ -10,7 +10,8 @@ import (
 // maxBatch bounds the events that one call of Next returns.
 const maxBatch = 64
 
-// history is the latest changes of one kind. Bounded by kind, so that a busy kind does not cut off a quiet one's watches.
+// history is the latest changes of one kind. Bounded by kind, so that a busy kind does not cut off a quiet one's
+// watches.
 type history struct {
 	keep int
 	// base is the state before the first event; compacted its revision.
@@ -107,8 +108,8 @@ func (f *FSM) compact(revision uint64) {
 	}
 }
 
-// Cursor reads one kind's changes in order, each exactly once. It never holds up the FSM: a reader that falls out of the
-// history gets ErrCompacted. It is for one goroutine, and needs no closing.
+// Cursor reads one kind's changes in order, each exactly once. It never holds up the FSM: a reader that falls out of
+// the history gets ErrCompacted. It is for one goroutine, and needs no closing.
 type Cursor struct {
 	f       *FSM
 	h       *history
@@ -117,8 +118,8 @@ type Cursor struct {
 	restore uint64
 }
 
-// Watch opens a cursor on the changes of a kind after a revision. A revision that this replica has not reached is waited
-// for in silence.
+// Watch opens a cursor on the changes of a kind after a revision. A revision that this replica has not reached is
+// waited for in silence.
 func (f *FSM) Watch(kind string, revision uint64) (*Cursor, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -132,9 +133,9 @@ func (f *FSM) Watch(kind string, revision uint64) (*Cursor, error) {
 	return &Cursor{f: f, h: h, next: h.first + uint64(h.after(revision)), after: revision, restore: f.restores}, nil
 }
 
-// Next waits for changes. It returns some, and the revision up to which the reader has then seen every change of its kind;
-// or, when tick fires first (nil never does), no change and that revision. It fails with ErrCompacted for good, or with
-// the context's error.
+// Next waits for changes. It returns some, and the revision up to which the reader has then seen every change of its
+// kind; or, when tick fires first (nil never does), no change and that revision. It fails with ErrCompacted for good,
+// or with the context's error.
 func (c *Cursor) Next(ctx context.Context, tick <-chan time.Time) ([]Event, uint64, error) {
 	for {
 		events, revision, wake, err := c.take()

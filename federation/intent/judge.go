@@ -6,8 +6,9 @@ import (
 	"pentad.dev/pentad/crds/v1alpha1"
 )
 
-// judge decodes and checks a value that is to become an object (without revisions yet). Current is what it replaces, nil
-// for a creation. It is everything that the API server checked, again, and what the API server itself must not do.
+// judge decodes and checks a value that is to become an object (without revisions yet). Current is what it replaces,
+// nil for a creation. It is everything that the API server checked, again, and what the API server itself must not
+// do.
 func (f *FSM) judge(s *state, kind, name string, value []byte, current *Object) (*Object, field.ErrorList) {
 	object := &Object{Kind: kind, Name: name, Value: value}
 	if f.unchecked(kind) {

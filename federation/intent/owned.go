@@ -15,7 +15,8 @@ func validateIdentity(object v1alpha1.Object, kind, name string) field.ErrorList
 	var errs field.ErrorList
 	metadata := field.NewPath("metadata")
 	group := object.GetObjectKind().GroupVersionKind()
-	errs = append(errs, mustBe(field.NewPath("apiVersion"), group.GroupVersion().String(), v1alpha1.GroupVersion.String())...)
+	errs = append(errs, mustBe(field.NewPath("apiVersion"), group.GroupVersion().String(),
+		v1alpha1.GroupVersion.String())...)
 	errs = append(errs, mustBe(field.NewPath("kind"), group.Kind, kind)...)
 	errs = append(errs, mustBe(metadata.Child("name"), object.GetName(), name)...)
 	return append(errs, mustBe(metadata.Child("namespace"), object.GetNamespace(), "")...)

@@ -11,8 +11,8 @@ import (
 	"pentad.dev/pentad/federation/feed"
 )
 
-// declared is what the intent feed says of an object: what relays and agents act on. Status, managed fields, annotations
-// and timestamps stay out, so that a change of them moves nobody.
+// declared is what the intent feed says of an object: what relays and agents act on. Status, managed fields,
+// annotations and timestamps stay out, so that a change of them moves nobody.
 type declared struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        declaredMeta `json:"metadata"`

@@ -89,9 +89,12 @@ func refusalTable() []refusal {
 		{"no object", func(e *estate) *intentpb.Command { return e.creation("Center", "x", []byte("[]")) },
 			"$", `"[]"`, "must be a JSON object"},
 		{"unknown field", creatingRaw(full, `"region"`, `"color":"red","region"`), "spec.color", `"red"`, "unknown field"},
-		{"field of another case", creatingRaw(full, `"region"`, `"Region":"x","region"`), "spec.Region", `"x"`, "unknown field"},
-		{"repeated field", creatingRaw(full, `"region"`, `"region":"x","region"`), "spec.region", `"hangzhou"`, "duplicate field"},
-		{"field of another type", creatingRaw(full, `"region":"hangzhou"`, `"region":7`), "spec.region", "7", "of type string"},
+		{"field of another case", creatingRaw(full, `"region"`, `"Region":"x","region"`), "spec.Region", `"x"`,
+			"unknown field"},
+		{"repeated field", creatingRaw(full, `"region"`, `"region":"x","region"`), "spec.region", `"hangzhou"`,
+			"duplicate field"},
+		{"field of another type", creatingRaw(full, `"region":"hangzhou"`, `"region":7`), "spec.region", "7",
+			"of type string"},
 
 		{"another API version", creating(full, func(o v1alpha1.Object) {
 			o.(*v1alpha1.Center).APIVersion = "pentad.dev/v2"
@@ -108,7 +111,8 @@ func refusalTable() []refusal {
 			"metadata.uid", `"{urn}"`, "must be a UUID"},
 		{"resourceVersion in a creation", creating(full, func(o v1alpha1.Object) { o.SetResourceVersion("7") }),
 			"metadata.resourceVersion", `"7"`, "must not be set"},
-		{"selfLink", creating(full, func(o v1alpha1.Object) { o.SetSelfLink("/x") }), "metadata.selfLink", `"/x"`, "must not be set"},
+		{"selfLink", creating(full, func(o v1alpha1.Object) { o.SetSelfLink("/x") }), "metadata.selfLink", `"/x"`,
+			"must not be set"},
 		{"creationTimestamp missing", creating(full, func(o v1alpha1.Object) { o.SetCreationTimestamp(metav1.Time{}) }),
 			"metadata.creationTimestamp", `""`, "must be set"},
 		{"born deleted", creating(full, func(o v1alpha1.Object) { o.SetDeletionTimestamp(at(epoch)) }),
@@ -122,11 +126,13 @@ func refusalTable() []refusal {
 			o.(*v1alpha1.Cluster).Status.Region = "shanghai"
 		}), "status.region", `"shanghai"`, `must be "hangzhou"`},
 
-		{"uid changed", changing("Center", "hz-a", func(o v1alpha1.Object) { o.SetUID("11111111-1111-1111-1111-111111111111") }),
+		{"uid changed", changing("Center", "hz-a",
+			func(o v1alpha1.Object) { o.SetUID("11111111-1111-1111-1111-111111111111") }),
 			"metadata.uid", `"11111111-1111-1111-1111-111111111111"`, `must be "`},
 		{"resourceVersion in an update", changing("Center", "hz-a", func(o v1alpha1.Object) { o.SetResourceVersion("7") }),
 			"metadata.resourceVersion", `"7"`, "must not be set"},
-		{"creationTimestamp changed", changing("Center", "hz-a", func(o v1alpha1.Object) { o.SetCreationTimestamp(*at(epoch + 1)) }),
+		{"creationTimestamp changed", changing("Center", "hz-a",
+			func(o v1alpha1.Object) { o.SetCreationTimestamp(*at(epoch + 1)) }),
 			"metadata.creationTimestamp", `"2027-01-15T08:00:01Z"`, "must stay 2027-01-15T08:00:00Z"},
 		{"generation moved alone", changing("Center", "hz-a", func(o v1alpha1.Object) {
 			o.SetGeneration(2)
@@ -157,10 +163,12 @@ func refusalTable() []refusal {
 		{"service moved", editing("ServicePolicy", "orders", func(o v1alpha1.Object) {
 			o.(*v1alpha1.ServicePolicy).Spec.Service = "assets"
 		}), "spec.service", `"assets"`, `must stay "orders"`},
-		{"name that is no label", creating(center("hz.b", "hangzhou", ""), none), "metadata.name", `"hz.b"`, "must not contain dots"},
+		{"name that is no label", creating(center("hz.b", "hangzhou", ""), none), "metadata.name", `"hz.b"`,
+			"must not contain dots"},
 		{"role left out", creatingRaw(full, `,"role":"Full"`, ``), "spec.role", `""`, `"Full"`},
 
-		{"unknown center", creating(cluster("x", "hz-x"), none), "spec.center", `"hz-x"`, "must be the name of a declared Center"},
+		{"unknown center", creating(cluster("x", "hz-x"), none), "spec.center", `"hz-x"`,
+			"must be the name of a declared Center"},
 		{"cluster in an Arbiter", creating(cluster("x", "sz-a"), none), "spec.center", `"sz-a"`, "must be in a Full center"},
 		{"Arbiter with a cluster", editing("Center", "hz-a", func(o v1alpha1.Object) {
 			o.(*v1alpha1.Center).Spec.Role = v1alpha1.CenterArbiter

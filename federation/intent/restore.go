@@ -151,6 +151,9 @@ func (in *frameReader) frame() (*intentpb.Frame, error) {
 	if err := proto.Unmarshal(encoded, frame); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
+	if err := checkKnown(frame, frame.GetHeader(), frame.GetObject(), frame.GetAnswer()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
 	return frame, nil
 }
 

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"bytes"
 	"iter"
 	"strings"
 
@@ -32,11 +33,12 @@ func newState() state {
 	return state{revision: emptyRevision, objects: newObjects()}
 }
 
-// objects are all objects with what is needed to check references between them. It is immutable; it is a v1alpha1.Lookup.
+// objects are all objects with what is needed to check references between them. It is immutable; it is a
+// v1alpha1.Lookup.
 type objects struct {
 	// tree has the objects by kind, NUL, name.
 	tree *iradix.Tree[*Object]
-	// references has names by reference: see referenceKeys.
+	// references has names by what the objects refer to: see referenceKey.
 	references *iradix.Tree[string]
 }
 
@@ -52,10 +54,15 @@ func (o objects) get(kind, name string) (*Object, bool) { return o.tree.Get(key(
 func (o objects) with(object *Object) objects {
 	tree, prev, replaced := o.tree.Insert(key(object.Kind, object.Name), object)
 	next := objects{tree: tree, references: o.references}
+	k := referenceKey(object)
 	if replaced {
-		next = next.unrefer(prev)
+		if was := referenceKey(prev); !bytes.Equal(was, k) {
+			next = next.unrefer(was)
+		} else {
+			return next
+		}
 	}
-	if k := referenceKey(object); k != nil {
+	if k != nil {
 		next.references, _, _ = next.references.Insert(k, object.Name)
 	}
 	return next
@@ -64,12 +71,12 @@ func (o objects) with(object *Object) objects {
 // without is o without an object that is in it.
 func (o objects) without(object *Object) objects {
 	tree, _, _ := o.tree.Delete(key(object.Kind, object.Name))
-	return objects{tree: tree, references: o.references}.unrefer(object)
+	return objects{tree: tree, references: o.references}.unrefer(referenceKey(object))
 }
 
-func (o objects) unrefer(object *Object) objects {
-	if k := referenceKey(object); k != nil {
-		o.references, _, _ = o.references.Delete(k)
+func (o objects) unrefer(reference []byte) objects {
+	if reference != nil {
+		o.references, _, _ = o.references.Delete(reference)
 	}
 	return o
 }

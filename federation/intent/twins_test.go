@@ -11,8 +11,8 @@ import (
 	"pentad.dev/pentad/federation/feed"
 )
 
-// twins are two replicas of one log. The second is now and then rebuilt from a snapshot: of its own, or, after it missed
-// entries, of the first's.
+// twins are two replicas of one log. The second is now and then rebuilt from a snapshot: of its own, or, after it
+// missed entries, of the first's.
 type twins struct {
 	config Config
 	*traffic

@@ -32,7 +32,8 @@ func (v View) Get(kind, name string) (*Object, bool) {
 	return v.objects.get(kind, name)
 }
 
-// Range calls fn for the objects of a kind in the order of their names (byte by byte), from start on, until fn says false.
+// Range calls fn for the objects of a kind in the order of their names (byte by byte), from start on, until fn says
+// false.
 func (v View) Range(kind, start string, fn func(*Object) bool) {
 	if v.only == "" || v.only == kind {
 		v.objects.scan(kind, start, fn)
@@ -54,8 +55,8 @@ func (f *FSM) View() View {
 	return View{revision: f.state.revision, objects: f.state.objects}
 }
 
-// ViewAt is one kind's state at an exact revision: only that kind is in the view, since history is kept by kind. It fails
-// with ErrCompacted or ErrAhead.
+// ViewAt is one kind's state at an exact revision: only that kind is in the view, since history is kept by kind. It
+// fails with ErrCompacted or ErrAhead.
 func (f *FSM) ViewAt(kind string, revision uint64) (View, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

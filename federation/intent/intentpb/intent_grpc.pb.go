@@ -34,8 +34,8 @@ const (
 type IntentClient interface {
 	// Propose has the leader replicate a command. Only the leader answers; others say FailedPrecondition.
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
-	// ReadRevision is a linearizable read: a state at or after the revision shows every write that was acknowledged before
-	// the call.
+	// ReadRevision is a linearizable read: a state at or after the revision shows every write that was acknowledged
+	// before the call.
 	ReadRevision(ctx context.Context, in *ReadRevisionRequest, opts ...grpc.CallOption) (*ReadRevisionResponse, error)
 }
 
@@ -75,8 +75,8 @@ func (c *intentClient) ReadRevision(ctx context.Context, in *ReadRevisionRequest
 type IntentServer interface {
 	// Propose has the leader replicate a command. Only the leader answers; others say FailedPrecondition.
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
-	// ReadRevision is a linearizable read: a state at or after the revision shows every write that was acknowledged before
-	// the call.
+	// ReadRevision is a linearizable read: a state at or after the revision shows every write that was acknowledged
+	// before the call.
 	ReadRevision(context.Context, *ReadRevisionRequest) (*ReadRevisionResponse, error)
 	mustEmbedUnimplementedIntentServer()
 }

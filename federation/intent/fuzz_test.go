@@ -1,0 +1,115 @@
+package intent
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"pentad.dev/pentad/federation/intent/intentpb"
+)
+
+// FuzzDecode: bytes either are refused, or are a command that survives encoding.
+func FuzzDecode(f *testing.F) {
+	for _, entry := range undecodable() {
+		f.Add(entry)
+	}
+	w := newTraffic(1)
+	machine := mustNew(Config{})
+	for i := range 30 {
+		c, _ := w.one(machine.View())
+		machine.Apply(uint64(i+1), c)
+		f.Add(c)
+	}
+	f.Fuzz(func(t *testing.T, entry []byte) {
+		c, err := Decode(entry)
+		if err != nil {
+			if !errors.Is(err, ErrCommand) {
+				t.Errorf("error is %v, want ErrCommand", err)
+			}
+			return
+		}
+		again, err := Encode(c)
+		if err != nil {
+			t.Fatalf("decoded, but: %v", err)
+		}
+		d, err := Decode(again)
+		if err != nil || !proto.Equal(c, d) {
+			t.Errorf("%v became %v, %v", c, d, err)
+		}
+	})
+}
+
+// FuzzApply: whatever value comes, twins stay equal, what they answer is a result, and nothing but an entry that Check
+// refuses stops them.
+func FuzzApply(f *testing.F) {
+	a := newAuthor(1)
+	for _, name := range []string{"hz-a", "x"} {
+		f.Add("Center", name, toJSON(a.fresh(center(name, "hangzhou", ""), newObjects())), uint8(0))
+		f.Add("Cluster", name, toJSON(a.fresh(cluster(name, "hz-a"), newObjects())), uint8(1))
+		f.Add("ServicePolicy", name, toJSON(a.fresh(policy(name, "orders"), newObjects())), uint8(2))
+	}
+	f.Add("Center", "hz-a", []byte(`{"spec":{"region":7,"x":[{"y":1}]}}`), uint8(1))
+	f.Fuzz(func(t *testing.T, kind, name string, value []byte, operation uint8) {
+		first, second := populated(t), populated(t)
+		if err := second.Restore(bytes.NewReader(save(first.FSM))); err != nil {
+			t.Fatal(err)
+		}
+		expect := uint64(1)
+		if o, ok := first.View().Get(kind, name); ok {
+			expect = o.Revision
+		}
+		c := map[uint8]*intentpb.Command{
+			0: first.creation(kind, name, value),
+			1: first.replacement(kind, name, value, expect),
+			2: first.deletion(kind, name, expect),
+		}[operation%3]
+		encoded, err := Encode(c)
+		if err != nil || first.Check(encoded) != nil {
+			return
+		}
+		x, y := first.Apply(100, encoded), second.Apply(100, encoded)
+		if !bytes.Equal(x, y) || !bytes.Equal(save(first.FSM), save(second.FSM)) {
+			t.Fatal("twins differ")
+		}
+		r, err := DecodeResult(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, refused := range r.Refused {
+			if refused.Field == "" || refused.Message == "" && refused.Type == "FieldValueInvalid" {
+				t.Errorf("a refusal says too little: %+v", refused)
+			}
+		}
+		r.Errors().ToAggregate()
+		if err := coherent(first.FSM); err != nil {
+			t.Error(err)
+		}
+		if err := mustNew(Config{}).Restore(bytes.NewReader(save(first.FSM))); err != nil {
+			t.Errorf("what was accepted cannot be restored: %v", err)
+		}
+	})
+}
+
+// FuzzRestore: bytes are refused, or are a state that gives the same bytes.
+func FuzzRestore(f *testing.F) {
+	w := newTwins(1, Config{})
+	if err := w.run(40); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(save(w.first))
+	f.Add(save(mustNew(Config{})))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		machine := mustNew(Config{})
+		if err := machine.Restore(bytes.NewReader(b)); err != nil {
+			if !errors.Is(err, ErrSnapshot) {
+				t.Errorf("error is %v, want ErrSnapshot", err)
+			}
+			return
+		}
+		if !bytes.Equal(save(machine), b) {
+			t.Error("restored, but its snapshot differs")
+		}
+	})
+}

@@ -1,0 +1,88 @@
+package intent
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestPlantedBugsAreFound breaks one rule after the other: a test that does not notice shows nothing.
+func TestPlantedBugsAreFound(t *testing.T) {
+	inTwins := func(config Config) error {
+		return someSeed(func(seed uint64) error { return newTwins(seed, config).run(200) })
+	}
+	inWatches := func(config Config) error {
+		return someSeed(func(seed uint64) error { return watched(seed, config, 200) })
+	}
+	var table strings.Builder
+	for _, bug := range []struct {
+		rule breakage
+		name string
+		find func(Config) error
+	}{
+		{brokenRevisionIsIndex, "revision is the Raft index", inTwins},
+		{brokenRevisionIsIndex, "revision is the Raft index (log begins again)", reusedIndexes},
+		{brokenNoDedup, "a retry is applied again", inTwins},
+		{brokenAnswersNotSaved, "answers are not in the snapshot", inTwins},
+		{brokenDecode, "an undecodable entry is passed over", passesOver},
+		{brokenOwnedFields, "status, uid, generation are taken as they come", inTwins},
+		{brokenReferences, "unknown and Arbiter centers are accepted", inTwins},
+		{brokenSnapshotOrder, "the snapshot is in the order of a map", inTwins},
+		{brokenFeedSpecs, "the feed has status and all metadata", inTwins},
+		{brokenFeedRestart, "the feed goes on after a restore", inTwins},
+		{brokenFeedProgress, "the feed stays behind when no record changed", inTwins},
+		{brokenOneHistory, "one history for all kinds", inWatches},
+		{brokenCursors, "cursors live through a restore", inWatches},
+	} {
+		t.Run(bug.name, func(t *testing.T) {
+			config := Config{History: 10}
+			if err := stopped(bug.find)(config); err != nil {
+				t.Fatalf("found without the bug: %v", err)
+			}
+			config.broken = bug.rule
+			err := stopped(bug.find)(config)
+			if err == nil {
+				t.Fatal("not found")
+			}
+			first, _, _ := strings.Cut(err.Error(), "\n")
+			fmt.Fprintf(&table, "%-52s %.110s\n", bug.name, first)
+		})
+	}
+	t.Logf("planted bugs and what found them\n%s", table.String())
+}
+
+func someSeed(run func(seed uint64) error) error {
+	for seed := range uint64(6) {
+		if err := run(seed); err != nil {
+			return fmt.Errorf("seed %d: %w", seed, err)
+		}
+	}
+	return nil
+}
+
+// stopped makes a stop of the node an error: it is loud, which is what is asked.
+func stopped(find func(Config) error) func(Config) error {
+	return func(config Config) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("the node stopped: %v", p)
+			}
+		}()
+		return find(config)
+	}
+}
+
+func passesOver(config Config) (err error) {
+	for name, entry := range undecodable() {
+		func() {
+			defer func() {
+				if recover() == nil {
+					err = errors.Join(err, fmt.Errorf("%s: apply went on", name))
+				}
+			}()
+			mustNew(config).Apply(1, entry)
+		}()
+	}
+	return err
+}
