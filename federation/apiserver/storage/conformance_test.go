@@ -185,7 +185,7 @@ func conformance() map[string]conformanceTest {
 		"ClusterScopedWatch":   plain(storagetesting.RunTestClusterScopedWatch),
 		"NamespaceScopedWatch": plain(storagetesting.RunTestNamespaceScopedWatch),
 		"WatchDispatchBookmarkEvents": func(ctx context.Context, t *testing.T, s subject) {
-			storagetesting.RunTestWatchDispatchBookmarkEvents(ctx, t, s, false)
+			storagetesting.RunTestWatchDispatchBookmarkEvents(ctx, t, s, true)
 		},
 		"OptionalWatchBookmarksWithCorrectResourceVersion": plain(
 			storagetesting.RunTestOptionalWatchBookmarksWithCorrectResourceVersion),

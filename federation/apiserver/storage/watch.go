@@ -122,8 +122,8 @@ func (w *watcher) sendInitial() error {
 	return nil
 }
 
-// follow sends events until the watch ends. Revisions are shared by every kind, so a quiet watch is told by bookmarks how
-// far it has come: without them its last event's resourceVersion falls out of the history, and it lists again for nothing.
+// follow sends events until the watch ends. A watch that sees nothing of what happens is told by bookmarks how far it has
+// come: without them the resourceVersion of its last event falls out of the history, and its client lists again for nothing.
 func (w *watcher) follow() error {
 	if w.s.planted.lateWatch {
 		time.Sleep(20 * time.Millisecond)
@@ -152,9 +152,14 @@ func (w *watcher) follow() error {
 				return err
 			}
 		}
-		quiet := len(events) == 0 && reached > w.seen
 		w.seen = reached
-		if quiet {
+		due := len(events) == 0
+		select {
+		case <-tick: // also a busy kind may have nothing for this watch's selector
+			due = true
+		default:
+		}
+		if due {
 			if err := w.sendBookmark(false); err != nil {
 				return err
 			}

@@ -1,0 +1,143 @@
+package registry
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+)
+
+// mainREST is a kind's main resource: the generic registry's, behind checks of what that would overwrite or not know.
+type mainREST struct {
+	*genericregistry.Store
+	kind    kind
+	refs    references
+	planted Planted
+}
+
+var (
+	_ rest.StandardStorage    = (*mainREST)(nil)
+	_ rest.ShortNamesProvider = (*mainREST)(nil)
+	_ rest.CategoriesProvider = (*mainREST)(nil)
+)
+
+// ShortNames implements rest.ShortNamesProvider.
+func (r *mainREST) ShortNames() []string { return r.kind.short }
+
+// Categories implements rest.CategoriesProvider.
+func (r *mainREST) Categories() []string { return []string{category} }
+
+// Create implements rest.Creater.
+func (r *mainREST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc,
+	options *metav1.CreateOptions) (runtime.Object, error) {
+	object := obj.(v1alpha1.Object)
+	if err := r.admitNew(ctx, object, object.GetName()); err != nil {
+		return nil, err
+	}
+	return r.Store.Create(ctx, obj, validate, options)
+}
+
+// Update implements rest.Updater. A server-side apply to what does not exist comes here too, and creates.
+func (r *mainREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc,
+	update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	admitted := rest.WrapUpdatedObjectInfo(info,
+		func(ctx context.Context, obj, old runtime.Object) (runtime.Object, error) {
+			object, was := obj.(v1alpha1.Object), old.(v1alpha1.Object)
+			if was.GetUID() == "" {
+				return obj, r.admitNew(ctx, object, name)
+			}
+			return obj, r.admitUpdate(ctx, object, was, name)
+		})
+	return r.Store.Update(ctx, name, admitted, create, update, allowCreate, options)
+}
+
+// Delete implements rest.GracefulDeleter.
+func (r *mainREST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc,
+	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	return r.Store.Delete(ctx, name, func(ctx context.Context, obj runtime.Object) error {
+		if validate != nil {
+			if err := validate(ctx, obj); err != nil {
+				return err
+			}
+		}
+		return r.admitDelete(ctx, obj.(v1alpha1.Object))
+	}, options)
+}
+
+func (r *mainREST) admitNew(ctx context.Context, object v1alpha1.Object, name string) error {
+	if errs := ValidateOwnedAtCreate(object); len(errs) > 0 && !r.planted.OwnedFields {
+		return r.invalid(name, errs)
+	}
+	return r.settle(ctx, object, nil)
+}
+
+func (r *mainREST) admitUpdate(ctx context.Context, object, old v1alpha1.Object, name string) error {
+	if errs := validateOwnedAtUpdate(object, old); len(errs) > 0 && !r.planted.OwnedFields {
+		return r.invalid(name, errs)
+	}
+	return r.settle(ctx, object, old)
+}
+
+// settle makes sure that what the object refers to is not missing only because this replica is behind. What it still does not
+// find afterwards the strategy refuses.
+func (r *mainREST) settle(ctx context.Context, object, old v1alpha1.Object) error {
+	if len(v1alpha1.ValidateReferences(object, old, r.refs.lookup())) == 0 {
+		return nil
+	}
+	return r.refs.catchUp(ctx)
+}
+
+func (r *mainREST) admitDelete(ctx context.Context, object v1alpha1.Object) error {
+	if len(v1alpha1.ValidateDelete(object, r.refs.lookup())) == 0 {
+		return nil
+	}
+	if err := r.refs.catchUp(ctx); err != nil {
+		return err
+	}
+	if errs := v1alpha1.ValidateDelete(object, r.refs.lookup()); len(errs) > 0 {
+		return r.invalid(object.GetName(), errs)
+	}
+	return nil
+}
+
+func (r *mainREST) invalid(name string, errs field.ErrorList) error {
+	return apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind(r.kind.name).GroupKind(), name, errs)
+}
+
+// statusREST is a kind's status subresource: it can be read, and says to every writer why it cannot be written.
+type statusREST struct{ main *mainREST }
+
+var _ rest.Patcher = (*statusREST)(nil)
+
+// New implements rest.Storage.
+func (r *statusREST) New() runtime.Object { return r.main.New() }
+
+// Destroy implements rest.Storage; the main resource's destroys both.
+func (r *statusREST) Destroy() {}
+
+// Get implements rest.Getter.
+func (r *statusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	return r.main.Get(ctx, name, options)
+}
+
+// Update implements rest.Updater, for patches too.
+func (r *statusREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc,
+	update rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	if r.main.planted.StatusWritable {
+		return r.main.Store.Update(ctx, name, info, create, update, false, options)
+	}
+	return nil, false, r.main.invalid(name, field.ErrorList{
+		field.Forbidden(field.NewPath("status"), "status is written by Pentad alone: it says what is, spec says what is wanted"),
+	})
+}
+
+// ConvertToTable implements rest.TableConvertor.
+func (r *statusREST) ConvertToTable(ctx context.Context, obj, options runtime.Object) (*metav1.Table, error) {
+	return r.main.ConvertToTable(ctx, obj, options)
+}
