@@ -20,6 +20,7 @@ import (
 
 	"pentad.dev/pentad/dev/sample/record"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/xds-relay/bootstrap/ipv4"
 )
 
 // scheme of the targets. Tests that have no relay name addresses instead.

@@ -19,6 +19,7 @@ import (
 
 	"pentad.dev/pentad/dev/sample/samplepb"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/xds-relay/bootstrap/ipv4"
 )
 
 // drainFor is how long a server that stops lets the requests under way finish.
