@@ -1,0 +1,528 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"pentad.dev/pentad/federation/feed"
+)
+
+// testRelay is a server on loopback.
+type testRelay struct {
+	t       testing.TB
+	log     *feed.Log
+	server  *Server
+	grpc    *grpc.Server
+	address string
+	metrics *prometheus.Registry
+	output  *lines
+	stop    func()
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	sync.Mutex
+	bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.Buffer.Write(p)
+}
+
+func (l *lines) String() string {
+	l.Lock()
+	defer l.Unlock()
+	return l.Buffer.String()
+}
+
+// startRelay serves log at address, "" for any. Its end is part of the test's, or earlier by stop.
+func startRelay(t testing.TB, log *feed.Log, address string, change func(*Config)) *testRelay {
+	t.Helper()
+	r := &testRelay{t: t, log: log, metrics: prometheus.NewRegistry(), output: &lines{}}
+	cfg := Config{
+		Name: "relay", Resources: log, Metrics: r.metrics, Drain: 20 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(r.output, nil)),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	if r.server, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	var lis net.Listener
+	for range 50 {
+		if lis, err = net.Listen("tcp", address); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.address = lis.Addr().String()
+	r.grpc = grpc.NewServer(ServerOptions()...)
+	r.server.Register(r.grpc)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.server.Run(ctx) })
+	running.Go(func() { _ = r.grpc.Serve(lis) })
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		r.server.running.Wait()
+		r.grpc.Stop()
+		running.Wait()
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+func newLog(t testing.TB, changes ...feed.Change) *feed.Log {
+	t.Helper()
+	l := feed.NewLog("resources", feed.Filter{}, feed.Options{})
+	if _, err := l.Begin(1, changes); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (r *testRelay) commit(changes ...feed.Change) {
+	r.t.Helper()
+	if _, err := r.log.Commit(changes...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// pack is a change that sets a resource.
+func pack(t testing.TB, name string, m proto.Message) feed.Change {
+	t.Helper()
+	resource, err := anypb.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(resource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return feed.Change{Kind: resource.GetTypeUrl(), Key: name, Value: body}
+}
+
+// rawStream is a client that does as it is told.
+type rawStream struct {
+	t testing.TB
+	discovery.AggregatedDiscoveryService_StreamAggregatedResourcesClient
+}
+
+func (r *testRelay) dial() *grpc.ClientConn {
+	r.t.Helper()
+	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func openStream(t testing.TB, conn *grpc.ClientConn) rawStream {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	s, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rawStream{t, s}
+}
+
+func (s rawStream) ask(node, url, version, nonce string, names ...string) {
+	s.t.Helper()
+	req := &discovery.DiscoveryRequest{TypeUrl: url, VersionInfo: version, ResponseNonce: nonce, ResourceNames: names}
+	if node != "" {
+		req.Node = &corev3.Node{Id: node}
+	}
+	if err := s.Send(req); err != nil && err != io.EOF {
+		s.t.Fatal(err)
+	}
+}
+
+func (s rawStream) receive() *discovery.DiscoveryResponse {
+	s.t.Helper()
+	r, err := s.Recv()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+func (s rawStream) ended(want codes.Code) string {
+	s.t.Helper()
+	for {
+		if _, err := s.Recv(); err != nil {
+			if status.Code(err) != want {
+				s.t.Fatalf("stream ended by %v, want %v", err, want)
+			}
+			return status.Convert(err).Message()
+		}
+	}
+}
+
+func body(t testing.TB, r *discovery.DiscoveryResponse) []string {
+	t.Helper()
+	var out []string
+	for _, a := range r.GetResources() {
+		out = append(out, string(a.GetValue()))
+	}
+	return out
+}
+
+// text is a change whose resource holds nothing but a text.
+func text(t testing.TB, url, name, value string) feed.Change {
+	t.Helper()
+	b, err := proto.Marshal(&anypb.Any{TypeUrl: url, Value: []byte(value)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return feed.Change{Kind: url, Key: name, Value: b}
+}
+
+// refusedBeforeReady checks rule 14: before the first commit mark, and before Ready says so, a stream ends in UNAVAILABLE
+// without any response.
+func refusedBeforeReady(t testing.TB, f faults) error {
+	log := feed.NewLog("resources", feed.Filter{}, feed.Options{})
+	ready := make(chan struct{})
+	r := startRelay(t, log, "", func(c *Config) {
+		c.faults = f
+		c.Ready = func() bool {
+			select {
+			case <-ready:
+				return true
+			default:
+				return false
+			}
+		}
+	})
+	conn := r.dial()
+	refused := func() error {
+		s := openStream(t, conn)
+		s.ask("n", EndpointType, "", "", "a")
+		ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second)
+		defer cancel()
+		_ = ctx
+		resp, err := s.Recv()
+		if status.Code(err) != codes.Unavailable {
+			return fmt.Errorf("answered with %v, %v", resp, err)
+		}
+		return nil
+	}
+	if err := refused(); err != nil {
+		return fmt.Errorf("before the first commit: %w", err)
+	}
+	if _, err := log.Begin(1, []feed.Change{text(t, EndpointType, "a", "1")}); err != nil {
+		return err
+	}
+	if err := refused(); err != nil {
+		return fmt.Errorf("before ready: %w", err)
+	}
+	close(ready)
+	s := openStream(t, conn)
+	s.ask("n", EndpointType, "", "", "a")
+	if got := body(t, s.receive()); !slices.Equal(got, []string{"1"}) {
+		return fmt.Errorf("when ready: %q", got)
+	}
+	return nil
+}
+
+func TestStreamsAreRefusedUntilReady(t *testing.T) {
+	if err := refusedBeforeReady(t, faults{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStatusAndMetricsShowWhatClientsSay(t *testing.T) {
+	r := startRelay(t, newLog(t, text(t, RouteType, "r", "1"), text(t, EndpointType, "e", "1")), "", nil)
+	s := openStream(t, r.dial())
+	s.ask("node-1", RouteType, "", "", "r")
+	first := s.receive()
+	s.ask("", RouteType, first.GetVersionInfo(), first.GetNonce(), "r")
+	r.commit(text(t, RouteType, "r", "2"))
+	second := s.receive()
+	if err := s.Send(&discovery.DiscoveryRequest{
+		TypeUrl: RouteType, VersionInfo: first.GetVersionInfo(), ResponseNonce: second.GetNonce(), ResourceNames: []string{"r"},
+		ErrorDetail: &rpcstatus.Status{Code: 3, Message: "no such cluster"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.ask("", EndpointType, "", "", "e")
+	s.receive()
+	streams := r.server.Streams()
+	if len(streams) != 1 || streams[0].Node != "node-1" || streams[0].Identity != "" {
+		t.Fatalf("%+v", streams)
+	}
+	var route, endpoint TypeStatus
+	for _, ts := range streams[0].Types {
+		switch ts.Type {
+		case RouteType:
+			route = ts
+		case EndpointType:
+			endpoint = ts
+		}
+	}
+	if route.Acked != first.GetVersionInfo() || route.Nacks != 1 || route.Nack == nil || route.Unanswered != 0 ||
+		route.Nack.Message != "no such cluster" || route.Nack.Version != second.GetVersionInfo() {
+		t.Fatalf("route: %+v", route)
+	}
+	if endpoint.Acked != "" || endpoint.Unanswered != 1 || endpoint.Names != 1 {
+		t.Fatalf("endpoint: %+v", endpoint)
+	}
+	for _, want := range []string{"resources refused", "node-1", "no such cluster", second.GetVersionInfo(), RouteType} {
+		if !strings.Contains(r.output.String(), want) {
+			t.Errorf("the log does not say %q: %s", want, r.output)
+		}
+	}
+	numbers := gather(t, r.metrics)
+	for name, want := range map[string]float64{
+		"pentad_xds_streams": 1, "pentad_xds_responses_total RDS": 2, "pentad_xds_responses_total EDS": 1,
+		"pentad_xds_nacks_total RDS": 1, "pentad_xds_push_delay_seconds RDS": 1,
+	} {
+		if numbers[name] != want {
+			t.Errorf("%s is %v, want %v", name, numbers[name], want)
+		}
+	}
+}
+
+// gather reads "name type" -> value, the count for a histogram.
+func gather(t testing.TB, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			out[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return out
+}
+
+func TestNodeIsPinnedByTheFirstRequest(t *testing.T) {
+	r := startRelay(t, newLog(t, text(t, EndpointType, "e", "1")), "", nil)
+	conn := r.dial()
+	s := openStream(t, conn)
+	s.ask("node-1", EndpointType, "", "", "e")
+	s.receive()
+	// The same node again, as Envoy sends it, and none, as grpc-go does.
+	s.ask("node-1", RouteType, "", "", "r")
+	s.receive()
+	s.ask("node-2", ListenerType, "", "", "l")
+	if m := s.ended(codes.InvalidArgument); !strings.Contains(m, "node-2") || !strings.Contains(m, "node-1") {
+		t.Fatalf("%q names neither", m)
+	}
+}
+
+func TestBadRequestsEndTheStream(t *testing.T) {
+	r := startRelay(t, newLog(t), "", func(c *Config) { c.MaxNames = 2 })
+	conn := r.dial()
+	s := openStream(t, conn)
+	s.ask("n", "", "", "")
+	s.ended(codes.InvalidArgument)
+	s = openStream(t, conn)
+	s.ask("n", EndpointType, "", "", "a", "b", "c")
+	if m := s.ended(codes.InvalidArgument); !strings.Contains(m, "3 names") {
+		t.Fatalf("%q does not say how many", m)
+	}
+	s = openStream(t, conn)
+	for i := range maxTypes + 1 {
+		s.ask("n", fmt.Sprint("type", i), "", "", "a")
+	}
+	s.ended(codes.InvalidArgument)
+	if n := len(r.server.Streams()); n != 0 {
+		t.Fatalf("%d streams left", n)
+	}
+}
+
+// TestLargeSetsAreSplit: rule 14. What may be sent in part never makes a message above 1 MiB, and no more than two are
+// under way; a set that must be whole and can't be received is not sent at all.
+func TestLargeSetsAreSplit(t *testing.T) {
+	var changes []feed.Change
+	var names []string
+	for i := range 60 {
+		name := fmt.Sprintf("e%02d", i)
+		names = append(names, name)
+		changes = append(changes, text(t, EndpointType, name, strings.Repeat("x", 100<<10)), text(t, ClusterType, name,
+			strings.Repeat("x", 100<<10)))
+	}
+	r := startRelay(t, newLog(t, changes...), "", nil)
+	s := openStream(t, r.dial())
+	s.ask("n", EndpointType, "", "", names...)
+	total, messages := 0, 0
+	for total < len(names) {
+		resp := s.receive()
+		if size := proto.Size(resp); size > 1<<20 {
+			t.Fatalf("a response of %d bytes", size)
+		}
+		total, messages = total+len(resp.GetResources()), messages+1
+		if u := r.server.Streams()[0].Types[0].Unanswered; u > maxFlight {
+			t.Fatalf("%d under way", u)
+		}
+		s.ask("", EndpointType, resp.GetVersionInfo(), resp.GetNonce(), names...)
+	}
+	if messages != 6 {
+		t.Fatalf("%d messages", messages)
+	}
+	s.ask("", ClusterType, "", "", names...)
+	s.ask("", RouteType, "", "", "r")
+	if resp := s.receive(); resp.GetTypeUrl() != RouteType {
+		t.Fatalf("%d bytes of %s", proto.Size(resp), resp.GetTypeUrl())
+	}
+	if !strings.Contains(r.output.String(), "too large") || gather(t, r.metrics)["pentad_xds_oversized_total CDS"] != 1 {
+		t.Fatal("nobody was told")
+	}
+	// A wildcard is Envoy, which has no such limit.
+	w := openStream(t, r.dial2())
+	w.ask("e", ClusterType, "", "")
+	if resp := w.receive(); len(resp.GetResources()) != 60 {
+		t.Fatalf("%d clusters", len(resp.GetResources()))
+	}
+}
+
+// dial2 is a connection without gRPC's limit on what it receives.
+func (r *testRelay) dial2() *grpc.ClientConn {
+	r.t.Helper()
+	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// TestShutdownIsPaced: streams are closed one after the other over Drain, with a status on which clients go elsewhere;
+// new ones are refused meanwhile, and nothing is left running.
+func TestShutdownIsPaced(t *testing.T) {
+	r := startRelay(t, newLog(t, text(t, EndpointType, "e", "1")), "", func(c *Config) { c.Drain = 400 * time.Millisecond })
+	conn := r.dial()
+	const n = 20
+	var streams []rawStream
+	for range n {
+		s := openStream(t, conn)
+		s.ask("n", EndpointType, "", "", "e")
+		s.receive()
+		streams = append(streams, s)
+	}
+	ends := make(chan time.Time, n)
+	for _, s := range streams {
+		go func() {
+			if _, err := s.Recv(); status.Code(err) != codes.Unavailable {
+				t.Errorf("ended by %v", err)
+			}
+			ends <- time.Now()
+		}()
+	}
+	start := time.Now()
+	done := make(chan struct{})
+	go func() { r.stop(); close(done) }()
+	time.Sleep(100 * time.Millisecond)
+	late := openStream(t, conn)
+	late.ask("n", EndpointType, "", "", "e")
+	late.ended(codes.Unavailable)
+	var after []time.Duration
+	for range n {
+		after = append(after, (<-ends).Sub(start))
+	}
+	<-done
+	slices.Sort(after)
+	if after[n-1] < 300*time.Millisecond || after[n/2] < 100*time.Millisecond || after[n-1] > 3*time.Second {
+		t.Fatalf("streams ended after %v", after)
+	}
+	if len(r.server.Streams()) != 0 {
+		t.Fatal("streams are left")
+	}
+	for url, sh := range r.server.table.shelves {
+		if len(sh.sets) != 0 || len(sh.wild) != 0 {
+			t.Errorf("the index of %s still has %d sets", url, len(sh.sets))
+		}
+	}
+}
+
+// TestSlowStreamHoldsNobodyUp: a client that does not read neither delays the others nor makes anything grow.
+func TestSlowStreamHoldsNobodyUp(t *testing.T) {
+	big := strings.Repeat("x", 200<<10)
+	r := startRelay(t, newLog(t, text(t, EndpointType, "e", big)), "", nil)
+	slow, quick := openStream(t, r.dial()), openStream(t, r.dial())
+	slow.ask("slow", EndpointType, "", "", "e")
+	quick.ask("quick", EndpointType, "", "", "e")
+	resp := quick.receive()
+	for i := range 50 {
+		quick.ask("", EndpointType, resp.GetVersionInfo(), resp.GetNonce(), "e")
+		want := fmt.Sprint(i) + big
+		r.commit(text(t, EndpointType, "e", want))
+		for resp = quick.receive(); body(t, resp)[0] != want; resp = quick.receive() {
+			quick.ask("", EndpointType, resp.GetVersionInfo(), resp.GetNonce(), "e")
+		}
+	}
+	// The slow one gets what it was sent first, then at once the newest.
+	var got []string
+	for len(got) == 0 || got[len(got)-1] != "49"+big {
+		resp := slow.receive()
+		got = append(got, body(t, resp)[0])
+		slow.ask("", EndpointType, resp.GetVersionInfo(), resp.GetNonce(), "e")
+	}
+	if len(got) > 4 {
+		t.Fatalf("%d responses to a slow client", len(got))
+	}
+}
+
+// TestConfigErrorsNameTheField holds Validate to its word.
+func TestConfigErrorsNameTheField(t *testing.T) {
+	good := Config{Resources: newLog(t)}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for field, c := range map[string]Config{
+		"Resources":   {},
+		"MaxBytes":    {Resources: good.Resources, MaxBytes: 4 << 20},
+		"SplitBytes":  {Resources: good.Resources, SplitBytes: -1},
+		"MaxNames":    {Resources: good.Resources, MaxNames: -1},
+		"CloseBehind": {Resources: good.Resources, CloseBehind: time.Second},
+		"Drain":       {Resources: good.Resources, Drain: -1},
+	} {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: accepted", field)
+		}
+	}
+}
