@@ -340,6 +340,19 @@ func (c *cluster) leader(not ...*member) *member {
 	return nil
 }
 
+// handOver makes a member the leader; its state machine may be behind.
+func (c *cluster) handOver(to *member) {
+	c.t.Helper()
+	eventually(c.t, to.id+" leads", func() bool {
+		for _, m := range c.members {
+			if m != to && m.cancel != nil && m.node.IsLeader() {
+				m.node.TransferLeadership(timeout(c.t, 5*time.Second), to.id)
+			}
+		}
+		return to.node.IsLeader()
+	})
+}
+
 func containsMember(all []*member, m *member) bool {
 	for _, x := range all {
 		if x == m {
@@ -392,4 +405,23 @@ func testLogger(id string) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id)
+}
+
+// drop ends a cluster before its test does.
+func (c *cluster) drop() {
+	c.links.set(nil)
+	for _, m := range c.members {
+		c.stop(m)
+	}
+}
+
+// isHeartbeat says whether a message is one that raft's fast path would take.
+func isHeartbeat(req any) bool {
+	a, ok := req.(*raft.AppendEntriesRequest)
+	return ok && a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
+}
+
+func hasEntries(req any) bool {
+	a, ok := req.(*raft.AppendEntriesRequest)
+	return ok && len(a.Entries) > 0
 }

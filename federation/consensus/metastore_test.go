@@ -1,0 +1,175 @@
+package consensus
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// cutAfter makes the file system fail everything from its nth change on, as a power cut would.
+func cutAfter(m *memFS, n int) {
+	count := 0
+	m.setHook(func(string, string) error {
+		if count++; count > n {
+			return errPowerCut
+		}
+		return nil
+	})
+}
+
+func metaVote(t *testing.T, m *metaStore) string {
+	t.Helper()
+	v, err := m.GetStable([]byte("vote"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(v)
+}
+
+// A power cut at any instant of a commit, and again at any instant of the recovery from it, leaves the old content or
+// the new one, and the new one if it was acknowledged.
+func TestMetaStoreIsOldOrNewAfterPowerCuts(t *testing.T) {
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		vfs := newMemFS()
+		m, err := createMetaStore(vfs, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{"": true} // what may be found
+		for life := range 6 {
+			value := fmt.Sprintf("n%d %s", life, strings.Repeat("x", rnd.IntN(3000)))
+			cutAfter(vfs, rnd.IntN(6))
+			if m.SetStable([]byte("vote"), []byte(value)) == nil {
+				want = map[string]bool{value: true}
+			} else {
+				want[value] = true
+			}
+			vfs.powerCut(rnd)
+			for again := rnd.IntN(3); again > 0; again-- {
+				cutAfter(vfs, rnd.IntN(5))
+				if m, err := openMetaStore(vfs, ""); err == nil {
+					// Found and mended: nothing else may be found from now on.
+					want = map[string]bool{metaVote(t, m): want[metaVote(t, m)]}
+				}
+				vfs.powerCut(rnd)
+			}
+			if m, err = openMetaStore(vfs, ""); err != nil {
+				t.Fatalf("seed %d life %d: %v", seed, life, err)
+			}
+			got := metaVote(t, m)
+			if !want[got] {
+				t.Fatalf("seed %d life %d: found %.10q, want one of %d", seed, life, got, len(want))
+			}
+			want = map[string]bool{got: true}
+		}
+	}
+}
+
+func TestMetaStoreSurvivesARottenCopy(t *testing.T) {
+	vfs := newMemFS()
+	m, err := createMetaStore(vfs, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []string{"old", "new"} {
+		if err := m.SetStable([]byte("vote"), []byte(v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := len(strings.TrimRight(string(vfs.files[metaNames[0]].now), "\x00"))
+	for _, name := range metaNames {
+		for at := range size {
+			bad := vfs.clone()
+			bad.files[name].now[at] ^= 1 << (at % 8)
+			m, err := openMetaStore(bad, "")
+			if err != nil {
+				t.Fatalf("%s byte %d flipped: %v", name, at, err)
+			}
+			if got := metaVote(t, m); got != "new" {
+				t.Fatalf("%s byte %d flipped: vote %q, want new", name, at, got)
+			}
+			// The rotten copy was mended: now the other one may rot.
+			for _, other := range metaNames {
+				if other != name {
+					bad.files[other].now[at] ^= 1 << (at % 8)
+				}
+			}
+			if m, err = openMetaStore(bad, ""); err != nil || metaVote(t, m) != "new" {
+				t.Fatalf("%s byte %d flipped, mended, then the other: %v", name, at, err)
+			}
+		}
+	}
+	for _, name := range metaNames {
+		vfs.files[name].now[metaHead] ^= 1
+	}
+	if _, err := openMetaStore(vfs, ""); err == nil {
+		t.Error("two rotten copies were accepted")
+	}
+}
+
+// A commit that failed half-way must not be followed by one that leaves no whole copy if it is cut.
+func TestMetaStoreNeverWritesItsOnlyWholeCopy(t *testing.T) {
+	vfs := newMemFS()
+	m, err := createMetaStore(vfs, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetStable([]byte("vote"), []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	fail := func(file string) {
+		vfs.setHook(func(op, name string) error {
+			if op == "write" && name == file {
+				return errPowerCut
+			}
+			return nil
+		})
+	}
+	fail(metaNames[1])
+	if err := m.SetStable([]byte("vote"), []byte("second")); err == nil {
+		t.Fatal("half a commit was acknowledged")
+	}
+	vfs.setHook(func(op, name string) error {
+		if name == metaNames[0] {
+			return errPowerCut // the first copy is whole now, and must be left alone until the second is too
+		}
+		return nil
+	})
+	m.SetStable([]byte("vote"), []byte("third"))
+	vfs.powerCut(nil)
+	if m, err = openMetaStore(vfs, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := metaVote(t, m); got != "second" && got != "third" {
+		t.Errorf("vote %q, want second or third", got)
+	}
+}
+
+func TestMetaStoreKeepsSegmentsAndStableApart(t *testing.T) {
+	vfs := newMemFS()
+	m, err := createMetaStore(vfs, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := types.PersistentState{NextSegmentID: 7, Segments: []types.SegmentInfo{{ID: 6, BaseIndex: 100}}}
+	if err := m.CommitState(state); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetStable([]byte("vote"), []byte("n1")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = openMetaStore(vfs, ""); err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.NextSegmentID != 7 || len(got.Segments) != 1 || got.Segments[0].BaseIndex != 100 || metaVote(t, m) != "n1" {
+		t.Errorf("found %+v and vote %q", got, metaVote(t, m))
+	}
+}

@@ -1,0 +1,317 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// rules pairs each rule that this room must keep with a way to break it and a scenario that finds the breach. A
+// scenario returns what it saw that must never happen.
+var rules = []struct {
+	rule, broken string
+	plant        plants
+	scenario     func(t *testing.T, p plants) error
+}{
+	{"1 heartbeats take the main loop", "raft's heartbeat fast path is installed",
+		plants{heartbeatFastPath: true}, twoLeadersInATerm},
+	{"2 ReadIndex: messages sent after the read began", "answers to earlier messages count",
+		plants{countEarlierAnswers: true}, readCountsEarlierAnswers},
+	{"2 ReadIndex: no joining a round in flight", "a read joins the one that waits already",
+		plants{joinInFlight: true}, readJoinsRoundInFlight},
+	{"2 ReadIndex: the machine, not AppliedIndex", "raft's AppliedIndex is trusted",
+		plants{trustAppliedIndex: true}, readWithSlowMachine},
+	{"2 ReadIndex: an entry of this term first", "a new leader reads at once",
+		plants{skipOwnEntry: true}, readBeforeOwnEntry},
+	{"fsync before an acknowledgement (cluster)", "writes are not synced",
+		plants{noSync: true}, powerCutEverywhere},
+	{"fsync before an acknowledgement (log)", "writes are not synced",
+		plants{noSync: true}, fuzzLogs},
+	{"the log is whole after a crash", "the log's end is left to raft-wal",
+		plants{noMend: true}, fuzzLogs},
+	{"4 a disk that hangs ends the process", "nobody watches the disk",
+		plants{noDiskTimeout: true}, diskHangs},
+}
+
+// Each rule holds in its scenario, and its breach is found there.
+func TestBrokenRulesAreFound(t *testing.T) {
+	var mu sync.Mutex
+	table := make([]string, len(rules))
+	t.Cleanup(func() {
+		t.Logf("\n%-50s %-42s %s\n%s", "rule", "broken how", "found after", strings.Join(table, "\n"))
+	})
+	for i, r := range rules {
+		t.Run(r.rule, func(t *testing.T) {
+			t.Parallel()
+			if err := r.scenario(t, plants{}); err != nil {
+				t.Fatalf("kept, but: %v", err)
+			}
+			began := time.Now()
+			err := r.scenario(t, r.plant)
+			if err == nil {
+				t.Fatalf("%s: not found", r.broken)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			table[i] = fmt.Sprintf("%-50s %-42s %v: %.150v", r.rule, r.broken, time.Since(began).Round(time.Millisecond), err)
+		})
+	}
+}
+
+func fuzzLogs(_ *testing.T, p plants) error {
+	for seed := range uint64(50) {
+		if err := fuzzLog(seed, &p); err != nil {
+			return fmt.Errorf("seed %d: %w", seed, err)
+		}
+	}
+	return nil
+}
+
+// staleCluster is three members of which n1 leads, without ever looking whether it still hears the others. From
+// partition on, nothing reaches n1 and nothing leaves it, but answers to what it sent before are only held back.
+type staleCluster struct {
+	*cluster
+	old, fresh *member
+	cut        chan struct{} // closed: n1 is cut off
+	release    chan struct{} // closed: the answers that were held back arrive
+	held       chan any      // what the held answers answer
+}
+
+func newStaleCluster(t *testing.T, p plants) *staleCluster {
+	c := &staleCluster{cut: make(chan struct{}), release: make(chan struct{}), held: make(chan any, 1000)}
+	c.cluster = newCluster(t, 3, func(i int, cfg *Config) {
+		cfg.break_ = p
+		if i == 0 {
+			cfg.HeartbeatTimeout = time.Hour
+			cfg.RPCTimeout = time.Minute
+		}
+	})
+	var heartbeats atomic.Int64 // n1's, in flight
+	c.links.set(func(from, _ string, req any, answer bool) error {
+		if from == "n1" && isHeartbeat(req) {
+			heartbeats.Add(1)
+			if answer {
+				heartbeats.Add(-2)
+			}
+		}
+		return nil
+	})
+	c.put(c.leader(), "x", "7")
+	c.old = c.members[0]
+	c.handOver(c.old)
+	// n1 sends heartbeats only when a read asks for them; let those of the last read come home.
+	time.Sleep(20 * time.Millisecond)
+	eventually(t, "no heartbeat is in flight", func() bool { return heartbeats.Load() == 0 })
+	return c
+}
+
+// holdAnswers holds back answers to n1 and keeps the others' own messages from it, votes above all.
+func (c *staleCluster) holdAnswers() {
+	c.links.set(func(from, to string, req any, answer bool) error {
+		switch {
+		case to == c.old.id:
+			return errCut
+		case from != c.old.id:
+			return nil
+		case answer:
+			select {
+			case c.held <- req:
+			default:
+			}
+			<-c.release
+			return nil
+		}
+		select {
+		case <-c.cut:
+			return errCut
+		default:
+			return nil
+		}
+	})
+}
+
+// overtake cuts n1 off, and acknowledges x=8 at another leader.
+func (c *staleCluster) overtake() {
+	close(c.cut)
+	c.fresh = c.leader(c.old)
+	c.put(c.fresh, "x", "8")
+}
+
+// read begins a read at n1 and returns once it waits for the others.
+func (c *staleCluster) read(ctx context.Context) (result chan error) {
+	result = make(chan error, 1)
+	before := c.waiting()
+	go func() {
+		_, err := c.old.node.ReadIndex(ctx)
+		if v := c.old.machine.get("x"); err == nil {
+			err = fmt.Errorf("%w: read x=%s after 8 was acknowledged", errStale, v)
+		}
+		result <- err
+	}()
+	eventually(c.t, "the read waits", func() bool { return c.waiting() > before || len(result) > 0 })
+	return result
+}
+
+func (c *staleCluster) waiting() int {
+	g := c.old.node.rounds.of(c.old.node.Status().Term)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
+var errStale = errors.New("stale read")
+
+// stale returns a stale read, and nothing if the read was rightly refused.
+func stale(t *testing.T, result chan error) error {
+	t.Helper()
+	err := <-result
+	if errors.Is(err, errStale) {
+		return err
+	}
+	if !errors.Is(err, ErrNoQuorum) && !errors.Is(err, ErrNotLeader) {
+		t.Errorf("read at a leader that was overtaken: %v", err)
+	}
+	return nil
+}
+
+func readCountsEarlierAnswers(t *testing.T, p plants) error {
+	c := newStaleCluster(t, p)
+	defer c.drop()
+	c.holdAnswers()
+	<-c.held
+	c.overtake()
+	result := c.read(timeout(t, 2*time.Second))
+	close(c.release)
+	return stale(t, result)
+}
+
+func readJoinsRoundInFlight(t *testing.T, p plants) error {
+	c := newStaleCluster(t, p)
+	defer c.drop()
+	c.holdAnswers()
+	// The first read is confirmed by a heartbeat that was sent after it began: it may see 7.
+	first := c.read(timeout(t, 20*time.Second))
+	for req := range c.held {
+		if isHeartbeat(req) {
+			break
+		}
+	}
+	c.overtake()
+	second := c.read(timeout(t, 2*time.Second))
+	close(c.release)
+	if err := <-first; err != nil && !errors.Is(err, errStale) {
+		t.Errorf("the first read was confirmed in time: %v", err)
+	}
+	return stale(t, second)
+}
+
+func readWithSlowMachine(t *testing.T, p plants) error {
+	c := newCluster(t, 3, func(_ int, cfg *Config) { cfg.break_ = p })
+	defer c.drop()
+	l := c.leader()
+	slow := c.others(l)[0]
+	open := make(chan struct{})
+	slow.machine.setGate(func() { <-open })
+	defer close(open)
+	c.put(l, "x", "8")
+	c.handOver(slow)
+	if _, err := slow.node.ReadIndex(timeout(t, time.Second)); err == nil {
+		if v := slow.machine.get("x"); v != "8" {
+			return fmt.Errorf("%w: read x=%q after 8 was acknowledged", errStale, v)
+		}
+	}
+	return nil
+}
+
+func readBeforeOwnEntry(t *testing.T, p plants) error {
+	// Followers learn what is committed only with the next entry.
+	c := newCluster(t, 3, func(_ int, cfg *Config) {
+		cfg.break_ = p
+		cfg.CommitTimeout = time.Hour
+	})
+	defer c.drop()
+	l := c.leader()
+	c.put(l, "x", "7")
+	c.put(l, "x", "8")
+	// The next leader reaches the others with heartbeats, not with entries.
+	c.links.set(func(from, _ string, req any, _ bool) error {
+		if from != l.id && hasEntries(req) {
+			return errCut
+		}
+		return nil
+	})
+	c.stop(l)
+	var next *member
+	eventually(t, "another leader", func() bool {
+		for _, m := range c.others(l) {
+			if m.node.IsLeader() {
+				next = m
+				return true
+			}
+		}
+		return false
+	})
+	if _, err := next.node.ReadIndex(timeout(t, time.Second)); err == nil {
+		if v := next.machine.get("x"); v != "8" {
+			return fmt.Errorf("%w: read x=%s after 8 was acknowledged", errStale, v)
+		}
+	}
+	return nil
+}
+
+func powerCutEverywhere(t *testing.T, p plants) error {
+	c := newCluster(t, 3, func(_ int, cfg *Config) { cfg.break_ = p })
+	defer c.drop()
+	c.put(c.leader(), "x", "8")
+	for _, m := range c.members {
+		m.fs.(*memFS).powerCut(nil)
+	}
+	for _, m := range c.members {
+		c.stop(m)
+	}
+	for _, m := range c.members {
+		c.start(m)
+	}
+	if v := c.leader().machine.get("x"); v != "8" {
+		return fmt.Errorf("x=%q after a power cut, 8 was acknowledged", v)
+	}
+	return nil
+}
+
+func diskHangs(t *testing.T, p plants) error {
+	c := newCluster(t, 3, func(_ int, cfg *Config) {
+		cfg.break_ = p
+		cfg.DiskTimeout = 500 * time.Millisecond
+	})
+	defer c.drop()
+	l := c.leader()
+	c.put(l, "x", "7")
+	open := make(chan struct{})
+	defer close(open)
+	l.fs.(*memFS).setHook(func(op, _ string) error {
+		if op == "sync" {
+			<-open
+		}
+		return nil
+	})
+	proposed := make(chan error, 1)
+	go func() {
+		_, _, err := l.node.Propose(timeout(t, 5*time.Second), command{"x", "8"}.encode())
+		proposed <- err
+	}()
+	select {
+	case <-l.fatal:
+	case <-time.After(3 * time.Second):
+		return fmt.Errorf("the leader's disk hung for 3s; the process goes on, in office: %v", l.node.IsLeader())
+	}
+	if err := <-proposed; !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("proposal on the disk that hung: %v", err)
+	}
+	c.put(c.leader(l), "x", "9")
+	return nil
+}
