@@ -5,19 +5,20 @@ import "runtime/debug"
 // version is set by the linker for a release.
 var version = ""
 
-// Version is this binary's version: the release's, or else the revision that it was built from.
+// unreleased is the version of a binary that is no release.
+const unreleased = "0.0.0-dev"
+
+// Version is this binary's version, a semantic version: the release's, or one that names the revision it was built from.
 func Version() string {
 	if version != "" {
 		return version
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" && len(setting.Value) >= 12 {
+				return unreleased + "." + setting.Value[:12]
+			}
 		}
 	}
-	return info.Main.Version
+	return unreleased
 }
