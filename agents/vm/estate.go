@@ -173,7 +173,7 @@ func (e *estate) put(i *running) {
 	switch {
 	case i.Draining:
 		state = modelpb.EndpointState_ENDPOINT_STATE_DRAINING
-	case i.monitor == nil, i.judged && i.healthy, e.broken.unchecked:
+	case i.monitor == nil, i.judged && i.healthy, e.broken.unchecked && !i.judged:
 		state = modelpb.EndpointState_ENDPOINT_STATE_READY
 	case i.judged:
 		state = modelpb.EndpointState_ENDPOINT_STATE_UNHEALTHY

@@ -1,0 +1,319 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/model"
+)
+
+// soon bounds what happens at once but for a busy machine.
+const soon = 5 * time.Second
+
+// poll is the tests' safety net; what events find, they find sooner.
+const poll = 400 * time.Millisecond
+
+// recorder is a sink that holds what a feed would, and remembers everything that was ever shown.
+type recorder struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed at each call
+	records map[string][]byte
+	// replaced counts the whole sets.
+	replaced int
+	problem  error
+	// seen is each "service address:port STATE" that was ever shown.
+	seen map[string]bool
+	// last is what was shown last, and dropped what was shown once and then not, in any state.
+	last    []string
+	dropped []string
+}
+
+func newRecorder() *recorder {
+	return &recorder{changed: make(chan struct{}), records: map[string][]byte{}, seen: map[string]bool{}}
+}
+
+func (r *recorder) Replace(whole []feed.Change) error { return r.take(whole, true) }
+func (r *recorder) Apply(changes []feed.Change) error { return r.take(changes, false) }
+
+func (r *recorder) Problem(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.problem = err
+	r.wake()
+}
+
+func (r *recorder) wake() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *recorder) take(changes []feed.Change, whole bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if whole {
+		r.replaced++
+		r.records = map[string][]byte{}
+	} else if r.replaced == 0 {
+		return errors.New("changes before the whole set")
+	}
+	for _, c := range changes {
+		if c.Value == nil {
+			delete(r.records, c.Kind+" "+c.Key)
+			continue
+		}
+		if err := model.Check(c.Kind, c.Key, c.Value); err != nil {
+			return err
+		}
+		r.records[c.Kind+" "+c.Key] = c.Value
+	}
+	shown := r.shown()
+	for _, old := range r.last {
+		instance := old[:strings.LastIndex(old, " ")+1]
+		if !slices.ContainsFunc(shown, func(s string) bool { return strings.HasPrefix(s, instance) }) {
+			r.dropped = append(r.dropped, old)
+		}
+	}
+	r.last = shown
+	for _, s := range shown {
+		r.seen[s] = true
+	}
+	r.wake()
+	return nil
+}
+
+// shown lists the endpoints as "service address:port STATE", sorted. The lock is held.
+func (r *recorder) shown() []string {
+	shown := []string{}
+	for key, value := range r.records {
+		kind, key, _ := strings.Cut(key, " ")
+		if kind != model.KindEndpointSlice {
+			continue
+		}
+		slice, _ := model.DecodeEndpointSlice(key, value)
+		for _, e := range slice.Endpoints {
+			shown = append(shown, fmt.Sprintf("%s %s:%d %s", slice.Service, e.Address, e.Ports[0],
+				strings.TrimPrefix(e.State.String(), "ENDPOINT_STATE_")))
+		}
+	}
+	slices.Sort(shown)
+	return shown
+}
+
+func (r *recorder) services() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for key := range r.records {
+		if name, ok := strings.CutPrefix(key, model.KindService+" "); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// until waits for a state of the recorder, and says what it was instead when it does not come.
+func (r *recorder) until(patience time.Duration, want string, ok func() bool) error {
+	deadline := time.After(patience)
+	for {
+		r.mu.Lock()
+		good, changed := ok(), r.changed
+		r.mu.Unlock()
+		if good {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return fmt.Errorf("after %s: want %s, shown %v, problem %v", patience, want, r.shown(), r.problem)
+		}
+	}
+}
+
+// shows waits until exactly these endpoints are shown.
+func (r *recorder) shows(want ...string) error {
+	slices.Sort(want)
+	return r.until(soon, fmt.Sprint(want), func() bool { return r.replaced > 0 && slices.Equal(r.shown(), want) })
+}
+
+// complains waits for a problem with this text; "" is none.
+func (r *recorder) complains(text string) error {
+	return r.until(soon, "problem "+text, func() bool {
+		return r.problem == nil && text == "" || r.problem != nil && text != "" && strings.Contains(r.problem.Error(), text)
+	})
+}
+
+func (r *recorder) everSaw(shown string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[shown]
+}
+
+// start runs a source over the file until the test ends, or until stop.
+func start(t testing.TB, path string, broken breakage) (r *recorder, stop func()) {
+	t.Helper()
+	s, err := New(Config{Path: path, Since: path + ".since", Poll: poll, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.broken = broken
+	r = newRecorder()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, r) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("run: %v", err)
+			}
+		case <-time.After(soon):
+			t.Error("run does not end")
+		}
+	})
+	t.Cleanup(stop)
+	return r, stop
+}
+
+// fleet is servers of one kind by name, and the file that says them.
+type fleet struct {
+	t       testing.TB
+	path    string
+	check   string
+	servers map[string]*server
+	// lines are the instances in the file, by name.
+	lines map[string]string
+}
+
+func newFleet(t testing.TB, check string) *fleet {
+	return &fleet{
+		t: t, path: filepath.Join(t.TempDir(), "registry.yaml"), check: check,
+		servers: map[string]*server{}, lines: map[string]string{},
+	}
+}
+
+// server is a listener that can be killed and brought back on its port.
+type server struct {
+	address string
+	kill    func()
+	health  *health.Server // of a gRPC server
+}
+
+// up starts an instance's TCP server; a name that was there before gets its port back.
+func (f *fleet) up(name string) *server {
+	f.t.Helper()
+	address := "127.0.0.1:0"
+	if old := f.servers[name]; old != nil {
+		address = old.address
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	return f.add(name, &server{address: listener.Addr().String(), kill: func() { listener.Close() }})
+}
+
+// upGRPC starts an instance's gRPC server with the health service.
+func (f *fleet) upGRPC(name string) *server {
+	f.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	grpcServer, healthServer := grpc.NewServer(), health.NewServer()
+	healthpb.RegisterHealthServer(grpcServer, healthServer)
+	go grpcServer.Serve(listener)
+	return f.add(name, &server{address: listener.Addr().String(), kill: grpcServer.Stop, health: healthServer})
+}
+
+func (f *fleet) add(name string, s *server) *server {
+	s.kill = sync.OnceFunc(s.kill)
+	f.t.Cleanup(s.kill)
+	f.servers[name] = s
+	return s
+}
+
+// says puts the instance into the file's next content; more is as in "state: Draining".
+func (f *fleet) says(name string, more ...string) {
+	host, port, _ := net.SplitHostPort(f.servers[name].address)
+	f.lines[name] = fmt.Sprintf("  - {%s}\n", strings.Join(append([]string{
+		"name: " + name, "address: " + host, "ports: {p: " + port + "}"}, more...), ", "))
+}
+
+func (f *fleet) text() string {
+	text := "services:\n- name: orders\n  ports: [{name: p, port: 9000}]\n"
+	if f.check != "" {
+		text += "  check: {" + f.check + "}\n"
+	}
+	text += "  instances:"
+	if len(f.lines) == 0 {
+		return text + " []\n"
+	}
+	text += "\n"
+	for _, name := range slices.Sorted(maps.Keys(f.lines)) {
+		text += f.lines[name]
+	}
+	return text
+}
+
+// replace writes the file beside and renames it, as careful tools do.
+func (f *fleet) replace() { replaceFile(f.t, f.path, f.text()) }
+
+func replaceFile(t testing.TB, path, text string) {
+	t.Helper()
+	beside := filepath.Join(filepath.Dir(path), ".new")
+	if err := errors.Join(os.WriteFile(beside, []byte(text), 0o600), os.Rename(beside, path)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// is is how the recorder shows the instance.
+func (f *fleet) is(name, state string) string {
+	return "orders " + f.servers[name].address + " " + state
+}
+
+func check(t testing.TB, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+var errRefused = errors.New("refused")
+
+// refusing is a sink that takes nothing.
+type refusing struct{ *recorder }
+
+func (refusing) Replace([]feed.Change) error { return errRefused }
+
+func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
