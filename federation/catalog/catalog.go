@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 
@@ -24,7 +25,8 @@ type Catalog struct {
 // entry is a service: its merged form, nil while no cluster with a place exports it, and who contributes to it.
 type entry struct {
 	merged *Service
-	from   map[*source]*contribution
+	// from is in the order of the sources' ids.
+	from []*contribution
 }
 
 // source is one feed of one cluster.
@@ -36,8 +38,15 @@ type source struct {
 
 // contribution is what one feed says of one service. Slices count only together with the Service record.
 type contribution struct {
+	source  *source
 	service decoded[*modelpb.Service]
-	slices  map[string]decoded[*Slice]
+	// slices are in the order of their names.
+	slices []namedSlice
+}
+
+type namedSlice struct {
+	name string
+	decoded[*Slice]
 }
 
 // decoded is a record's message with the bytes it came from. The bytes are the feed's own, so they cost nothing.
@@ -154,15 +163,20 @@ func (c *Catalog) applySource(src *source, b feed.Batch, touched changes) {
 	}
 	for service, con := range src.services {
 		if _, ok := named[recordID{src.id, model.KindService, service}]; !ok {
-			c.put(src, model.KindService, service, nil, touched)
+			c.remove(src, model.KindService, service, touched)
 		}
-		for slice := range con.slices {
-			key := model.SliceKey(service, slice)
+		for _, slice := range slices.Clone(con.slices) {
+			key := model.SliceKey(service, slice.name)
 			if _, ok := named[recordID{src.id, model.KindEndpointSlice, key}]; !ok {
-				c.put(src, model.KindEndpointSlice, key, nil, touched)
+				c.remove(src, model.KindEndpointSlice, key, touched)
 			}
 		}
 	}
+}
+
+func (c *Catalog) remove(src *source, kind, key string, touched changes) {
+	// Nothing is decoded, so nothing can fail.
+	_ = c.put(src, kind, key, nil, touched)
 }
 
 func (c *Catalog) applyRecord(src *source, r *feed.Record, touched changes) {
@@ -182,15 +196,18 @@ func (c *Catalog) put(src *source, kind, key string, value []byte, touched chang
 		}
 	}
 	con := src.services[service]
-	if con == nil {
-		con = &contribution{slices: map[string]decoded[*Slice]{}}
+	known := con != nil
+	if !known {
+		con = &contribution{source: src}
 	}
 	changed, err := con.put(kind, key, slice, value)
 	if err != nil || !changed {
 		return err
 	}
 	touched.add(service)
-	c.keep(src, service, con)
+	if !known || con.empty() {
+		c.keep(src, service, con)
+	}
 	return nil
 }
 
@@ -198,14 +215,21 @@ func (con *contribution) put(kind, key, slice string, value []byte) (changed boo
 	if kind == model.KindService {
 		return con.service.put(key, value, model.DecodeService)
 	}
-	s := con.slices[slice]
-	if changed, err = s.put(key, value, decodeSlice); err != nil || !changed {
+	at, held := slices.BinarySearchFunc(con.slices, slice, func(s namedSlice, name string) int { return cmp.Compare(s.name, name) })
+	var d decoded[*Slice]
+	if held {
+		d = con.slices[at].decoded
+	}
+	if changed, err = d.put(key, value, decodeSlice); err != nil || !changed {
 		return false, err
 	}
-	if value == nil {
-		delete(con.slices, slice)
-	} else {
-		con.slices[slice] = s
+	switch {
+	case value == nil:
+		con.slices = slices.Delete(con.slices, at, at+1)
+	case held:
+		con.slices[at].decoded = d
+	default:
+		con.slices = slices.Insert(con.slices, at, namedSlice{slice, d})
 	}
 	return true, nil
 }
@@ -227,22 +251,25 @@ func (d *decoded[M]) put(key string, value []byte, decode func(string, []byte) (
 	return true, nil
 }
 
+func (con *contribution) empty() bool { return con.service.value == nil && len(con.slices) == 0 }
+
 // keep holds the two indexes, source to service and service to source, equal.
 func (c *Catalog) keep(src *source, service string, con *contribution) {
-	if con.service.value == nil && len(con.slices) == 0 {
+	e := c.services[service]
+	if con.empty() {
 		delete(src.services, service)
-		if e := c.services[service]; e != nil {
-			delete(e.from, src)
+		if e != nil {
+			e.from = slices.DeleteFunc(e.from, func(o *contribution) bool { return o == con })
 		}
 		return
 	}
 	src.services[service] = con
-	e := c.services[service]
 	if e == nil {
-		e = &entry{from: map[*source]*contribution{}}
+		e = &entry{}
 		c.services[service] = e
 	}
-	e.from[src] = con
+	at, _ := slices.BinarySearchFunc(e.from, src.id, func(o *contribution, id feed.ID) int { return cmp.Compare(o.source.id, id) })
+	e.from = slices.Insert(e.from, at, con)
 }
 
 // remerge makes the touched services anew and returns those that came out different.

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"pentad.dev/pentad/federation/model/modelpb"
@@ -11,24 +10,24 @@ import (
 // export is a contribution that counts: it has a Service record, and its cluster a place.
 type export struct {
 	*contribution
-	source         *source
 	center, region string
 }
 
 // merge makes the service's merged form from its contributions; nil when none counts.
 func (c *Catalog) merge(name string, e *entry) *Service {
 	var exports []export
-	for src, con := range e.from {
+	for _, con := range e.from {
 		if con.service.message == nil {
 			continue
 		}
-		if center, region, ok := c.intent.place(src.cluster.name); ok {
-			exports = append(exports, export{con, src, center, region})
+		if center, region, ok := c.intent.place(con.source.cluster.name); ok {
+			exports = append(exports, export{con, center, region})
 		}
 	}
 	if len(exports) == 0 {
 		return nil
 	}
+	s := &Service{Name: name, Clusters: mergeClusters(exports), Policy: c.intent.policy(name)}
 	// Oldest first: the order in which exports decide. The rest of the key makes it total.
 	slices.SortFunc(exports, func(a, b export) int {
 		return cmp.Or(
@@ -37,10 +36,8 @@ func (c *Catalog) merge(name string, e *entry) *Service {
 			cmp.Compare(a.source.id, b.source.id),
 		)
 	})
-	ports, conflicts := mergePorts(exports)
-	return &Service{
-		Name: name, Ports: ports, Conflicts: conflicts, Clusters: mergeClusters(exports), Policy: c.intent.policy(name),
-	}
+	s.Ports, s.Conflicts = mergePorts(exports)
+	return s
 }
 
 // decision is a merged port and the cluster whose export decided it.
@@ -115,22 +112,21 @@ func conflictsOf(exports []export, merged []*decision) []Conflict {
 	return slices.CompactFunc(out, Conflict.equal)
 }
 
-// mergeClusters groups the endpoints by cluster.
+// mergeClusters groups the endpoints by cluster, and sorts the exports by it. A cluster's own feeds come by their ids,
+// whichever is older.
 func mergeClusters(exports []export) []ClusterEndpoints {
-	// By feed, so that the order of a cluster's slices doesn't depend on which of its sources is older.
-	slices.SortFunc(exports, func(a, b export) int {
-		return cmp.Or(cmp.Compare(a.source.cluster.name, b.source.cluster.name), cmp.Compare(a.source.id, b.source.id))
-	})
-	var out []ClusterEndpoints
+	slices.SortStableFunc(exports, func(a, b export) int { return cmp.Compare(a.source.cluster.name, b.source.cluster.name) })
+	out := make([]ClusterEndpoints, 0, len(exports))
 	for _, ex := range exports {
 		if last := len(out) - 1; last < 0 || out[last].Cluster != ex.source.cluster.name {
 			out = append(out, ClusterEndpoints{
 				Cluster: ex.source.cluster.name, Center: ex.center, Region: ex.region, Silent: ex.source.cluster.silent,
+				Slices: make([]*Slice, 0, len(ex.slices)),
 			})
 		}
 		cl := &out[len(out)-1]
-		for _, name := range slices.Sorted(maps.Keys(ex.slices)) {
-			cl.Slices = append(cl.Slices, ex.slices[name].message)
+		for _, s := range ex.slices {
+			cl.Slices = append(cl.Slices, s.message)
 		}
 	}
 	return out

@@ -78,7 +78,7 @@ func (w *world) news() []string {
 		out = append(out, name)
 	}
 	slices.Sort(out)
-	clear(w.changed)
+	w.changed = map[string]bool{}
 	return out
 }
 
