@@ -48,6 +48,7 @@ type Site struct {
 	apis       []api
 	centers    map[string]*center
 	closing    sync.Once
+	declared   bool
 }
 
 // center is what a Site keeps of each center.
@@ -199,9 +200,14 @@ func (s *Site) Admin(name string) string {
 	return ""
 }
 
-// errNotUp says that a process ended before it was ready.
+// ErrEnded is the error of a process that ended before it was ready.
+var ErrEnded = errors.New("ended before it was ready")
+
+// errNotUp is ErrEnded with the process.
 type errNotUp struct{ name, exit, log string }
 
+func (e errNotUp) Unwrap() error { return ErrEnded }
+
 func (e errNotUp) Error() string {
-	return fmt.Sprintf("%s ended before it was ready (%s), see %s", e.name, e.exit, e.log)
+	return fmt.Sprintf("%s %s (%s), see %s", e.name, ErrEnded, e.exit, e.log)
 }

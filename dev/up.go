@@ -31,8 +31,8 @@ var tiers = [...]tier{
 	{"clients", []Role{RoleLoad}},
 }
 
-// Up starts what does not run, in order, and returns when everything is ready. The first servers that are ready are also told
-// which centers and clusters there are.
+// Up starts what does not run, in order, and returns when everything is ready. The servers are told at the first time which
+// centers and clusters there are.
 func (s *Site) Up(ctx context.Context) error {
 	for _, t := range tiers {
 		starting := s.supervisor.NotRunning(t.roles...)
@@ -45,10 +45,11 @@ func (s *Site) Up(ctx context.Context) error {
 		if err := s.WaitReady(ctx, readyWithin, s.supervisor.Names(t.roles...)...); err != nil {
 			return err
 		}
-		if t.roles[0] == RoleServer && !s.cfg.SkipDeclare {
+		if t.roles[0] == RoleServer && !s.declared && !s.cfg.SkipDeclare {
 			if err := s.declare(ctx); err != nil {
 				return fmt.Errorf("declare centers and clusters: %w", err)
 			}
+			s.declared = true
 		}
 		if len(starting) > 0 {
 			fmt.Fprintf(s.cfg.Out, "  %2d %-18s ready after %.1f s\n", len(starting), t.what, time.Since(begun).Seconds())
