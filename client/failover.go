@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -148,12 +151,13 @@ func unknown(err error, sent bool) bool {
 // another says whether another server, or the same one later, may do better.
 func another(err error) bool {
 	var answer apierrors.APIStatus
-	switch {
-	case err == nil:
-		return false
-	case errors.As(err, &answer):
+	if errors.As(err, &answer) {
 		return apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) ||
 			apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
 	}
-	return true // no answer: the connection, or the time for it, broke
+	// No answer: a request that could not be made stays so, a connection or the time for it may not.
+	var transport *url.Error
+	var network net.Error
+	return errors.As(err, &transport) || errors.As(err, &network) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -158,7 +159,7 @@ func (o restOptions) GetRESTOptions(resource schema.GroupResource, _ runtime.Obj
 		},
 		EnableGarbageCollection: false, // no controller would act on what it marks
 		DeleteCollectionWorkers: 1,
-		ResourcePrefix:          o.intent.Prefix,
+		ResourcePrefix:          strings.TrimSuffix(o.intent.Prefix, "/"),
 	}, nil
 }
 
