@@ -1,6 +1,9 @@
 package feed
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // chooser decides which feed is followed at which peer (rule 18): pure state. A feed has a first peer, its home before
 // the others and then the nearest, and a second one while the copy stays behind what that peer announced.
@@ -23,6 +26,9 @@ type offer struct {
 	position Position
 	home     bool
 	filter   Filter
+	// delivered is how far its frames and heartbeats came, and heard when the last of them did.
+	delivered Position
+	heard     time.Duration
 	// refused: the peer does not give the feed to us; a new announcement gives it another chance.
 	refused bool
 }
@@ -34,6 +40,8 @@ type choice struct {
 	// target is an announced position that the copy has not reached since then.
 	target Position
 	since  time.Duration
+	// opened is since when the first peer is first.
+	opened time.Duration
 	// caught is since when the first peer is not behind the copy; 0: it is.
 	caught time.Duration
 }
@@ -63,20 +71,28 @@ func (c *chooser) disconnect(peer int) []ID {
 	c.peers[peer] = candidate{}
 	var ids []ID
 	for id, f := range c.feeds {
+		if f.first == peer || f.second == peer {
+			ids = append(ids, id)
+		}
 		if f.first == peer {
-			f.first, ids = nobody, append(ids, id)
+			f.first = nobody
 		}
 		if f.second == peer {
-			f.second, ids = nobody, append(ids, id)
+			f.second = nobody
 		}
 	}
+	slices.Sort(ids)
 	return ids
 }
 
 func (c *chooser) announced(peer int, id ID, o *offer) {
-	if c.peers[peer].connected {
-		c.peers[peer].offers[id] = o
+	if !c.peers[peer].connected {
+		return
 	}
+	if old := c.peers[peer].offers[id]; old != nil {
+		o.delivered, o.heard = old.delivered, old.heard
+	}
+	c.peers[peer].offers[id] = o
 }
 
 // gone notes that the peer does not offer the feed any more, or not to us.
@@ -88,9 +104,14 @@ func (c *chooser) refused(peer int, id ID) {
 	}
 }
 
-// reached notes how far a peer was seen to be by its frames.
-func (c *chooser) reached(peer int, id ID, p Position) {
-	if o := c.peers[peer].offers[id]; o != nil && o.position.Before(p) {
+// delivered notes how far a peer's frames and heartbeats of a feed came, and when the last came.
+func (c *chooser) delivered(peer int, id ID, p Position, heard time.Duration) {
+	o := c.peers[peer].offers[id]
+	if o == nil {
+		return
+	}
+	o.delivered, o.heard = p, heard
+	if o.position.Before(p) {
 		o.position = p
 	}
 }
@@ -113,11 +134,11 @@ func (c *chooser) decide(id ID, held Position, now time.Duration) []step {
 	} else {
 		delete(c.feeds, id)
 	}
-	return c.move(f, id, filter, first, second)
+	return c.move(f, id, filter, first, second, now)
 }
 
 // move makes the steps from where the feed is followed to where it should be.
-func (c *chooser) move(f *choice, id ID, filter Filter, first, second int) []step {
+func (c *chooser) move(f *choice, id ID, filter Filter, first, second int, now time.Duration) []step {
 	var steps []step
 	refilter := !f.filter.Equal(filter)
 	for _, p := range []int{first, second} {
@@ -130,6 +151,9 @@ func (c *chooser) move(f *choice, id ID, filter Filter, first, second int) []ste
 			steps = append(steps, step{peer: p, id: id})
 		}
 	}
+	if f.first != first {
+		f.opened, f.caught = now, 0
+	}
 	f.first, f.second, f.filter = first, second, filter
 	return steps
 }
@@ -137,7 +161,7 @@ func (c *chooser) move(f *choice, id ID, filter Filter, first, second int) []ste
 // offer returns what a connected peer offers that covers filter.
 func (c *chooser) offer(peer int, id ID, filter Filter) *offer {
 	o := c.peers[peer].offers[id]
-	if o == nil || o.refused || !o.filter.Covers(filter) {
+	if o == nil || o.refused || !o.filter.Covers(filter) && !c.broken.has(servesWider) {
 		return nil
 	}
 	return o
@@ -158,8 +182,9 @@ func (c *chooser) rank(id ID, filter Filter) int {
 	return best
 }
 
-// other returns the second peer: the one that is furthest ahead, once the copy stayed behind for as long as patience
-// bears; it stays until the first peer has kept up for as long.
+// other returns the second peer, once the copy stayed behind an announced position for as long as patience bears: the one
+// that is furthest ahead; or once the first peer has said nothing of the feed for twice as long, though its stream lives.
+// It stays until the first peer has kept up for as long as patience.
 func (c *chooser) other(f *choice, id ID, filter Filter, first int, held Position, now time.Duration) int {
 	if first == nobody || c.broken.has(noSecondStream) {
 		return nobody
@@ -168,8 +193,10 @@ func (c *chooser) other(f *choice, id ID, filter Filter, first int, held Positio
 	if second == first || second != nobody && c.offer(second, id, filter) == nil {
 		second = nobody
 	}
+	o := c.offer(first, id, filter)
+	silent := first == f.first && now-max(o.heard, f.opened) >= 2*c.patience
 	if second != nobody {
-		switch kept := !c.offer(first, id, filter).position.Before(held); {
+		switch kept := !silent && !o.delivered.Before(held); {
 		case !kept:
 			f.caught = 0
 		case f.caught == 0:
@@ -178,20 +205,31 @@ func (c *chooser) other(f *choice, id ID, filter Filter, first int, held Positio
 			second = nobody
 		}
 	}
-	ahead, most := nobody, held
-	for p := range c.peers {
-		if o := c.offer(p, id, filter); p != first && p != second && o != nil && most.Before(o.position) {
-			ahead, most = p, o.position
-		}
-	}
+	ahead, position := c.ahead(id, filter, first, second)
 	switch {
 	case ahead == nobody:
 		f.target = Position{}
+	case silent && second == nobody && !position.Before(held):
+		f.target, f.caught = Position{}, 0
+		return ahead
+	case !held.Before(position):
+		f.target = Position{}
 	case f.target.IsZero() || !held.Before(f.target):
-		f.target, f.since = most, now
+		f.target, f.since = position, now
 	case now-f.since >= c.patience:
 		f.target, f.caught = Position{}, 0
 		return ahead
 	}
 	return second
+}
+
+// ahead returns the peer that announced the most, of those at which the feed is not followed.
+func (c *chooser) ahead(id ID, filter Filter, first, second int) (int, Position) {
+	ahead, most := nobody, Position{}
+	for p := range c.peers {
+		if o := c.offer(p, id, filter); p != first && p != second && o != nil && most.Before(o.position) {
+			ahead, most = p, o.position
+		}
+	}
+	return ahead, most
 }

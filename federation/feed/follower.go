@@ -264,7 +264,7 @@ func (f *Follower) Reconsider() {
 		}
 		p.half.mu.Lock()
 		for id, in := range p.half.feeds {
-			f.chooser.reached(i, id, in.theirs)
+			f.chooser.delivered(i, id, in.theirs, in.heard)
 		}
 		p.half.mu.Unlock()
 		for id := range f.chooser.peers[i].offers {

@@ -31,9 +31,14 @@ func (s *sender) fix(o *outgoing) bool {
 		s.close(o.stream, feedpb.Reason_REASON_FILTER, "this copy holds "+l.filter.String())
 		return false
 	}
+	sealed := o.filter.Equal(l.filter)
 	if o.generation != l.generation {
 		o.generation = l.generation
-		if !o.again && o.cursor == l.pos {
+		switch {
+		case o.again || o.cursor != l.pos:
+		case sealed:
+			o.verify = true // by the seal: only a reader that differs asks again
+		default:
 			s.close(o.stream, feedpb.Reason_REASON_REPAIRED, "")
 			return false
 		}
@@ -46,7 +51,7 @@ func (s *sender) fix(o *outgoing) bool {
 	if !ok {
 		return false
 	}
-	o.batch = &outBatch{Batch: b, sealed: o.filter.Equal(l.filter), seal: l.table.seal, life: l.tell(o.mark)}
+	o.batch = &outBatch{Batch: b, sealed: sealed, seal: l.table.seal, life: l.tell(o.mark)}
 	if o.batch.life.fresh && l.role == copied {
 		o.mark = o.batch.life.mark
 	}
@@ -77,11 +82,14 @@ func (s *sender) frame(o *outgoing) *feedpb.Frame {
 	}
 	f.Commit, f.Sealed, f.Seal, f.Life = true, b.sealed, uint64(b.seal), lifeProto(b.life)
 	o.cursor, o.again, o.batch = b.To, false, nil
+	if s.broken.has(senderRemembers) {
+		s.remembers[o.log.id] = o.cursor
+	}
 	return f
 }
 
 // progress makes a heartbeat: at a tick for a sub-stream that was silent since the last one, and whenever there is a mark
-// of the writer to forward. Nil while there is something newer to send.
+// of the writer to forward or a repair to be noticed. Nil while there is something newer to send.
 func (s *sender) progress(o *outgoing, tick bool) *feedpb.Progress {
 	l := o.log
 	l.mu.RLock()
@@ -90,9 +98,10 @@ func (s *sender) progress(o *outgoing, tick bool) *feedpb.Progress {
 		return nil
 	}
 	forward := l.role == copied && o.mark.Before(l.mark)
-	if !forward && (!tick || o.spoke) {
+	if !forward && !o.verify && (!tick || o.spoke) {
 		return nil
 	}
+	o.verify = false
 	p := &feedpb.Progress{Stream: o.stream, Position: positionProto(l.pos)}
 	if o.filter.Equal(l.filter) {
 		p.Sealed, p.Seal = true, uint64(l.table.seal)

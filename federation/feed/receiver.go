@@ -3,6 +3,7 @@ package feed
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type receiver struct {
 	broken    breakage
 	tamper    tamper
 	now       func() time.Duration
+	jitter    func() float64 // 0 to 1
 	validator Validator
 	// refuses says why a feed is not taken at a position (rule 5, and what the sender may not write); nil: all are taken.
 	refuses func(ID, Position) error
@@ -33,6 +35,8 @@ type receiver struct {
 	feeds map[ID]*incoming
 	out   []*feedpb.ReceiverMessage
 	acks  []*incoming
+	// waiting are the feeds that are opened again later.
+	waiting []*incoming
 	// lost are the feeds that the sender does not give, since the shell last looked.
 	lost []ID
 }
@@ -48,8 +52,9 @@ type incoming struct {
 	again  bool
 	staged *batch
 	frames uint64 // taken
-	// theirs is the highest position that the sender is known to have reached.
+	// theirs is how far the sender's frames and heartbeats came, and heard when the last came.
 	theirs Position
+	heard  time.Duration
 	// stated is the highest that was stated (rule 4).
 	stated   Position
 	acking   bool
@@ -64,8 +69,9 @@ type incoming struct {
 
 func newReceiver(set *Set, in *inbox) *receiver {
 	return &receiver{
-		set: set, inbox: in, broken: set.opts.broken, tamper: set.opts.tamper, now: set.opts.Now, count: newCounters(nil),
-		subs: map[uint64]*incoming{}, feeds: map[ID]*incoming{},
+		set: set, inbox: in, broken: set.opts.broken, tamper: set.opts.tamper, now: set.opts.Now, jitter: rand.Float64,
+		count: newCounters(nil),
+		subs:  map[uint64]*incoming{}, feeds: map[ID]*incoming{},
 	}
 }
 
@@ -133,8 +139,7 @@ func (r *receiver) forget(in *incoming) {
 	in.staged = nil
 }
 
-// refuse closes the sub-stream and opens it again with the present position (rule 10), at once at first, later and later
-// if it goes on.
+// refuse closes the sub-stream and opens it again with the present position (rule 10).
 func (r *receiver) refuse(in *incoming, reason feedpb.Reason, err error) {
 	r.count.refused.WithLabelValues(reasonLabel(reason)).Inc()
 	if r.report != nil {
@@ -148,13 +153,17 @@ func (r *receiver) refuse(in *incoming, reason feedpb.Reason, err error) {
 	r.retry(in)
 }
 
+// retry opens a feed again: at once at first, then later and later, with jitter, so that two copies that repair
+// themselves from each other do not only swap.
 func (r *receiver) retry(in *incoming) {
 	in.refusals++
 	if in.refusals <= 2 {
 		r.enter(in)
 		return
 	}
-	in.waits = r.now() + min(10*time.Millisecond<<min(in.refusals, 10), 2*time.Second)
+	pause := min(10*time.Millisecond<<min(in.refusals, 10), 2*time.Second)
+	in.waits = r.now() + pause/2 + time.Duration(r.jitter()*float64(pause))
+	r.waiting = append(r.waiting, in)
 }
 
 // handle takes in a message of the sender and returns what it announces. An error ends the stream.
@@ -164,9 +173,6 @@ func (r *receiver) handle(m *feedpb.SenderMessage) ([]*feedpb.Announcement, erro
 		for _, a := range m.Announcements.GetAnnouncements() {
 			if a.GetFeed() == "" {
 				return nil, fmt.Errorf("%w: announcement: feed: is empty", errMalformed)
-			}
-			if in := r.feeds[ID(a.GetFeed())]; in != nil && !a.GetGone() {
-				in.reached(positionOf(a.GetPosition()))
 			}
 		}
 		return m.Announcements.GetAnnouncements(), nil
@@ -191,6 +197,7 @@ func (r *receiver) handle(m *feedpb.SenderMessage) ([]*feedpb.Announcement, erro
 // frame stages a frame; the last of a batch commits it.
 func (r *receiver) frame(in *incoming, f *feedpb.Frame) {
 	in.frames++
+	in.heard = r.now()
 	r.count.frames.Inc()
 	r.acknowledge(in)
 	if r.tamper != nil && r.tamper(r, in, f) {
@@ -255,10 +262,12 @@ func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
 	r.count.batches.WithLabelValues(v.String()).Inc()
 	switch v {
 	case applied:
-		in.again, in.refusals = in.again && !s.reset, 0
+		in.again = in.again && !s.reset
+		if !s.asked {
+			in.refusals = 0
+		}
 		r.validate(in, s, before)
 	case dropped:
-		in.refusals = 0
 	case refusedSeal:
 		in.again = true
 		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", s.to))
@@ -273,7 +282,7 @@ func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
 		r.refuse(in, feedpb.Reason_REASON_REFUSED, fmt.Errorf("batch from %s to %s, held %s", s.from, s.to, in.log.Position()))
 		return
 	}
-	in.reached(s.to)
+	in.theirs = s.to
 	in.log.hear(s.to, lifeOf(f.GetLife()))
 	r.acknowledge(in)
 }
@@ -315,12 +324,13 @@ func (r *receiver) decline(in *incoming, err error) {
 
 func (r *receiver) progress(in *incoming, p *feedpb.Progress) {
 	at := positionOf(p.GetPosition())
-	in.reached(at)
+	in.theirs, in.heard = at, r.now()
 	if p.GetSealed() && in.staged == nil && !in.log.verify(at, in.filter, Seal(p.GetSeal())) {
 		in.again = true
 		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", at))
 		return
 	}
+	in.refusals = 0
 	in.log.hear(at, lifeOf(p.GetLife()))
 }
 
@@ -337,12 +347,6 @@ func (r *receiver) closed(in *incoming, c *feedpb.Closed) {
 	}
 }
 
-func (in *incoming) reached(p Position) {
-	if in.theirs.Before(p) {
-		in.theirs = p
-	}
-}
-
 func (r *receiver) acknowledge(in *incoming) {
 	if !in.acking {
 		in.acking = true
@@ -352,11 +356,12 @@ func (r *receiver) acknowledge(in *incoming) {
 
 // next returns what to send now, one message at a time, or nil.
 func (r *receiver) next() *feedpb.ReceiverMessage {
-	for id := range r.inbox.take() {
-		if in := r.feeds[id]; in != nil && in.stream != 0 && in.stated.Before(in.log.Highest()) && !r.broken.has(highestNotPassed) {
+	r.inbox.take(func(id ID, _ event) {
+		in := r.feeds[id]
+		if in != nil && in.stream != 0 && in.stated.Before(in.log.Highest()) && !r.broken.has(highestNotPassed) {
 			r.acknowledge(in)
 		}
-	}
+	})
 	if len(r.out) > 0 {
 		m := r.out[0]
 		r.out = r.out[1:]
@@ -415,14 +420,19 @@ func (r *receiver) beat() {
 // tick opens again what waited long enough and says how long until the next of these; 0: none waits.
 func (r *receiver) tick() time.Duration {
 	var next time.Duration
-	for _, in := range r.feeds {
-		if in.waits == 0 {
-			continue
-		}
-		if left := in.waits - r.now(); left <= 0 {
+	waiting := r.waiting
+	r.waiting = nil
+	for _, in := range waiting {
+		left := in.waits - r.now()
+		switch {
+		case in.waits == 0: // opened, or given up
+		case left <= 0:
 			r.enter(in)
-		} else if next == 0 || left < next {
-			next = left
+		default:
+			r.waiting = append(r.waiting, in)
+			if next == 0 || left < next {
+				next = left
+			}
 		}
 	}
 	return next

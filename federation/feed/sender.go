@@ -30,8 +30,8 @@ type sender struct {
 	feeds     map[ID]*offered
 	ready     []*outgoing // round robin: each sends one frame at a time
 	control   []*feedpb.SenderMessage
-	announce  []ID // to be announced now
-	remembers map[ID]Position
+	announce  []ID            // to be announced now
+	remembers map[ID]Position // for a broken rule only
 }
 
 // offered is what a sender knows of one feed.
@@ -56,6 +56,7 @@ type outgoing struct {
 	// mark is the last of the writer's marks that was forwarded, at first the one that was there (rule 20).
 	mark   Position
 	batch  *outBatch
+	verify bool   // a heartbeat is due: the content was repaired
 	sent   uint64 // frames
 	taken  uint64 // frames that the receiver has taken
 	queued bool
@@ -202,9 +203,7 @@ func (s *sender) sorted() []*outgoing {
 
 // next returns what to send now, one message at a time, or nil.
 func (s *sender) next() *feedpb.SenderMessage {
-	for id, e := range s.inbox.take() {
-		s.look(id, e)
-	}
+	s.inbox.take(s.look)
 	if len(s.control) > 0 {
 		m := s.control[0]
 		s.control = s.control[1:]
@@ -328,8 +327,5 @@ func (s *sender) drop(o *outgoing) {
 		if i := slices.Index(f.subs, o); i >= 0 {
 			f.subs = slices.Delete(f.subs, i, i+1)
 		}
-	}
-	if s.broken.has(senderRemembers) {
-		s.remembers[o.log.id] = o.cursor
 	}
 }
