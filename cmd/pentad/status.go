@@ -1,0 +1,214 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pentad.dev/pentad/agents"
+	"pentad.dev/pentad/dev"
+	"pentad.dev/pentad/federation/server"
+	"pentad.dev/pentad/process"
+	relay "pentad.dev/pentad/xds-relay"
+)
+
+// statusPatience is how long one process may take to answer.
+const statusPatience = 2 * time.Second
+
+func newStatusCommand() *cobra.Command {
+	var data string
+	cmd := &cobra.Command{
+		Use:   "status [ADMIN-HOST:PORT ...]",
+		Short: "Show who leads, who follows, who is behind and who is silent",
+		Long: `Ask the admin pages of servers, relays and agents what they know, and show it as tables. Without addresses the
+processes of the estate in --data are asked. A process that does not answer is listed too, and makes the exit status 1.`,
+		RunE: func(cmd *cobra.Command, addresses []string) error {
+			targets := map[string]string{}
+			for _, address := range addresses {
+				if err := process.Address("address", address); err != nil {
+					return &process.UsageError{Err: err}
+				}
+				targets[address] = address
+			}
+			if len(targets) == 0 {
+				var err error
+				if targets, err = dev.AdminPages(data); err != nil {
+					return err
+				}
+			}
+			return showStatus(cmd.Context(), cmd.OutOrStdout(), targets)
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", defaultData, "the data `folder` of an estate on this machine")
+	return cmd
+}
+
+// page is an admin page's answer: one of the three, or an error.
+type page struct {
+	name   string
+	server *server.Status
+	relay  *relay.Status
+	agent  *agents.Status
+	err    error
+}
+
+func showStatus(ctx context.Context, out io.Writer, targets map[string]string) error {
+	pages := make(chan page, len(targets))
+	var asking sync.WaitGroup
+	for name, address := range targets {
+		asking.Go(func() { pages <- ask(ctx, name, address) })
+	}
+	asking.Wait()
+	close(pages)
+	var all []page
+	for p := range pages {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b page) int { return cmp.Compare(a.name, b.name) })
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	writeServers(table, all)
+	writeRelays(table, all)
+	writeAgents(table, all)
+	silent := writeErrors(table, all)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if silent > 0 {
+		return fmt.Errorf("%d of %d processes did not answer", silent, len(all))
+	}
+	return nil
+}
+
+// ask tells the processes apart by what their pages hold.
+func ask(ctx context.Context, name, address string) page {
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	p := page{name: name}
+	var body []byte
+	if body, p.err = get(ctx, "http://"+address+"/status"); p.err != nil {
+		return p
+	}
+	var keys map[string]json.RawMessage
+	if p.err = json.Unmarshal(body, &keys); p.err != nil {
+		return p
+	}
+	var into any
+	switch {
+	case keys["raft"] != nil:
+		p.server = &server.Status{}
+		into = p.server
+	case keys["resources"] != nil:
+		p.relay = &relay.Status{}
+		into = p.relay
+	case keys["sources"] != nil:
+		p.agent = &agents.Status{}
+		into = p.agent
+	default:
+		p.err = fmt.Errorf("%s is the page of neither server, relay nor agent", address)
+		return p
+	}
+	p.err = json.Unmarshal(body, into)
+	return p
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return io.ReadAll(response.Body)
+}
+
+func writeServers(out io.Writer, pages []page) {
+	fmt.Fprintln(out, "SERVER\tREGION\tCENTER\tSTATE\tTERM\tLEADER\tCOMMIT\tREVISION\tFEEDS\tSTALE\tPEERS")
+	for _, p := range pages {
+		s := p.server
+		if s == nil || p.err != nil {
+			continue
+		}
+		stale, connected := 0, 0
+		for _, f := range s.Feeds {
+			if f.Stale {
+				stale++
+			}
+		}
+		for _, peer := range s.Peers {
+			if peer.Connected {
+				connected++
+			}
+		}
+		leader := cmp.Or(s.Raft.Leader, "none")
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d/%d\n",
+			s.Name, s.Region, s.Center, s.Raft.State, s.Raft.Term, leader, s.Raft.Commit, s.Revision, len(s.Feeds), stale, connected, len(s.Peers))
+	}
+}
+
+func writeRelays(out io.Writer, pages []page) {
+	fmt.Fprintln(out, "\nRELAY\tREGION\tCENTER\tFEEDS\tSTALE\tSILENT CLUSTERS\tRESOURCES\tSTREAMS\tNACKS\tPROBLEMS")
+	for _, p := range pages {
+		r := p.relay
+		if r == nil || p.err != nil {
+			continue
+		}
+		stale, nacks := 0, uint64(0)
+		for _, f := range r.Feeds {
+			if f.Stale {
+				stale++
+			}
+		}
+		for _, stream := range r.Streams {
+			for _, t := range stream.Types {
+				nacks += t.Nacks
+			}
+		}
+		silent := cmp.Or(strings.Join(r.Silent, ","), "none")
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%d\n",
+			r.Name, r.Region, r.Center, len(r.Feeds), stale, silent, r.Resources.Records, len(r.Streams), nacks, len(r.Problems))
+	}
+}
+
+func writeAgents(out io.Writer, pages []page) {
+	fmt.Fprintln(out, "\nAGENT OF\tREGION\tCENTER\tSOURCE\tANSWERED\tSERVICES\tENDPOINTS\tERROR")
+	for _, p := range pages {
+		a := p.agent
+		if a == nil || p.err != nil {
+			continue
+		}
+		for _, s := range a.Sources {
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%t\t%d\t%d\t%s\n",
+				a.Cluster, a.Region, a.Center, s.Name, s.Answered, s.Services, s.Endpoints, cmp.Or(s.Error, "none"))
+		}
+	}
+}
+
+func writeErrors(out io.Writer, pages []page) (silent int) {
+	for _, p := range pages {
+		if p.err == nil {
+			continue
+		}
+		if silent == 0 {
+			fmt.Fprintln(out, "\nNO ANSWER\tERROR")
+		}
+		silent++
+		fmt.Fprintf(out, "%s\t%v\n", p.name, p.err)
+	}
+	return silent
+}
