@@ -46,7 +46,7 @@ func decodeError(value []byte, err error) *field.Error {
 
 func strictError(value []byte, err error) *field.Error {
 	path := "$"
-	if located, ok := err.(kjson.FieldError); ok {
+	if located, ok := err.(kjson.FieldError); ok && located.FieldPath() != "" {
 		path = located.FieldPath()
 	}
 	return &field.Error{

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"testing"
 
@@ -92,24 +93,33 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// FuzzRestore: bytes are refused, or are a state that gives the same bytes.
+// FuzzRestore: bytes, also with a right checksum, are refused, or are a state that survives its own snapshot.
 func FuzzRestore(f *testing.F) {
 	w := newTwins(1, Config{})
-	if err := w.run(40); err != nil {
+	if err := w.run(20); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(save(w.first))
-	f.Add(save(mustNew(Config{})))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		machine := mustNew(Config{})
-		if err := machine.Restore(bytes.NewReader(b)); err != nil {
+	for _, b := range [][]byte{save(w.first), save(mustNew(Config{}))} {
+		f.Add(b[:len(b)-sha256.Size], true)
+		f.Add(b, false)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, sum bool) {
+		if sum {
+			s := sha256.Sum256(b)
+			b = append(bytes.Clone(b), s[:]...)
+		}
+		first, second := mustNew(Config{}), mustNew(Config{})
+		if err := first.Restore(bytes.NewReader(b)); err != nil {
 			if !errors.Is(err, ErrSnapshot) {
 				t.Errorf("error is %v, want ErrSnapshot", err)
 			}
 			return
 		}
-		if !bytes.Equal(save(machine), b) {
-			t.Error("restored, but its snapshot differs")
+		if err := second.Restore(bytes.NewReader(save(first))); err != nil {
+			t.Fatalf("restored, but its own snapshot is refused: %v", err)
+		}
+		if !bytes.Equal(save(first), save(second)) {
+			t.Error("a state and its restored snapshot differ")
 		}
 	})
 }

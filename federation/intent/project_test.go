@@ -18,7 +18,7 @@ func TestFeedHasSpecsOnly(t *testing.T) {
 	vm.Annotations = map[string]string{"note": "x"}
 	vm.Finalizers = []string{"example.com/hold"}
 	vm.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply,
-		APIVersion: "pentad.dev/v1alpha1", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{}`)}}}
+		APIVersion: "pentad.dev/v1alpha1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{}`)}}
 	r := e.add(vm)
 	record, ok := e.Feed().Get("Cluster", "hz-a-vm")
 	if !ok {

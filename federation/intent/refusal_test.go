@@ -89,6 +89,7 @@ func refusalTable() []refusal {
 		{"no object", func(e *estate) *intentpb.Command { return e.creation("Center", "x", []byte("[]")) },
 			"$", `"[]"`, "must be a JSON object"},
 		{"unknown field", creatingRaw(full, `"region"`, `"color":"red","region"`), "spec.color", `"red"`, "unknown field"},
+		{"field without a name", creatingRaw(full, `"spec"`, `"":"x","spec"`), "$", "", "unknown field"},
 		{"field of another case", creatingRaw(full, `"region"`, `"Region":"x","region"`), "spec.Region", `"x"`,
 			"unknown field"},
 		{"repeated field", creatingRaw(full, `"region"`, `"region":"x","region"`), "spec.region", `"hangzhou"`,
@@ -286,7 +287,7 @@ func TestWhatIsNotTheSystemsMayChange(t *testing.T) {
 		o.SetAnnotations(map[string]string{"note": "x"})
 		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply,
 			APIVersion: "pentad.dev/v1alpha1", FieldsType: "FieldsV1",
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:center":{}}}`)}}})
+			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:center":{}}}`)}})
 		o.SetFinalizers([]string{"example.com/hold"})
 	}))
 	e.must(e.edit("Center", "sz-a", func(o v1alpha1.Object) { o.(*v1alpha1.Center).Spec.Role = v1alpha1.CenterFull }))

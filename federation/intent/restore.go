@@ -39,6 +39,7 @@ func (f *FSM) Restore(r io.Reader) error {
 	return nil
 }
 
+// read builds what a snapshot says, whole or not at all.
 func (f *FSM) read(r io.Reader) (state, *answers, error) {
 	in := &frameReader{r: bufio.NewReaderSize(r, 64<<10), hash: sha256.New()}
 	magic := make([]byte, len(snapshotMagic))
@@ -48,49 +49,80 @@ func (f *FSM) read(r io.Reader) (state, *answers, error) {
 	if string(magic) != snapshotMagic {
 		return state{}, nil, fmt.Errorf("%w: begins with %q: must begin with %q", ErrSnapshot, magic, snapshotMagic)
 	}
-	next, remembered := newState(), newAnswers(f.config.answers)
-	var header *intentpb.Header
-	var last []byte
+	p := &picture{f: f, state: newState(), answers: newAnswers(f.config.answers)}
 	for {
 		frame, err := in.frame()
-		if err != nil {
-			return state{}, nil, err
+		if err == nil && frame == nil {
+			err = p.complete()
+		} else if err == nil {
+			err = p.add(frame)
 		}
-		if frame == nil {
-			break
-		}
-		switch part := frame.GetPart().(type) {
-		case *intentpb.Frame_Header:
-			if header != nil {
-				return state{}, nil, fmt.Errorf("%w: a second header", ErrSnapshot)
-			}
-			header = part.Header
-			next.incarnation, next.revision, next.applied = header.GetIncarnation(), header.GetRevision(), header.GetApplied()
-		case *intentpb.Frame_Object:
-			object, err := f.readObject(part.Object)
-			if err != nil {
-				return state{}, nil, err
-			}
-			k := key(object.Kind, object.Name)
-			if header == nil || remembered.len() > 0 || bytes.Compare(last, k) >= 0 {
-				return state{}, nil, fmt.Errorf("%w: %s %q: out of order", ErrSnapshot, object.Kind, object.Name)
-			}
-			last = k
-			next.objects = next.with(object)
-		case *intentpb.Frame_Answer:
-			if header == nil || len(part.Answer.GetId()) != IDSize {
-				return state{}, nil, fmt.Errorf("%w: answer %x", ErrSnapshot, part.Answer.GetId())
-			}
-			remembered.add(part.Answer.GetId(), part.Answer.GetResult())
-		default:
-			return state{}, nil, fmt.Errorf("%w: a part that this version does not know", ErrSnapshot)
+		if err != nil || frame == nil {
+			return p.state, p.answers, err
 		}
 	}
-	if header == nil || header.GetObjects() != uint64(next.tree.Len()) || header.GetAnswers() != uint64(remembered.len()) {
-		return state{}, nil, fmt.Errorf("%w: %d objects and %d answers: must be as its header says, %v",
-			ErrSnapshot, next.tree.Len(), remembered.len(), header)
+}
+
+// picture is what a snapshot's frames have said so far.
+type picture struct {
+	f       *FSM
+	header  *intentpb.Header
+	state   state
+	answers *answers
+	last    []byte // key of the last object
+}
+
+func (p *picture) add(frame *intentpb.Frame) error {
+	if first := frame.GetHeader(); (p.header == nil) != (first != nil) {
+		return fmt.Errorf("%w: must have one header, in front", ErrSnapshot)
 	}
-	return next, remembered, nil
+	switch part := frame.GetPart().(type) {
+	case *intentpb.Frame_Header:
+		p.header = part.Header
+		p.state.incarnation, p.state.revision = p.header.GetIncarnation(), p.header.GetRevision()
+		p.state.applied = p.header.GetApplied()
+		return nil
+	case *intentpb.Frame_Object:
+		return p.addObject(part.Object)
+	case *intentpb.Frame_Answer:
+		id := part.Answer.GetId()
+		if len(id) != IDSize {
+			return fmt.Errorf("%w: answer %x: must have an id of %d bytes", ErrSnapshot, id, IDSize)
+		}
+		if _, twice := p.answers.get(id); twice {
+			return fmt.Errorf("%w: answer %x: twice", ErrSnapshot, id)
+		}
+		p.answers.add(id, part.Answer.GetResult())
+		return nil
+	}
+	return fmt.Errorf("%w: a part that this version does not know", ErrSnapshot)
+}
+
+func (p *picture) addObject(m *intentpb.Object) error {
+	object, err := p.f.readObject(m)
+	if err != nil {
+		return err
+	}
+	k := key(object.Kind, object.Name)
+	switch {
+	case p.answers.len() > 0 || bytes.Compare(p.last, k) >= 0:
+		return fmt.Errorf("%w: %s %q: out of order", ErrSnapshot, object.Kind, object.Name)
+	case object.Created > object.Revision || object.Revision > p.state.revision:
+		return fmt.Errorf("%w: %s %q: created at %d, changed at %d: must be at most %d",
+			ErrSnapshot, object.Kind, object.Name, object.Created, object.Revision, p.state.revision)
+	}
+	p.last = k
+	p.state.objects = p.state.with(object)
+	return nil
+}
+
+func (p *picture) complete() error {
+	objects, answers := uint64(p.state.tree.Len()), uint64(p.answers.len())
+	if p.header == nil || p.header.GetObjects() != objects || p.header.GetAnswers() != answers {
+		return fmt.Errorf("%w: %d objects and %d answers: must be %d and %d, as its header says",
+			ErrSnapshot, objects, answers, p.header.GetObjects(), p.header.GetAnswers())
+	}
+	return nil
 }
 
 func (f *FSM) readObject(m *intentpb.Object) (*Object, error) {

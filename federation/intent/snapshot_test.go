@@ -78,13 +78,14 @@ func TestSnapshotOfAnotherMakeIsRefused(t *testing.T) {
 		want string
 	}{
 		"of another version": {strings.NewReader("pentad intent 2\nabc"), "must begin with"},
-		"without a header":   {frames(), "header"},
-		"two headers":        {frames(header(0), header(0)), "second header"},
-		"object first":       {frames(object("Center", "a"), header(1)), "out of order"},
+		"without a header":   {frames(), "as its header says"},
+		"two headers":        {frames(header(0), header(0)), "one header, in front"},
+		"object first":       {frames(object("Center", "a"), header(1)), "one header, in front"},
 		"out of order":       {frames(header(2), object("Center", "b"), object("Center", "a")), "out of order"},
-		"fewer than said":    {frames(header(2), object("Center", "a")), "must be as its header says"},
+		"fewer than said":    {frames(header(2), object("Center", "a")), "must be 2 and 0, as its header says"},
 		"an unknown kind":    {frames(header(1), object("Nothing", "a")), "Nothing"},
 		"an unknown field":   {frames(header(1), broken), "spec.color"},
+		"from the future":    {frames(early(header(1)), object("Center", "a")), "must be at most"},
 		"an unknown part":    {frames(header(0), newer(&intentpb.Frame{})), "does not know"},
 		"a newer header":     {frames(newer(header(0))), "does not know"},
 		"a short id": {frames(header(0), &intentpb.Frame{Part: &intentpb.Frame_Answer{
@@ -106,6 +107,12 @@ func newer(frame *intentpb.Frame) *intentpb.Frame {
 		m = h.ProtoReflect()
 	}
 	m.SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 77, protowire.VarintType), 1))
+	return frame
+}
+
+// early lowers a header's revision.
+func early(frame *intentpb.Frame) *intentpb.Frame {
+	frame.GetHeader().Revision = epoch << 31
 	return frame
 }
 

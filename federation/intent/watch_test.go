@@ -25,7 +25,6 @@ type liveWatch struct {
 	kind   string
 	cursor *Cursor
 	after  uint64
-	seen   []Event
 }
 
 // watched runs commands and watches, and returns the first contradiction.
