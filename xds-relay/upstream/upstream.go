@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,9 @@ import (
 // connections is how many servers a relay is connected to: it reads at the nearest, and hears from the second when the
 // first one stays behind, as a server does that is itself cut off.
 const connections = 2
+
+// confirmWithin is how long a relay that knows nothing waits for writers to confirm what a server holds.
+const confirmWithin = 10 * time.Second
 
 // Config of an Upstream.
 type Config struct {
@@ -39,6 +43,7 @@ type Upstream struct {
 	set      *feed.Set
 	service  *feed.Service
 	follower *feed.Follower
+	opened   time.Time
 	ready    atomic.Bool
 }
 
@@ -61,7 +66,7 @@ func New(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{set: set, service: service, follower: follower}
+	u := &Upstream{set: set, service: service, follower: follower, opened: time.Now()}
 	if intent, ok := set.Get(feed.IntentID); ok && !intent.Position().IsZero() {
 		u.ready.Store(true)
 	}
@@ -97,13 +102,15 @@ func (u *Upstream) Status() []feed.PeerStatus { return u.follower.Status() }
 var ErrNotReady = errors.New("neither a last known good state on disk, nor all of what a federation server announced")
 
 // Ready is nil once the copies are fit to be rendered, and stays so: there was a last known good state on disk, or a
-// connected server's whole announcement has arrived. To show less than that would withdraw endpoints that exist.
+// connected server's whole announcement has arrived and each writer has confirmed it, or, since a writer may be gone, did
+// not for a while. To show less than that would withdraw endpoints that exist.
 func (u *Upstream) Ready() error {
 	if u.ready.Load() {
 		return nil
 	}
+	patient := time.Since(u.opened) < confirmWithin
 	for _, peer := range u.follower.Status() {
-		if peer.Connected && u.holds(peer) {
+		if peer.Connected && u.holds(peer, patient) {
 			u.ready.Store(true)
 			return nil
 		}
@@ -111,14 +118,15 @@ func (u *Upstream) Ready() error {
 	return ErrNotReady
 }
 
-func (u *Upstream) holds(peer feed.PeerStatus) bool {
+// holds says whether all that a server announced has arrived, and, with confirmed, is known to be the writers' latest.
+func (u *Upstream) holds(peer feed.PeerStatus, confirmed bool) bool {
 	intent := false
 	for _, announced := range peer.Feeds {
 		if _, wanted := want(announced.ID); !wanted {
 			continue
 		}
 		held, ok := u.set.Get(announced.ID)
-		if !ok || held.Position().Before(announced.Position) {
+		if !ok || held.Position().Before(announced.Position) || confirmed && held.Stale() {
 			return false
 		}
 		intent = intent || announced.ID == feed.IntentID && !held.Position().IsZero()
