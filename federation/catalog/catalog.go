@@ -20,6 +20,9 @@ type Catalog struct {
 	clusters map[string]*cluster
 	intent   intent
 	rejected map[recordID]Rejection
+
+	// broken breaks rules on purpose. Only tests set it.
+	broken breakage
 }
 
 // entry is a service: its merged form, nil while no cluster with a place exports it, and who contributes to it.
@@ -77,13 +80,13 @@ func New() *Catalog {
 	}
 }
 
-// Apply takes a batch of a cluster's feed or of the intent feed and returns the names of the services whose merged form
-// changed, sorted. It takes the batch whole: no Service ever shows half of one. Its cost follows the records of the batch
-// and the services they touch, not the size of the catalog.
+// Apply takes a batch of a cluster's feed or of the intent feed and returns the names of the services whose merged
+// form changed, sorted. It takes the batch whole: no Service ever shows half of one. Its cost follows the records of
+// the batch and the services they touch, not the size of the catalog.
 //
-// Batches must come as a feed.Log or feed.Cursor gives them: each after the one before, or a reset. A reset removes what
-// it doesn't name, from that feed only; in any other batch absence removes nothing. Feeds that are neither intent nor a
-// source of a cluster ("<cluster>/<source>") are ignored, and so are kinds that the catalog doesn't read.
+// Batches must come as a feed.Log or feed.Cursor gives them: each after the one before, or a reset. A reset removes
+// what it doesn't name, from that feed only; in any other batch absence removes nothing. Feeds that are neither intent
+// nor a source of a cluster ("<cluster>/<source>") are ignored, and so are kinds that the catalog doesn't read.
 func (c *Catalog) Apply(id feed.ID, b feed.Batch) []string {
 	touched := changes{}
 	if id == feed.IntentID {
@@ -94,8 +97,8 @@ func (c *Catalog) Apply(id feed.ID, b feed.Batch) []string {
 	return c.remerge(touched)
 }
 
-// SetSilent says whether a cluster is silent; clusters are live until it is called. It returns the names of the services
-// whose merged form changed, sorted.
+// SetSilent says whether a cluster is silent; clusters are live until it is called. It returns the names of the
+// services whose merged form changed, sorted.
 func (c *Catalog) SetSilent(name string, silent bool) []string {
 	cl := c.clusterOf(name)
 	if cl.silent == silent {
@@ -148,14 +151,24 @@ func (c *Catalog) Names() []string {
 func (c *Catalog) applySource(src *source, b feed.Batch, touched changes) {
 	named := map[recordID]struct{}{}
 	for _, r := range b.Records {
-		if b.Reset && r.Value != nil {
+		if r.Value != nil {
 			named[recordID{src.id, r.Kind, r.Key}] = struct{}{}
 		}
 		c.applyRecord(src, r, touched)
 	}
-	if !b.Reset {
+	if !b.Reset && !c.broken.has(breakAbsence) {
 		return
 	}
+	if c.broken.has(breakReset) {
+		for _, other := range src.cluster.sources {
+			c.removeUnnamed(other, named, touched)
+		}
+	}
+	c.removeUnnamed(src, named, touched)
+}
+
+// removeUnnamed ends a reset: what it doesn't name is gone.
+func (c *Catalog) removeUnnamed(src *source, named map[recordID]struct{}, touched changes) {
 	for r := range c.rejected {
 		if _, ok := named[r]; !ok && r.feed == src.id {
 			delete(c.rejected, r)
@@ -183,7 +196,11 @@ func (c *Catalog) applyRecord(src *source, r *feed.Record, touched changes) {
 	if r.Kind != model.KindService && r.Kind != model.KindEndpointSlice {
 		return
 	}
-	c.judge(src.id, r, c.put(src, r.Kind, r.Key, r.Value, touched))
+	err := c.put(src, r.Kind, r.Key, r.Value, touched)
+	if err != nil && c.broken.has(breakReject) {
+		c.remove(src, r.Kind, r.Key, touched)
+	}
+	c.judge(src.id, r, err)
 }
 
 // put gives a key its value; nil removes it. With an error nothing has changed.
@@ -215,7 +232,9 @@ func (con *contribution) put(kind, key, slice string, value []byte) (changed boo
 	if kind == model.KindService {
 		return con.service.put(key, value, model.DecodeService)
 	}
-	at, held := slices.BinarySearchFunc(con.slices, slice, func(s namedSlice, name string) int { return cmp.Compare(s.name, name) })
+	at, held := slices.BinarySearchFunc(con.slices, slice, func(s namedSlice, name string) int {
+		return cmp.Compare(s.name, name)
+	})
 	var d decoded[*Slice]
 	if held {
 		d = con.slices[at].decoded
@@ -268,7 +287,9 @@ func (c *Catalog) keep(src *source, service string, con *contribution) {
 		e = &entry{}
 		c.services[service] = e
 	}
-	at, _ := slices.BinarySearchFunc(e.from, src.id, func(o *contribution, id feed.ID) int { return cmp.Compare(o.source.id, id) })
+	at, _ := slices.BinarySearchFunc(e.from, src.id, func(o *contribution, id feed.ID) int {
+		return cmp.Compare(o.source.id, id)
+	})
 	e.from = slices.Insert(e.from, at, con)
 }
 
@@ -282,6 +303,10 @@ func (c *Catalog) remerge(touched changes) []string {
 		}
 		merged := c.merge(name, e)
 		if !merged.equal(e.merged) {
+			if c.broken.has(breakShared) && e.merged != nil && merged != nil {
+				*e.merged = *merged
+				merged = e.merged
+			}
 			e.merged = merged
 			changed = append(changed, name)
 		}

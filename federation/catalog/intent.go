@@ -76,16 +76,17 @@ func (c *Catalog) applyIntent(b feed.Batch, touched changes) {
 			delete(c.rejected, r)
 		}
 	}
-	removeUnnamed(c, kindCenter, c.intent.centers, named, touched)
-	removeUnnamed(c, kindCluster, c.intent.clusters, named, touched)
-	removeUnnamed(c, kindServicePolicy, c.intent.policies, named, touched)
+	undeclareUnnamed(c, kindCenter, c.intent.centers, named, touched)
+	undeclareUnnamed(c, kindCluster, c.intent.clusters, named, touched)
+	undeclareUnnamed(c, kindServicePolicy, c.intent.policies, named, touched)
 }
 
-func removeUnnamed[M any](c *Catalog, kind string, held map[string]decoded[M], named map[recordID]struct{}, to changes) {
+func undeclareUnnamed[M any](c *Catalog, kind string, held map[string]decoded[M], named map[recordID]struct{},
+	touched changes) {
 	for _, name := range slices.Collect(maps.Keys(held)) {
 		if _, ok := named[recordID{feed.IntentID, kind, name}]; !ok {
 			// Deleting cannot fail: nothing is decoded.
-			_ = c.declare(kind, name, nil, to)
+			_ = c.declare(kind, name, nil, touched)
 		}
 	}
 }
@@ -101,7 +102,7 @@ func (c *Catalog) declare(kind, name string, value []byte, touched changes) erro
 		return err
 	case kindCluster:
 		changed, err := declare(c.intent.clusters, name, value, decodeCluster)
-		if cl := c.clusters[name]; changed && cl != nil {
+		if cl := c.clusters[name]; changed && cl != nil && !c.broken.has(breakTouch) {
 			cl.touch(touched)
 		}
 		return err
@@ -129,7 +130,9 @@ func (c *Catalog) declarePolicy(name string, value []byte, touched changes) erro
 		if c.intent.policyOf[old.Service] = names; len(names) == 0 {
 			delete(c.intent.policyOf, old.Service)
 		}
-		touched.add(old.Service)
+		if !c.broken.has(breakPolicy) {
+			touched.add(old.Service)
+		}
 	}
 	if now := c.intent.policies[name].message; now != nil {
 		names := append(c.intent.policyOf[now.Service], name)

@@ -20,7 +20,10 @@ func (c *Catalog) merge(name string, e *entry) *Service {
 		if con.service.message == nil {
 			continue
 		}
-		if center, region, ok := c.intent.place(con.source.cluster.name); ok {
+		if con.source.cluster.silent && c.broken.has(breakSilent) {
+			continue
+		}
+		if center, region, ok := c.intent.place(con.source.cluster.name); ok || c.broken.has(breakPlace) {
 			exports = append(exports, export{con, center, region})
 		}
 	}
@@ -30,6 +33,9 @@ func (c *Catalog) merge(name string, e *entry) *Service {
 	s := &Service{Name: name, Clusters: mergeClusters(exports), Policy: c.intent.policy(name)}
 	// Oldest first: the order in which exports decide. The rest of the key makes it total.
 	slices.SortFunc(exports, func(a, b export) int {
+		if c.broken.has(breakOldest) {
+			return cmp.Or(cmp.Compare(a.source.cluster.name, b.source.cluster.name), cmp.Compare(a.source.id, b.source.id))
+		}
 		return cmp.Or(
 			cmp.Compare(a.service.message.GetCreatedUnixMs(), b.service.message.GetCreatedUnixMs()),
 			cmp.Compare(a.source.cluster.name, b.source.cluster.name),
@@ -37,6 +43,9 @@ func (c *Catalog) merge(name string, e *entry) *Service {
 		)
 	})
 	s.Ports, s.Conflicts = mergePorts(exports)
+	if c.broken.has(breakOneSided) {
+		s.Conflicts = slices.DeleteFunc(s.Conflicts, func(c Conflict) bool { return equalPort(c.Declared, c.Used) })
+	}
 	return s
 }
 
@@ -89,8 +98,8 @@ func protocol(p *modelpb.Port) modelpb.Protocol {
 	return p.GetProtocol()
 }
 
-// conflictsOf gives every cluster that declares a port in dispute its Conflict, the one that prevailed too: whoever looks
-// at any of the exports must see that it is not alone.
+// conflictsOf gives every cluster that declares a port in dispute its Conflict, the one that prevailed too: whoever
+// looks at any of the exports must see that it is not alone.
 func conflictsOf(exports []export, merged []*decision) []Conflict {
 	var out []Conflict
 	for _, d := range merged {
@@ -115,7 +124,9 @@ func conflictsOf(exports []export, merged []*decision) []Conflict {
 // mergeClusters groups the endpoints by cluster, and sorts the exports by it. A cluster's own feeds come by their ids,
 // whichever is older.
 func mergeClusters(exports []export) []ClusterEndpoints {
-	slices.SortStableFunc(exports, func(a, b export) int { return cmp.Compare(a.source.cluster.name, b.source.cluster.name) })
+	slices.SortStableFunc(exports, func(a, b export) int {
+		return cmp.Compare(a.source.cluster.name, b.source.cluster.name)
+	})
 	out := make([]ClusterEndpoints, 0, len(exports))
 	for _, ex := range exports {
 		if last := len(out) - 1; last < 0 || out[last].Cluster != ex.source.cluster.name {
@@ -126,7 +137,9 @@ func mergeClusters(exports []export) []ClusterEndpoints {
 		}
 		cl := &out[len(out)-1]
 		for _, s := range ex.slices {
-			cl.Slices = append(cl.Slices, s.message)
+			if s.message.Len() > 0 {
+				cl.Slices = append(cl.Slices, s.message)
+			}
 		}
 	}
 	return out

@@ -8,8 +8,9 @@ import (
 	"pentad.dev/pentad/federation/feed"
 )
 
-// Rejection is a record that the catalog could not read. What the key held before stays in force, and so does everything
-// else of the service; the feed's holders store and pass on the record all the same, so that they never differ.
+// Rejection is a record that the catalog could not read. What the key held before stays in force, and so does
+// everything else of the service; the feed's holders store and pass on the record all the same, so that they never
+// differ.
 type Rejection struct {
 	Feed      feed.ID
 	Kind, Key string
@@ -24,7 +25,8 @@ type recordID struct {
 	kind, key string
 }
 
-// Rejected are the records that are rejected now, sorted: the latest record of each key, until it is replaced or deleted.
+// Rejected are the records that are rejected now, sorted: the latest record of each key, until it is replaced or
+// deleted.
 func (c *Catalog) Rejected() []Rejection {
 	return slices.SortedFunc(maps.Values(c.rejected), func(a, b Rejection) int {
 		return cmp.Or(cmp.Compare(a.Feed, b.Feed), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -27,8 +28,9 @@ type Service struct {
 	Policy *v1alpha1.ServicePolicySpec
 }
 
-// Conflict says that clusters disagree about a port so that it cannot be merged (KEP-1645): one name with two numbers or
-// protocols, or one number with two names. The oldest export decides; a tie goes to the cluster whose name sorts first.
+// Conflict says that clusters disagree about a port so that it cannot be merged (KEP-1645): one name with two numbers
+// or protocols, or one number with two names. The oldest export decides; a tie goes to the cluster whose name sorts
+// first.
 type Conflict struct {
 	// Cluster is the cluster concerned, either side of the disagreement.
 	Cluster string
@@ -45,7 +47,7 @@ type ClusterEndpoints struct {
 	Cluster, Center, Region string
 	// Silent says that the cluster's link is lost: what is known of it may be old, and goes behind everything live.
 	Silent bool
-	// Slices are the records as decoded, in an order that doesn't depend on the order of arrival.
+	// Slices are the records as decoded but for empty ones, in an order that doesn't depend on the order of arrival.
 	Slices []*Slice
 }
 
@@ -71,19 +73,20 @@ func (c *ClusterEndpoints) Endpoints(port string) iter.Seq[Endpoint] {
 
 func (c *ClusterEndpoints) equal(o *ClusterEndpoints) bool {
 	return c.Cluster == o.Cluster && c.Center == o.Center && c.Region == o.Region && c.Silent == o.Silent &&
-		slices.Equal(c.Slices, o.Slices)
+		slices.EqualFunc(c.Slices, o.Slices, (*Slice).equal)
 }
 
 func (c Conflict) equal(o Conflict) bool {
-	return c.Cluster == o.Cluster && c.Decider == o.Decider && equalPort(c.Declared, o.Declared) && equalPort(c.Used, o.Used)
+	return c.Cluster == o.Cluster && c.Decider == o.Decider && equalPort(c.Declared, o.Declared) &&
+		equalPort(c.Used, o.Used)
 }
 
-// equal compares records and policies by identity: the catalog decodes a value once and keeps it until its bytes change.
+// equal compares contents: a policy's bytes change with its metadata, too, a slice's with its name.
 func (s *Service) equal(o *Service) bool {
 	if s == nil || o == nil {
 		return s == o
 	}
-	return s.Name == o.Name && s.Policy == o.Policy &&
+	return s.Name == o.Name && (s.Policy == o.Policy || reflect.DeepEqual(s.Policy, o.Policy)) &&
 		slices.EqualFunc(s.Ports, o.Ports, equalPort) &&
 		slices.EqualFunc(s.Conflicts, o.Conflicts, Conflict.equal) &&
 		slices.EqualFunc(s.Clusters, o.Clusters, func(a, b ClusterEndpoints) bool { return a.equal(&b) })

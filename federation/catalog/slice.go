@@ -59,6 +59,11 @@ func NewSlice(m *modelpb.EndpointSlice) (*Slice, error) {
 // Len is how many endpoints the slice has.
 func (s *Slice) Len() int { return len(s.endpoints) }
 
+func (s *Slice) equal(o *Slice) bool {
+	return s == o || slices.Equal(s.portNames, o.portNames) && slices.Equal(s.endpoints, o.endpoints) &&
+		slices.Equal(s.ports, o.ports)
+}
+
 // all calls yield for each endpoint that serves the named port, until it says false.
 func (s *Slice) all(port string, yield func(Endpoint) bool) bool {
 	at := slices.Index(s.portNames, port)

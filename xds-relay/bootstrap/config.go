@@ -86,7 +86,8 @@ func serverURI(path *field.Path, relays []string, single bool) (string, field.Er
 		ip, err := netip.ParseAddr(name)
 		switch {
 		case err != nil && len(validation.IsDNS1123Subdomain(name)) > 0:
-			errs = append(errs, field.Invalid(at, relay, fmt.Sprintf("%q must be an IP address or a DNS name in lower case", name)))
+			errs = append(errs, field.Invalid(at, relay,
+				fmt.Sprintf("%q must be an IP address or a DNS name in lower case", name)))
 		case err != nil:
 			host = relay
 		case ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "":

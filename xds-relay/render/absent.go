@@ -6,10 +6,11 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 )
 
-// Absent is what a name gets that doesn't exist, or exists no longer: content that refuses, because silence leaves a gRPC
-// client waiting for 15 s, and a deletion leaves traffic running.
+// Absent is what a name gets that doesn't exist, or exists no longer: content that refuses, because silence leaves a
+// gRPC client waiting for 15 s, and a deletion leaves traffic running.
 //
-//   - Listener, RouteConfiguration: every call is refused with 503, in gRPC UNAVAILABLE: it was not applied, for certain;
+//   - Listener, RouteConfiguration: every call is refused with 503, in gRPC UNAVAILABLE: it was not applied, for
+//     certain;
 //   - Cluster: a cluster whose endpoints are found under its name;
 //   - ClusterLoadAssignment: no endpoints.
 //
@@ -35,8 +36,8 @@ func Absent(typeURL, name string, v View) (Resource, bool) {
 	return r, err == nil
 }
 
-// OnDemand is the content of a name that the feed of resources doesn't hold: a server's Listener, or Absent. False: there
-// is none, because the type or the name is not one that this package can answer for.
+// OnDemand is the content of a name that the feed of resources doesn't hold: a server's Listener, or Absent. False:
+// there is none, because the type or the name is not one that this package can answer for.
 func OnDemand(typeURL, name string, v View) (Resource, bool) {
 	if typeURL == TypeListener && IsServerListener(name) {
 		r, err := ServerListener(name)

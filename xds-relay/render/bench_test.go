@@ -9,9 +9,9 @@ import (
 	"pentad.dev/pentad/federation/model/modelpb"
 )
 
-// BenchmarkRenderAfterOneChange is one endpoint's change, from the cluster's feed to the feed of resources: catalog.Apply
-// and Renderer.Update, each time of another service. It must not depend on how many services there are: the ratio of the
-// two is to be at most 1.2.
+// BenchmarkRenderAfterOneChange is one endpoint's change, from the cluster's feed to the feed of resources:
+// catalog.Apply and Renderer.Update, each time of another service. It must not depend on how many services there are:
+// the ratio of the two is to be at most 1.2.
 func BenchmarkRenderAfterOneChange(b *testing.B) {
 	for _, services := range []int{100, 10_000} {
 		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
@@ -60,5 +60,6 @@ func sliceOf(b testing.TB, cluster string, service int, first modelpb.EndpointSt
 		})
 	}
 	slice.Endpoints[0].State = first
-	return feed.Change{Kind: model.KindEndpointSlice, Key: model.SliceKey(serviceName(service), "1"), Value: encoded(b, slice)}
+	key := model.SliceKey(serviceName(service), "1")
+	return feed.Change{Kind: model.KindEndpointSlice, Key: key, Value: encoded(b, slice)}
 }

@@ -68,7 +68,8 @@ func (r *relay) render() {
 
 func (r *relay) bootstrap() []byte {
 	return fmt.Appendf(nil, `{"xds_servers": [{"server_uri": %q, "channel_creds": [{"type": "insecure"}],
-		"server_features": ["xds_v3", "ignore_resource_deletion"]}], "node": {"id": "test", "locality": {"region": "hangzhou", "zone": "hz-a"}},
+		"server_features": ["xds_v3", "ignore_resource_deletion"]}],
+		"node": {"id": "test", "locality": {"region": "hangzhou", "zone": "hz-a"}},
 		"server_listener_resource_name_template": "grpc/server?xds.resource.listening_address=%%s"}`, r.address)
 }
 
@@ -126,7 +127,8 @@ func call(conn *grpc.ClientConn, service string, timeout time.Duration) (string,
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var header metadata.MD
-	_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{Service: service}, grpc.Header(&header))
+	request := &healthpb.HealthCheckRequest{Service: service}
+	_, err := healthpb.NewHealthClient(conn).Check(ctx, request, grpc.Header(&header))
 	if err != nil {
 		return "", err
 	}

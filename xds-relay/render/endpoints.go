@@ -12,8 +12,8 @@ import (
 	"pentad.dev/pentad/federation/model/modelpb"
 )
 
-// wholeLoad is the sum of the weights of a priority's localities, but for rounding: gRPC drops a locality without weight,
-// so each has at least 1.
+// wholeLoad is the sum of the weights of a priority's localities, but for rounding: gRPC drops a locality without
+// weight, so each has at least 1.
 const wholeLoad = 1_000_000
 
 // endpoints renders the endpoints that serve a port. A service without any gets an empty assignment, never silence.

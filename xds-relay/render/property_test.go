@@ -86,7 +86,8 @@ func want(s *catalog.Service, v View) []wanted {
 			rank += 10
 		}
 		for e := range c.Endpoints("grpc") {
-			all = append(all, wanted{ip: e.Address.String(), rank: rank, cluster: c.Cluster, state: e.State, weight: e.Weight, clusterIndex: i})
+			all = append(all, wanted{ip: e.Address.String(), rank: rank, cluster: c.Cluster, state: e.State,
+				weight: e.Weight, clusterIndex: i})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b wanted) int {
@@ -103,7 +104,8 @@ func want(s *catalog.Service, v View) []wanted {
 			out = append(out, &w)
 		case first.cluster == w.cluster && first.rank == w.rank:
 			if w.state == modelpb.EndpointState_ENDPOINT_STATE_DRAINING ||
-				w.state == modelpb.EndpointState_ENDPOINT_STATE_UNHEALTHY && first.state == modelpb.EndpointState_ENDPOINT_STATE_READY {
+				w.state == modelpb.EndpointState_ENDPOINT_STATE_UNHEALTHY &&
+					first.state == modelpb.EndpointState_ENDPOINT_STATE_READY {
 				first.state = w.state
 			}
 		}
@@ -228,7 +230,8 @@ func malformed(cla *endpointv3.ClusterLoadAssignment) string {
 		if l.GetLoadBalancingWeight().GetValue() == 0 {
 			return fmt.Sprintf("locality without weight: %v", l.GetLocality())
 		}
-		if weights[l.GetPriority()] += uint64(l.GetLoadBalancingWeight().GetValue()); weights[l.GetPriority()] > math.MaxUint32 {
+		weights[l.GetPriority()] += uint64(l.GetLoadBalancingWeight().GetValue())
+		if weights[l.GetPriority()] > math.MaxUint32 {
 			return "weights of a priority overflow"
 		}
 		id := fmt.Sprint(l.GetPriority(), l.GetLocality())

@@ -14,13 +14,14 @@ import (
 // maxGone bounds how many names that exist no longer a feed of resources keeps, the oldest going first.
 const maxGone = 1024
 
-// Renderer keeps a feed of resources equal to a catalog, as one view sees it. In the feed a record's kind is the type URL,
-// its key the resource's name, its value the Body. Its work follows what changed: an unchanged resource isn't written, an
-// unchanged service not even rendered. It isn't safe for concurrent use, and must be the only writer of its feed.
+// Renderer keeps a feed of resources equal to a catalog, as one view sees it. In the feed a record's kind is the type
+// URL, its key the resource's name, its value the Body. Its work follows what changed: an unchanged resource isn't
+// written, an unchanged service not even rendered. It isn't safe for concurrent use, and must be the only writer of
+// its feed.
 //
-// A name that exists no longer, because its service or its port went, gets the content of Absent, which stops the traffic
-// that a deletion would leave running; listeners first, endpoints last. It finally disappears from the feed when 1,024
-// others went after it: what OnDemand answers for it then are the same bytes.
+// A name that exists no longer, because its service or its port went, gets the content of Absent, which stops the
+// traffic that a deletion would leave running; listeners first, endpoints last. It finally disappears from the feed
+// when 1,024 others went after it: what OnDemand answers for it then are the same bytes.
 type Renderer struct {
 	view   View
 	served map[string]rendering
@@ -55,8 +56,8 @@ func New(v View) (*Renderer, error) {
 func (r *Renderer) View() View { return r.view }
 
 // Begin renders the whole catalog as the first commit of a new incarnation of the feed. Call it once the catalog holds
-// every feed up to its mark: what isn't named here is gone. The error is the feed's; services that cannot be rendered are
-// in Failed.
+// every feed up to its mark: what isn't named here is gone. The error is the feed's; services that cannot be rendered
+// are in Failed.
 func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) (feed.Position, error) {
 	fresh := Renderer{view: r.view, served: map[string]rendering{}, failed: map[string]Failure{}}
 	var whole []feed.Change
@@ -79,9 +80,9 @@ func (r *Renderer) Begin(c *catalog.Catalog, incarnation uint64, log *feed.Log) 
 	return at, nil
 }
 
-// Update renders the changed services and writes what came out different in one commit; nothing different, no commit. It
-// returns the feed's position. The error is the feed's, and then nothing has changed; services that cannot be rendered
-// are in Failed.
+// Update renders the changed services and writes what came out different in one commit; nothing different, no commit.
+// It returns the feed's position. The error is the feed's, and then nothing has changed; services that cannot be
+// rendered are in Failed.
 func (r *Renderer) Update(c *catalog.Catalog, changed []string, log *feed.Log) (feed.Position, error) {
 	u := update{gone: r.gone.share(), served: map[string]rendering{}}
 	for _, name := range changed {

@@ -242,18 +242,20 @@ func TestAFeedThatRefusesChangesNothing(t *testing.T) {
 }
 
 func TestBadViewsAndNamesAreRefused(t *testing.T) {
-	for _, v := range []View{{}, {Class: 99, Region: "r", Center: "c"}, {Class: ClassGRPC, Center: "c"}, {Class: ClassGRPC, Region: "r"}} {
+	for _, v := range []View{{}, {Class: 99, Region: "r", Center: "c"}, {Class: ClassGRPC, Center: "c"},
+		{Class: ClassGRPC, Region: "r"}} {
 		if _, err := New(v); err == nil {
 			t.Errorf("%+v is accepted", v)
 		}
 	}
-	for _, name := range []string{"", "x", ServerListenerPrefix, ServerListenerPrefix + "localhost:1", ServerListenerPrefix + "1.2.3.4:0",
-		ServerListenerPrefix + "1.2.3.4", ServerListenerPrefix + "1.2.3.4:99999"} {
+	for _, name := range []string{"", "x", ServerListenerPrefix, ServerListenerPrefix + "localhost:1",
+		ServerListenerPrefix + "1.2.3.4:0", ServerListenerPrefix + "1.2.3.4", ServerListenerPrefix + "1.2.3.4:99999"} {
 		if r, err := ServerListener(name); err == nil {
 			t.Errorf("%q gives %q", name, r.Name)
 		}
 	}
-	for _, n := range []Name{{"", "x"}, {"type.googleapis.com/x", "x"}, {TypeRoute, ""}, {TypeListener, ServerListenerPrefix + "x"}} {
+	for _, n := range []Name{{"", "x"}, {"type.googleapis.com/x", "x"}, {TypeRoute, ""},
+		{TypeListener, ServerListenerPrefix + "x"}} {
 		if _, ok := OnDemand(n.Type, n.Name, hangzhou); ok {
 			t.Errorf("%v has content", n)
 		}

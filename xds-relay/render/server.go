@@ -15,8 +15,8 @@ import (
 // ServerListenerPrefix begins the names of servers' Listeners; the listening address follows (gRFC A36).
 const ServerListenerPrefix = "grpc/server?xds.resource.listening_address="
 
-// ServerListener renders the Listener that a gRPC server asks for by its listening address. It is a function of the name
-// alone: the server refuses to serve unless the address in it is its own, as written (gRFC A36). The route says
+// ServerListener renders the Listener that a gRPC server asks for by its listening address. It is a function of the
+// name alone: the server refuses to serve unless the address in it is its own, as written (gRFC A36). The route says
 // non_forwarding_action, without which the server answers UNAVAILABLE. Connections are plaintext, or whatever fallback
 // the server's own credentials have.
 func ServerListener(name string) (Resource, error) {
@@ -68,8 +68,8 @@ func listeningAddress(name string) (host string, port uint16, err error) {
 	}
 	parsed, err := netip.ParseAddrPort(address)
 	if err != nil || parsed.Port() == 0 {
-		return "", 0, fmt.Errorf("listener name: invalid listening address %q: must be an IP address and a port, as in %q or %q",
-			address, "10.0.0.1:9000", "[::]:9000")
+		return "", 0, fmt.Errorf("listener name: invalid listening address %q: must be an IP address and a port, "+
+			`as in "10.0.0.1:9000" or "[::]:9000"`, address)
 	}
 	host = address[:strings.LastIndexByte(address, ':')]
 	return strings.Trim(host, "[]"), parsed.Port(), nil

@@ -47,9 +47,9 @@ type portion struct {
 	load float64
 }
 
-// priorities arranges the groups so that a data plane that knows only "all of the traffic goes to the first priority that
-// can be reached" does what was meant. It returns the portions of each priority, without gaps, and the state of the
-// endpoints to use.
+// priorities arranges the groups so that a data plane that knows only "all of the traffic goes to the first priority
+// that can be reached" does what was meant. It returns the portions of each priority, without gaps, and the state of
+// the endpoints to use.
 //
 //   - The live groups that carry load are one priority, the first: each locality has its part as its weight. An address
 //     may come only once, so what spills over is not also a priority of its own.

@@ -13,7 +13,9 @@ import (
 
 // defaultFailover is the order where no policy gives one: own center, own region, the rest.
 func defaultFailover() []v1alpha1.FailoverTier {
-	return []v1alpha1.FailoverTier{{Scope: v1alpha1.ScopeCenter}, {Scope: v1alpha1.ScopeRegion}, {Scope: v1alpha1.ScopeAny}}
+	return []v1alpha1.FailoverTier{
+		{Scope: v1alpha1.ScopeCenter}, {Scope: v1alpha1.ScopeRegion}, {Scope: v1alpha1.ScopeAny},
+	}
 }
 
 // holds says whether a tier holds what is in that center, seen from the view.
@@ -47,8 +49,8 @@ type member struct {
 	weights               float64
 }
 
-// groups sorts the service's endpoints by preference: live before silent, then by tier. An address that several clusters
-// name counts once, where it is preferred. What is in no tier is left out; empty groups don't exist.
+// groups sorts the service's endpoints by preference: live before silent, then by tier. An address that several
+// clusters name counts once, where it is preferred. What is in no tier is left out; empty groups don't exist.
 func groups(s *catalog.Service, port string, v View) []*group {
 	failover := defaultFailover()
 	if s.Policy != nil && len(s.Policy.Failover) > 0 && !v.broken.has(breakFailover) {
@@ -163,8 +165,8 @@ func (g *group) sum(of func(*member) float64) float64 {
 }
 
 // subZone names the part of a cluster that holds the endpoints of one weight: gRPC knows no weights within a locality.
-// It depends on the endpoint's own weight alone, so that nothing else moves an endpoint to another locality, which would
-// make gRPC connect anew.
+// It depends on the endpoint's own weight alone, so that nothing else moves an endpoint to another locality, which
+// would make gRPC connect anew.
 func subZone(cluster string, weight uint32) string {
 	if weight == 1 {
 		return cluster

@@ -1,6 +1,6 @@
 // Package ipv4 gives grpc-go the target schemes ipv4: and ipv6: of gRPC's naming document, a list of addresses as in
-// "ipv4:10.0.0.1:9000,10.0.0.2:9000", which other gRPCs have built in. Bootstraps of Pentad name the relays of a center in
-// this form.
+// "ipv4:10.0.0.1:9000,10.0.0.2:9000", which other gRPCs have built in. Bootstraps of Pentad name the relays of a
+// center in this form.
 //
 // A grpc-go xDS client dials server_uri by grpc.NewClient, which looks for schemes among the resolvers that are
 // registered for the whole process, and has no way to be given one. So this package must be registered there, by a call
@@ -46,7 +46,8 @@ func (b builder) Scheme() string { return b.scheme }
 
 // Build gives the channel the addresses, in order, once: they never change. Each address is its own server name, so a
 // certificate is checked against the address that was dialled, not against the list.
-func (b builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (b builder) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver,
+	error) {
 	addresses, err := b.parse(target.Endpoint())
 	if err != nil {
 		return nil, err
