@@ -21,8 +21,8 @@ const (
 // ErrOutbid ends an agent whose feeds another agent writes, too.
 var ErrOutbid = errors.New("another agent writes this cluster's feeds")
 
-// writer is the one writer of one feed. Its lock orders takeovers and commits, so that none falls between the reading of
-// the whole set and the new incarnation that begins with it.
+// writer is the one writer of one feed. Its lock orders takeovers and commits, so that none falls between the reading
+// of the whole set and the new incarnation that begins with it.
 type writer struct {
 	log          *feed.Log
 	incarnations *incarnations
@@ -33,8 +33,8 @@ type writer struct {
 	rounds []time.Time
 }
 
-// replace makes whole the state of the feed. The first time begins an incarnation with it (rules 2 and 3); later it
-// is a commit of what differs.
+// replace makes whole the state of the feed. The first time it begins an incarnation with it (rules 2 and 3); later
+// it is a commit of what differs.
 func (w *writer) replace(whole []feed.Change) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

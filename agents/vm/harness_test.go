@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -214,6 +215,7 @@ func newFleet(t testing.TB, check string) *fleet {
 // server is a listener that can be killed and brought back on its port.
 type server struct {
 	address string
+	port    int
 	kill    func()
 	health  *health.Server // of a gRPC server
 }
@@ -221,14 +223,11 @@ type server struct {
 // up starts an instance's TCP server; a name that was there before gets its port back.
 func (f *fleet) up(name string) *server {
 	f.t.Helper()
-	address := "127.0.0.1:0"
+	port := 0
 	if old := f.servers[name]; old != nil {
-		address = old.address
+		port = old.port
 	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	listener, port := listen(f.t, port)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -238,7 +237,7 @@ func (f *fleet) up(name string) *server {
 			conn.Close()
 		}
 	}()
-	return f.add(name, &server{address: listener.Addr().String(), kill: func() { listener.Close() }})
+	return f.add(name, &server{address: listener.Addr().String(), port: port, kill: func() { listener.Close() }})
 }
 
 // upGRPC starts an instance's gRPC server with the health service.
@@ -317,3 +316,22 @@ type refusing struct{ *recorder }
 func (refusing) Replace([]feed.Change) error { return errRefused }
 
 func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
+
+// listen listens on loopback, on a port below those that the system gives to callers: one that a dead server had stays
+// free for its return.
+func listen(t testing.TB, port int) (net.Listener, int) {
+	t.Helper()
+	for try := 0; ; try++ {
+		at := port
+		if at == 0 {
+			at = 10000 + rand.IntN(20000)
+		}
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", at))
+		if err == nil {
+			return listener, at
+		}
+		if port != 0 || try == 100 {
+			t.Fatal(err)
+		}
+	}
+}

@@ -223,7 +223,8 @@ func TestThresholdsAreCountedInARow(t *testing.T) {
 		healthy bool
 	}{
 		{nil, true, true}, // the first decides alone
-		{fail, false, true}, {fail, false, true}, {nil, false, true}, {fail, false, true}, {fail, false, true}, {fail, true, false},
+		{fail, false, true}, {fail, false, true}, {nil, false, true}, {fail, false, true}, {fail, false, true},
+		{fail, true, false},
 		{nil, false, false}, {fail, false, false}, {nil, false, false}, {nil, true, true},
 	} {
 		if news := j.hear(step.err); news != step.news || j.healthy != step.healthy {

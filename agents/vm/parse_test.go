@@ -86,37 +86,55 @@ func TestAWrongFileIsRefusedWithFieldValueAndRemedy(t *testing.T) {
 		{"- name: orders\n", "- name: orders\n  name: orders\n", "already defined"},
 		{"name: orders\n", "name: Orders\n", at + `name: Invalid value: "Orders": a lowercase RFC 1123 subdomain`},
 		{"name: orders\n", "name: yes please\n", at + `name: Invalid value: "yes please"`},
-		{"- name: orders\n", "- nmae: x\n  name: orders\n", at + `nmae: Invalid value: "x": unknown field; known are name, ports`},
+		{"- name: orders\n", "- nmae: x\n  name: orders\n",
+			at + `nmae: Invalid value: "x": unknown field; known are name, ports`},
 		{"name: empty\n", "name: orders\n", `services[1].name: Duplicate value: "orders"`},
-		{"  ports: [{name: tcp, port: 1}]", "  ports: []", "services[1].ports: Invalid value: \"[]\": must have at least one port"},
+		{"  ports: [{name: tcp, port: 1}]", "  ports: []",
+			"services[1].ports: Invalid value: \"[]\": must have at least one port"},
 		{"  instances: []\n", "", "services[1].instances: Required value: write [] for none"},
-		{"port: 9000", "port: 70000", at + "ports[0].port: Invalid value: 70000: must be a whole number from 1 to 65535"},
+		{"port: 9000", "port: 70000",
+			at + "ports[0].port: Invalid value: 70000: must be a whole number from 1 to 65535"},
 		{"port: 9000", "port: abc", at + `ports[0].port: Invalid value: "abc": must be a whole number`},
 		{"port: 9000", "port: 80", at + "ports[1].port: Duplicate value: 80"},
 		{"port: 9000, ", "", at + "ports[0].port: Required value"},
-		{"admin, port: 80}", "admin, port: 80}, {name: grpc, port: 81}", at + `ports[2].name: Duplicate value: "grpc"`},
-		{"protocol: GRPC", "protocol: QUIC", at + `ports[0].protocol: Unsupported value: "QUIC": supported values: "GRPC", "HTTP", "TCP"`},
+		{"admin, port: 80}", "admin, port: 80}, {name: grpc, port: 81}",
+			at + `ports[2].name: Duplicate value: "grpc"`},
+		{"protocol: GRPC", "protocol: QUIC",
+			at + `ports[0].protocol: Unsupported value: "QUIC": supported values: "GRPC", "HTTP", "TCP"`},
 		{"protocol: GRPC", "protocol: 1", at + `ports[0].protocol: Invalid value: 1: must be a string`},
-		{"type: http", "type: ping", at + `check.type: Unsupported value: "ping": supported values: "grpc", "http", "tcp"`},
-		{"type: http, port: admin, path: /healthz", "type: tcp, port: admin, path: /x", at + `check.path: Invalid value: "/x": only a check of type http`},
-		{"path: /healthz", "path: healthz", at + `check.path: Invalid value: "healthz": must be a path that begins with /`},
-		{"path: /healthz", "path: /, service: a", at + `check.service: Invalid value: "a": only a check of type grpc`},
-		{"port: admin, path", "port: web, path", at + `check.port: Unsupported value: "web": supported values: "admin", "grpc"`},
+		{"type: http", "type: ping",
+			at + `check.type: Unsupported value: "ping": supported values: "grpc", "http", "tcp"`},
+		{"type: http, port: admin, path: /healthz", "type: tcp, port: admin, path: /x",
+			at + `check.path: Invalid value: "/x": only a check of type http`},
+		{"path: /healthz", "path: healthz",
+			at + `check.path: Invalid value: "healthz": must be a path that begins with /`},
+		{"path: /healthz", "path: /, service: a",
+			at + `check.service: Invalid value: "a": only a check of type grpc`},
+		{"port: admin, path", "port: web, path",
+			at + `check.port: Unsupported value: "web": supported values: "admin", "grpc"`},
 		{"port: admin, path", "path", at + `check.port: Unsupported value: "": supported values: "admin", "grpc"`},
-		{"interval: 2s", "interval: 2", at + "check.interval: Invalid value: 2: must be a duration from 10ms to 1h0m0s, like"},
+		{"interval: 2s", "interval: 2",
+			at + "check.interval: Invalid value: 2: must be a duration from 10ms to 1h0m0s, like"},
 		{"interval: 2s", "interval: 1ms", at + `check.interval: Invalid value: "1ms": must be a duration from 10ms`},
 		{"timeout: 100ms", "timeout: 0s", at + `check.timeout: Invalid value: "0s": must be a duration from 1ms`},
-		{"unhealthy: 4", "unhealthy: 0", at + "check.unhealthy: Invalid value: 0: must be a whole number from 1 to 100"},
-		{"address: 10.0.0.1", "address: orders.local", at + `instances[0].address: Invalid value: "orders.local": must be an IPv4`},
+		{"unhealthy: 4", "unhealthy: 0",
+			at + "check.unhealthy: Invalid value: 0: must be a whole number from 1 to 100"},
+		{"address: 10.0.0.1", "address: orders.local",
+			at + `instances[0].address: Invalid value: "orders.local": must be an IPv4`},
 		{"address: 10.0.0.1", "address: 10", at + `instances[0].address: Invalid value: 10: must be a string`},
-		{"grpc: 34567, admin", "gprc: 34567, admin", at + `instances[0].ports.gprc: Invalid value: 34567: unknown field; known are grpc, admin`},
+		{"grpc: 34567, admin", "gprc: 34567, admin",
+			at + `instances[0].ports.gprc: Invalid value: 34567: unknown field; known are grpc, admin`},
 		{"grpc: 34567", "grpc: 0", at + "instances[0].ports.grpc: Invalid value: 0: must be a whole number from 1"},
-		{"{grpc: 34567, admin: 8080}", "{grpc: 34567}", at + "instances[0].ports.admin: Required value: the check asks this port"},
-		{"weight: 5", "weight: 0", at + "instances[0].weight: Invalid value: 0: must be a whole number from 1 to 65535"},
+		{"{grpc: 34567, admin: 8080}", "{grpc: 34567}",
+			at + "instances[0].ports.admin: Required value: the check asks this port"},
+		{"weight: 5", "weight: 0",
+			at + "instances[0].weight: Invalid value: 0: must be a whole number from 1 to 65535"},
 		{"weight: 5", "weight: 1.5", at + "instances[0].weight: Invalid value: 1.5: must be a whole number"},
-		{"state: Draining", "state: draining", at + `instances[0].state: Unsupported value: "draining": supported values: "Draining", "Ready"`},
+		{"state: Draining", "state: draining",
+			at + `instances[0].state: Unsupported value: "draining": supported values: "Draining", "Ready"`},
 		{"name: orders-2", "name: orders-1", at + `instances[1].name: Duplicate value: "orders-1"`},
-		{`address: "fd00::2"`, "address: 10.0.0.1", at + `instances[1].ports[admin]: Invalid value: 8080: 10.0.0.1:8080 is already that of instance "orders-1"`},
+		{`address: "fd00::2"`, "address: 10.0.0.1",
+			at + `instances[1].ports[admin]: Invalid value: 8080: 10.0.0.1:8080 is already that of instance "orders-1"`},
 	} {
 		text := strings.Replace(good, c.old, c.bad, 1)
 		if text == good {
@@ -137,7 +155,7 @@ func TestAWrongFileIsRefusedWithFieldValueAndRemedy(t *testing.T) {
 func TestAllMistakesAreNamedAtOnce(t *testing.T) {
 	text := strings.NewReplacer("port: 9000", "port: x", "weight: 5", "weight: x", "type: grpc", "type: x").Replace(good)
 	_, err := Parse([]byte(text))
-	for _, want := range []string{"services[0].ports[0].port", "services[0].instances[0].weight", "services[1].check.type"} {
+	for _, want := range []string{"[0].ports[0].port", "[0].instances[0].weight", "[1].check.type"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}
@@ -147,7 +165,8 @@ func TestAllMistakesAreNamedAtOnce(t *testing.T) {
 // What Parse takes makes valid records, and what it refuses it refuses without a panic.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{good, "", "services: []", "services: [{name: a, ports: {}, instances: 3}]", "a: &a [*a]",
-		`{"services":[{"name":"a","ports":[{"name":"p","port":1}],"instances":[{"name":"i","address":"::1","ports":{"p":1}}]}]}`} {
+		`{"services":[{"name":"a","ports":[{"name":"p","port":1}],` +
+			`"instances":[{"name":"i","address":"::1","ports":{"p":1}}]}]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -33,8 +33,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	}
 }
 
-// After any sequence of file edits, good and bad, and of deaths and returns of instances, what is shown is what the last
-// good file and the instances' health say; and no instance that was ready all along was ever not shown.
+// After any sequence of file edits, good and bad, and of deaths and returns of instances, what is shown is what the
+// last good file and the instances' health say; and no instance that was ready all along was ever not shown.
 func TestWhatIsShownFollowsTheFileAndTheInstances(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -197,7 +197,8 @@ func TestStatusSaysWhyAnInstanceIsUnhealthy(t *testing.T) {
 	go s.Run(t.Context(), r)
 	check(t, r.shows(f.is("a", "READY"), f.is("b", "UNHEALTHY"), f.is("c", "DRAINING")))
 	got := s.Status().([]InstanceStatus)
-	if len(got) != 3 || got[0].State != "Ready" || got[1].State != "Unhealthy" || got[1].Error == "" || got[2].State != "Draining" {
+	if len(got) != 3 || got[0].State != "Ready" || got[1].State != "Unhealthy" || got[1].Error == "" ||
+		got[2].State != "Draining" {
 		t.Errorf("status %+v", got)
 	}
 }
