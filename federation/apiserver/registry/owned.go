@@ -7,20 +7,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+const setByPentad = "must not be set: Pentad sets it when it creates the object"
+
 // ValidateOwnedAtCreate finds fields of a new object that only Pentad sets. The generic code would overwrite some in silence,
 // and their author would believe that they count.
 func ValidateOwnedAtCreate(object metav1.Object) field.ErrorList {
-	const detail = "must not be set: Pentad sets it when it creates the object"
 	metadata := field.NewPath("metadata")
 	var errs field.ErrorList
 	if uid := object.GetUID(); uid != "" {
-		errs = append(errs, field.Invalid(metadata.Child("uid"), string(uid), detail))
+		errs = append(errs, field.Invalid(metadata.Child("uid"), string(uid), setByPentad))
 	}
 	if version := object.GetResourceVersion(); version != "" {
-		errs = append(errs, field.Invalid(metadata.Child("resourceVersion"), version, detail))
+		errs = append(errs, field.Invalid(metadata.Child("resourceVersion"), version, setByPentad))
 	}
 	if generation := object.GetGeneration(); generation != 0 {
-		errs = append(errs, field.Invalid(metadata.Child("generation"), generation, detail))
+		errs = append(errs, field.Invalid(metadata.Child("generation"), generation, setByPentad))
 	}
 	return errs
 }

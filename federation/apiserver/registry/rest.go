@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,15 +47,41 @@ func (r *mainREST) Create(ctx context.Context, obj runtime.Object, validate rest
 // Update implements rest.Updater. A server-side apply to what does not exist comes here too, and creates.
 func (r *mainREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc,
 	update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	admitted := rest.WrapUpdatedObjectInfo(info,
-		func(ctx context.Context, obj, old runtime.Object) (runtime.Object, error) {
-			object, was := obj.(v1alpha1.Object), old.(v1alpha1.Object)
-			if was.GetUID() == "" {
-				return obj, r.admitNew(ctx, object, name)
-			}
-			return obj, r.admitUpdate(ctx, object, was, name)
-		})
+	admitted := admittedInfo{UpdatedObjectInfo: info, main: r, name: name}
 	return r.Store.Update(ctx, name, admitted, create, update, allowCreate, options)
+}
+
+// admittedInfo looks at the object that a caller makes of the old one, before the generic code overwrites anything in it.
+type admittedInfo struct {
+	rest.UpdatedObjectInfo
+	main *mainREST
+	name string
+}
+
+// UpdatedObject implements rest.UpdatedObjectInfo.
+func (i admittedInfo) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
+	was := old.(v1alpha1.Object)
+	obj, err := i.UpdatedObjectInfo.UpdatedObject(ctx, old)
+	switch {
+	case err != nil && was.GetUID() == "":
+		return nil, i.main.uidAtCreate(i.name, err)
+	case err != nil:
+		return nil, err
+	case was.GetUID() == "":
+		return obj, i.main.admitNew(ctx, obj.(v1alpha1.Object), i.name)
+	}
+	return obj, i.main.admitUpdate(ctx, obj.(v1alpha1.Object), was, i.name)
+}
+
+// uidAtCreate says as every other refusal does what the patch handler says as a conflict: a server-side apply that creates
+// brought a uid. The handler keeps the object to itself, so the value is in the error only.
+func (r *mainREST) uidAtCreate(name string, err error) error {
+	_, after, found := strings.Cut(err.Error(), "the provided object specified uid ")
+	uid, _, ends := strings.Cut(after, ",")
+	if !apierrors.IsConflict(err) || !found || !ends {
+		return err
+	}
+	return r.invalid(name, field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), uid, setByPentad)})
 }
 
 // Delete implements rest.GracefulDeleter.

@@ -15,12 +15,18 @@ import (
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
 
-var (
-	// ErrNotWritten is what a Backend's error is when the command was surely not done, and never will be.
-	ErrNotWritten = errors.New("nothing was written")
-	// ErrNoQuorum is ErrNotWritten because no leader has a majority.
-	ErrNoQuorum = fmt.Errorf("no quorum: %w", ErrNotWritten)
-)
+// ErrNotWritten is what a Backend's error is when the command was surely not done, and never will be.
+var ErrNotWritten = errors.New("nothing was written")
+
+// ErrNoQuorum is ErrNotWritten because no leader has a majority.
+var ErrNoQuorum error = noQuorum{}
+
+type noQuorum struct{}
+
+func (noQuorum) Error() string { return "no quorum" }
+
+// Is makes it ErrNotWritten too, without saying so: reads fail with it as well.
+func (noQuorum) Is(target error) bool { return target == ErrNotWritten }
 
 // readPatience bounds a linearizable read: without a quorum a caller learns it soon.
 const readPatience = time.Second
@@ -117,10 +123,10 @@ func (s Intent) Propose(ctx context.Context, w Write) (Outcome, error) {
 	result, err := s.Backend.Propose(ctx, s.command(w))
 	switch {
 	case errors.Is(err, ErrNoQuorum):
-		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("%v. Writes need a majority of the federation's servers: "+
-			"see which of them are up and reach each other, then repeat the request", err))
+		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("nothing was written: %v. A write needs a majority of the "+
+			"federation's servers: see which of them are up and reach each other, then repeat the request", err))
 	case errors.Is(err, ErrNotWritten):
-		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("%v. Repeat the request", err))
+		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("%v: repeat the request", err))
 	case err != nil:
 		return Outcome{}, apierrors.NewTimeoutError(fmt.Sprintf(
 			"outcome unknown: the write may or may not be done (%v). Read %s %q before you repeat the request",

@@ -1,0 +1,60 @@
+package storage
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"pentad.dev/pentad/federation/intent"
+	"pentad.dev/pentad/federation/intent/intentpb"
+)
+
+// follower is the Backend of a server that does not lead: commands go to the leader, and its own replica gets them when the
+// test says so, or when a read waits for it.
+type follower struct {
+	leader *replica
+	fsm    *intent.FSM
+
+	mu      sync.Mutex
+	log     [][]byte
+	applied int
+	// reading makes a consistent read bring the replica up to date, as a leader's heartbeat does.
+	reading bool
+}
+
+func newFollower(t testing.TB, leader *replica) *follower {
+	t.Helper()
+	return &follower{leader: leader, fsm: newReplica(t).fsm, reading: true}
+}
+
+func (f *follower) State() *intent.FSM { return f.fsm }
+
+func (f *follower) ReadRevision(ctx context.Context) (uint64, error) {
+	revision, err := f.leader.ReadRevision(ctx)
+	if f.reading {
+		go func() {
+			time.Sleep(10 * time.Millisecond)
+			f.catchUp()
+		}()
+	}
+	return revision, err
+}
+
+func (f *follower) Propose(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
+	result, err := f.leader.Propose(ctx, command)
+	if encoded, bad := intent.Encode(command); err == nil && bad == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.log = append(f.log, encoded)
+	}
+	return result, err
+}
+
+func (f *follower) catchUp() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ; f.applied < len(f.log); f.applied++ {
+		f.fsm.Apply(uint64(f.applied+1), f.log[f.applied])
+	}
+}
