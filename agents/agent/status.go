@@ -10,18 +10,12 @@ import (
 
 // Status is what an agent knows of itself, for its admin page.
 type Status struct {
-	Cluster string                 `json:"cluster"`
-	Feeds   map[feed.ID]FeedStatus `json:"feeds"`
-	Sources []SourceStatus         `json:"sources"`
+	Cluster string `json:"cluster"`
+	// Feeds are those that the agent writes.
+	Feeds   map[feed.ID]feed.Report `json:"feeds"`
+	Sources []SourceStatus          `json:"sources"`
 	// Peers are the servers, of which one is active, then the relays.
 	Peers []feed.PeerStatus `json:"peers"`
-}
-
-// FeedStatus is a feed that the agent writes.
-type FeedStatus struct {
-	Position string `json:"position"`
-	Digest   string `json:"digest"`
-	Records  int    `json:"records"`
 }
 
 // SourceStatus is a source and what was read from it.
@@ -38,12 +32,7 @@ type SourceStatus struct {
 
 // Status may be called from any goroutine.
 func (a *Agent) Status() Status {
-	s := Status{Cluster: a.cfg.Cluster, Feeds: map[feed.ID]FeedStatus{}, Peers: a.publisher.Status()}
-	for _, id := range a.set.IDs() {
-		log, _ := a.set.Get(id)
-		is := log.Status()
-		s.Feeds[id] = FeedStatus{Position: is.Position.String(), Digest: is.Digest.String(), Records: is.Records}
-	}
+	s := Status{Cluster: a.cfg.Cluster, Feeds: a.set.Report(), Peers: a.publisher.Status()}
 	for _, r := range a.sources {
 		s.Sources = append(s.Sources, r.status())
 	}
