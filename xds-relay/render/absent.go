@@ -14,9 +14,10 @@ import (
 //   - Cluster: a cluster whose endpoints are found under its name;
 //   - ClusterLoadAssignment: no endpoints.
 //
-// False: the type is not one that this package renders, or the name is empty.
+// False: the type is not one that this package renders, the name is empty, or it is that of a server's Listener, which
+// only ServerListener may answer.
 func Absent(typeURL, name string, v View) (Resource, bool) {
-	if name == "" || v.Validate() != nil {
+	if name == "" || v.Validate() != nil || typeURL == TypeListener && IsServerListener(name) {
 		return Resource{}, false
 	}
 	var r Resource
@@ -34,16 +35,6 @@ func Absent(typeURL, name string, v View) (Resource, bool) {
 		return Resource{}, false
 	}
 	return r, err == nil
-}
-
-// OnDemand is the content of a name that the feed of resources doesn't hold: a server's Listener, or Absent. False:
-// there is none, because the type or the name is not one that this package can answer for.
-func OnDemand(typeURL, name string, v View) (Resource, bool) {
-	if typeURL == TypeListener && IsServerListener(name) {
-		r, err := ServerListener(name)
-		return r, err == nil
-	}
-	return Absent(typeURL, name, v)
 }
 
 func refuseAll(name string) *routev3.RouteConfiguration {

@@ -16,7 +16,7 @@ import (
 )
 
 // adsServer is the least xDS server that a gRPC client accepts: state of the world, on one stream, of names that the
-// client asked for. It serves a feed of resources, and OnDemand for what isn't there.
+// client asked for. It serves a feed of resources, and OnDemand and Absent for what isn't there.
 type adsServer struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
 	log  *feed.Log
@@ -155,6 +155,9 @@ func (s *adsServer) body(typeURL, name string) ([]byte, bool) {
 	if r, ok := s.log.Get(typeURL, name); ok {
 		return r.Value, true
 	}
-	r, ok := OnDemand(typeURL, name, s.view)
+	if r, ok := OnDemand(typeURL, name); ok {
+		return r.Body, true
+	}
+	r, ok := Absent(typeURL, name, s.view)
 	return r.Body, ok && !s.silent
 }

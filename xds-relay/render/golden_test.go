@@ -71,7 +71,10 @@ func renderScenario(t *testing.T, text []byte) []byte {
 		}
 	}
 	for _, n := range s.OnDemand {
-		r, ok := OnDemand(n.Type, n.Name, s.view())
+		r, ok := OnDemand(n.Type, n.Name)
+		if !ok {
+			r, ok = Absent(n.Type, n.Name, s.view())
+		}
 		if !ok {
 			t.Fatalf("%s %q: nothing on demand", n.Type, n.Name)
 		}

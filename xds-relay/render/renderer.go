@@ -21,7 +21,7 @@ const maxGone = 1024
 //
 // A name that exists no longer, because its service or its port went, gets the content of Absent, which stops the
 // traffic that a deletion would leave running; listeners first, endpoints last. It finally disappears from the feed
-// when 1,024 others went after it: what OnDemand answers for it then are the same bytes.
+// when 1,024 others went after it: what Absent answers for it then are the same bytes.
 type Renderer struct {
 	view   View
 	served map[string]rendering

@@ -182,7 +182,7 @@ func TestNamesThatWentDisappearWhenManyOthersWent(t *testing.T) {
 	}
 	last := fmt.Sprintf("s%d", services-1)
 	held, ok := r.log.Get(TypeListener, last)
-	if absent, _ := OnDemand(TypeListener, last, hangzhou); !ok || string(held.Value) != string(absent.Body) {
+	if absent, _ := Absent(TypeListener, last, hangzhou); !ok || string(held.Value) != string(absent.Body) {
 		t.Error("the last to go has other content than on demand")
 	}
 	r.export(last, export{Cluster: "hz-a"})
@@ -256,7 +256,10 @@ func TestBadViewsAndNamesAreRefused(t *testing.T) {
 	}
 	for _, n := range []Name{{"", "x"}, {"type.googleapis.com/x", "x"}, {TypeRoute, ""},
 		{TypeListener, ServerListenerPrefix + "x"}} {
-		if _, ok := OnDemand(n.Type, n.Name, hangzhou); ok {
+		if _, ok := OnDemand(n.Type, n.Name); ok {
+			t.Errorf("%v exists on demand", n)
+		}
+		if _, ok := Absent(n.Type, n.Name, hangzhou); ok {
 			t.Errorf("%v has content", n)
 		}
 	}

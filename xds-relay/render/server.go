@@ -57,6 +57,16 @@ func ServerListener(name string) (Resource, error) {
 	})
 }
 
+// OnDemand is the content of a name that exists by being asked for: a server's Listener. False: it is no such name, or
+// the address in it is none.
+func OnDemand(typeURL, name string) (Resource, bool) {
+	if typeURL != TypeListener || !IsServerListener(name) {
+		return Resource{}, false
+	}
+	r, err := ServerListener(name)
+	return r, err == nil
+}
+
 // IsServerListener says whether a Listener's name is that of a server.
 func IsServerListener(name string) bool { return strings.HasPrefix(name, ServerListenerPrefix) }
 
