@@ -36,7 +36,7 @@ var walls = []wall{
 	{"federation/server", []string{"federation", "crds", "process", "unitization"}},
 	{"unitization", []string{"unitization"}},
 	{"xds-relay", []string{"federation/feed", "federation/model", "federation/catalog", "federation/identity", "unitization", "crds", "process"}},
-	{"xds-relay/upstream", []string{"federation/feed"}},
+	{"xds-relay/upstream", []string{"federation/feed", "federation/model"}},
 	{"xds-relay/render", []string{"federation/feed", "federation/model", "federation/catalog", "unitization/route", "crds"}},
 	{"xds-relay/serve", []string{"federation/feed"}},
 	{"xds-relay/bootstrap", nil},
