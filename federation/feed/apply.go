@@ -33,9 +33,15 @@ func (v verdict) String() string {
 func (l *Log) apply(b *batch) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if v := l.judge(b); v != applied {
-		return v
+	v := l.judge(b)
+	if v == applied {
+		l.take(b)
 	}
+	return v
+}
+
+// take makes a batch that was judged good what the log shows. The lock is held.
+func (l *Log) take(b *batch) {
 	now := l.opts.Now()
 	asked := b.reset && b.asked
 	if b.reset {
@@ -59,7 +65,6 @@ func (l *Log) apply(b *batch) verdict {
 		l.generation++
 	}
 	l.advance(b.to)
-	return applied
 }
 
 func (l *Log) judge(b *batch) verdict {

@@ -24,7 +24,7 @@ const (
 	noSecondStream                           // 18: a starved copy stays with its one stream
 	sealNotCompared                          // 19: seals are not compared
 	freshCached                              // 20: a stream begins with the mark that the holder once heard
-	freshThoughBehind                        // 20: a mark ends stale though the copy is behind it
+	freshThoughBehind                        // 20: a mark ends stale though the copy is at another position
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

@@ -264,7 +264,8 @@ func (l *Log) hear(at Position, v life) {
 	if !l.heard || v.mark.IsZero() || l.known.Before(v.mark) {
 		l.heard, l.alive, l.known = true, l.opts.Now()-v.age, v.mark
 	}
-	caughtUp := l.pos.Incarnation == at.Incarnation && l.pos.Seq >= at.Seq
+	// A sender may know a later incarnation by now than the one whose mark it forwards.
+	caughtUp := !l.pos.Before(at) && (v.mark.IsZero() || v.mark.Incarnation == l.pos.Incarnation)
 	if !v.fresh || !caughtUp && !l.opts.broken.has(freshThoughBehind) {
 		return
 	}

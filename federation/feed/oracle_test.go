@@ -10,51 +10,85 @@ import (
 
 // disturb runs random steps: changes, deliveries, cuts, restarts, ticks.
 func (w *world) disturb() {
-	for w.step = 1; w.step <= w.steps; w.step++ {
-		w.clock += time.Duration(w.rng.IntN(20)) * time.Millisecond
-		var moved *simLink
-		switch r := w.rng.IntN(1000); {
-		case r < 60:
-			w.change(w.writers[w.rng.IntN(len(w.writers))])
-		case r < 90:
-			w.answer(w.writers[w.rng.IntN(len(w.writers))])
-		case r < 130:
-			if l := w.links[w.rng.IntN(len(w.links))]; !l.up && w.mayConnect(l) {
-				w.connect(l)
-			}
-		case r < 142:
-			w.cut(w.links[w.rng.IntN(len(w.links))])
-		case r < 150:
-			w.restartSome()
-		case r < 170:
-			w.save(w.nodes[w.rng.IntN(len(w.nodes))], w.feeds()[w.rng.IntN(2)])
-		case r < 180:
-			w.refilter()
-		case r < 220:
+	rare := 1
+	if w.restless {
+		rare = 4
+	}
+	acts := []struct {
+		weight int
+		act    func()
+	}{
+		{60, func() { w.change(w.writers[w.rng.IntN(len(w.writers))]) }},
+		{30, func() { w.answer(w.writers[w.rng.IntN(len(w.writers))]) }},
+		{10 * rare, w.propose},
+		{20 * rare, func() { w.apply(w.nodes[w.rng.IntN(3)]) }},
+		{80, w.connectSome},
+		{20, func() { w.cut(w.links[w.rng.IntN(len(w.links))]) }},
+		{6 * rare, w.restartSome},
+		{20 * rare, func() { w.save(w.nodes[w.rng.IntN(len(w.nodes))], w.feeds()[w.rng.IntN(3)]) }},
+		{8, w.refilter},
+		{40, func() {
 			w.clock += time.Duration(w.rng.IntN(1000)) * time.Millisecond
 			w.decideAll(w.nodes[w.rng.IntN(len(w.nodes))])
-		case r < 260:
-			if l := w.links[w.rng.IntN(len(w.links))]; l.up {
-				l.sender.tick()
-				l.receiver.tick()
+		}},
+		{40, w.tickSome},
+		{15, w.newReader},
+		{45, w.read},
+		{5, func() {
+			if w.mistakes {
+				w.mistake()
 			}
-		case r < 275:
-			w.newReader()
-		case r < 320:
-			w.read()
-		case r < 323 && w.mistakes:
-			w.mistake()
-		default:
-			// One link for a while: so some are quick and some are slow.
-			moved = w.links[w.rng.IntN(len(w.links))]
-			for range 1 + w.rng.IntN(6) {
-				if end := w.rng.IntN(4); moved.up && w.turn(moved, end) && end == 1 {
-					w.check(moved)
-				}
+		}},
+		{500, w.moveSome},
+		{8, w.moveAll},
+	}
+	sum := 0
+	for _, a := range acts {
+		sum += a.weight
+	}
+	for w.step = 1; w.step <= w.steps; w.step++ {
+		w.clock += time.Duration(w.rng.IntN(20)) * time.Millisecond
+		r := w.rng.IntN(sum)
+		for _, a := range acts {
+			if r -= a.weight; r < 0 {
+				a.act()
+				break
 			}
 		}
-		if moved == nil {
-			w.check(nil)
+		w.check(nil)
+	}
+}
+
+func (w *world) connectSome() {
+	if l := w.links[w.rng.IntN(len(w.links))]; !l.up && w.mayConnect(l) {
+		w.connect(l)
+	}
+}
+
+func (w *world) tickSome() {
+	if l := w.links[w.rng.IntN(len(w.links))]; l.up {
+		l.sender.tick()
+		l.receiver.tick()
+	}
+}
+
+// moveSome moves one link for a while: so some are quick and some are slow.
+func (w *world) moveSome() {
+	l := w.links[w.rng.IntN(len(w.links))]
+	for range 1 + w.rng.IntN(20) {
+		if end := w.rng.IntN(4); l.up && w.turn(l, end) && end == 1 {
+			w.check(l)
+		}
+	}
+}
+
+// moveAll moves all links, each as far as it goes or nearly.
+func (w *world) moveAll() {
+	for _, l := range w.links {
+		for range w.rng.IntN(100) {
+			if end := w.rng.IntN(4); l.up && w.turn(l, end) && end == 1 {
+				w.check(l)
+			}
 		}
 	}
 }
@@ -91,6 +125,9 @@ func (w *world) restartSome() {
 
 // refilter changes what a relay wants.
 func (w *world) refilter() {
+	if w.mistakes {
+		return // a filtered copy has no seal to be mended by
+	}
 	n := w.nodes[3+w.rng.IntN(2)]
 	n.want = []Filter{{}, NewFilter([]string{"K1"}, nil), NewFilter(nil, []string{"a"}), NewFilter(nil, []string{"a", "b"})}[w.rng.IntN(4)]
 	w.decideAll(n)
@@ -98,7 +135,7 @@ func (w *world) refilter() {
 
 func (w *world) newReader() {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	if l, ok := n.set.Get(w.feeds()[w.rng.IntN(2)]); ok && len(n.readers) < 4 {
+	if l, ok := n.set.Get(w.feeds()[w.rng.IntN(3)]); ok && len(n.readers) < 4 {
 		n.readers = append(n.readers, &simReader{node: n, id: l.id, log: l, cursor: l.Cursor(Position{}), state: state{}})
 	}
 }
@@ -193,7 +230,8 @@ func (w *world) checkFresh(n *simNode, l *Log, moved *simLink) {
 	if moved == nil || moved.to != n {
 		return // resigned
 	}
-	if at := w.emitted[l.id][l.mark]; l.Position().Before(at) {
+	at := w.emitted[l.id][l.mark]
+	if p := l.Position(); l.id != IntentID && (p.Incarnation != at.Incarnation || p.Before(at)) {
 		w.fail("%s: %s at %s called fresh by a mark made at %s", n.name, l.id, l.Position(), at)
 	}
 	if from, ok := moved.from.set.Get(l.id); ok && !moved.publish && from.role == copied {
@@ -236,6 +274,11 @@ func (w *world) compare(who string, id ID, at Position, f Filter, shown state) {
 // settle mends the network, lets it come to rest and demands that everybody is equal to the writer.
 func (w *world) settle() {
 	w.settling = true
+	for range 3 {
+		if w.mistakes {
+			w.mistake()
+		}
+	}
 	homes := map[ID]int{}
 	for _, wr := range w.writers {
 		homes[wr.id] = w.rng.IntN(3)
@@ -297,6 +340,9 @@ func (w *world) rest() {
 		for _, wr := range w.writers {
 			busy = w.answer(wr) || busy
 		}
+		for _, n := range w.nodes[:3] {
+			busy = w.apply(n) || busy
+		}
 		for _, l := range w.links {
 			for end := range 4 {
 				for n := 0; l.up && n < 20 && w.turn(l, end); n++ {
@@ -319,6 +365,14 @@ func (w *world) rest() {
 
 func (w *world) equal() {
 	w.mistakes = false
+	for _, n := range w.nodes[:5] {
+		latest := Position{7, uint64(len(w.intent) - 1)}
+		if l, ok := n.set.Get(IntentID); len(w.intent) > 1 && (!ok || l.Position() != latest || l.Stale()) {
+			w.fail("%s at rest: %v, the intent at %s", n.name, l, latest)
+		} else if ok {
+			w.compare(n.name+" at rest", IntentID, l.Position(), l.Filter(), contents(l))
+		}
+	}
 	for _, wr := range w.writers {
 		written := wr.node.set.Log(wr.id)
 		if !wr.lease {

@@ -330,6 +330,11 @@ func (r *receiver) progress(in *incoming, p *feedpb.Progress) {
 		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", at))
 		return
 	}
+	if held := in.log.Position(); in.staged == nil && held.Before(at) {
+		// The sender has sent everything up to at: a batch was lost.
+		r.refuse(in, feedpb.Reason_REASON_REFUSED, fmt.Errorf("sender stands at %s, held %s", at, held))
+		return
+	}
 	in.refusals = 0
 	in.log.hear(at, lifeOf(p.GetLife()))
 }
