@@ -69,8 +69,7 @@ func lostDelete(t testing.TB, broken breakage) error {
 	check(t, s.replace("catalog"), s.apply(changes("orders")...), relay.shows("catalog", "orders"))
 	m.stop()
 	m.start()
-	check(t, s.replace("orders"))
-	return quickly(func() error { return relay.shows("orders") })
+	return quickly(func() error { return errors.Join(s.replace("orders"), relay.shows("orders")) })
 }
 
 // quickly is for what a planted bug prevents for good: one second tells.
@@ -124,8 +123,8 @@ func lostDisk(t testing.TB, broken breakage) error {
 	m.config.DataDir = t.TempDir()
 	m.config.Clock = func() time.Time { return time.Now().Add(-time.Hour) }
 	m.start()
-	check(t, s.replace("assets", "orders"))
-	if err := quickly(func() error { return relay.shows("assets", "orders") }); err != nil {
+	err := quickly(func() error { return errors.Join(s.replace("assets", "orders"), relay.shows("assets", "orders")) })
+	if err != nil {
 		return err
 	}
 	if got := relay.position(); !held.Before(got) {

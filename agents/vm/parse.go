@@ -35,11 +35,17 @@ func Parse(data []byte) (*Registry, error) {
 		names[s.Name] = true
 		r.Services = append(r.Services, s)
 	}
+	if more := len(errs) - maxMistakes; more > 0 {
+		return nil, fmt.Errorf("%w and %d more mistakes", errs[:maxMistakes].ToAggregate(), more)
+	}
 	if len(errs) > 0 {
 		return nil, errs.ToAggregate()
 	}
 	return r, nil
 }
+
+// maxMistakes is how many are named at once.
+const maxMistakes = 20
 
 func service(t tree) *Service {
 	if _, ok := t.fields("name", "ports", "check", "instances"); !ok {

@@ -162,6 +162,18 @@ func TestAllMistakesAreNamedAtOnce(t *testing.T) {
 	}
 }
 
+func TestManyMistakesAreCounted(t *testing.T) {
+	text := "services:\n"
+	for range 50 {
+		text += "- {name: X}\n"
+	}
+	_, err := Parse([]byte(text))
+	if err == nil || !strings.Contains(err.Error(), "services[0].name") || !strings.Contains(err.Error(), "more mistakes") ||
+		len(err.Error()) > 8000 {
+		t.Errorf("got %.9000s", err)
+	}
+}
+
 // What Parse takes makes valid records, and what it refuses it refuses without a panic.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{good, "", "services: []", "services: [{name: a, ports: {}, instances: 3}]", "a: &a [*a]",
