@@ -183,6 +183,9 @@ func (s *Site) API() []string {
 // Operator is the identity in the kubeconfig, of the group of admins.
 func (s *Site) Operator() identity.Files { return s.operator }
 
+// Workload is the identity of a center's client.
+func (s *Site) Workload(center string) identity.Files { return s.certs.files(LoadName(center)) }
+
 // Relays are the gRPC addresses of a center's relays.
 func (s *Site) Relays(center string) []string { return s.centers[center].relays }
 

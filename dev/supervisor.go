@@ -196,6 +196,19 @@ func (s *Supervisor) Stop(names ...string) {
 	all.Wait()
 }
 
+// Signal sends any other signal, such as SIGSTOP.
+func (s *Supervisor) Signal(name string, signal syscall.Signal) {
+	c, err := s.child(name)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == StateRunning {
+		_ = c.cmd.Process.Signal(signal) // an error means that it is gone
+	}
+}
+
 // StopAll stops everything in order: clients first, servers last.
 func (s *Supervisor) StopAll() {
 	for _, role := range slices.Backward(startOrder[:]) {

@@ -181,3 +181,38 @@ func (b *book) since(from, to record.Time) []record.Request {
 	}
 	return found
 }
+
+// end closes the last step.
+func (b *book) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closeStep(record.Now())
+}
+
+// hold notes what the holders hold at the end.
+func (b *book) hold(holders []oracle.Holder) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.history.Holders = holders
+}
+
+// final notes what the servers show at the end.
+func (b *book) final(finals map[string]map[string]oracle.Object) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.history.Finals = finals
+}
+
+// close returns everything, for a drill that has ended; ends of processes after that time are nobody's death.
+func (b *book) close(ended record.Time) (oracle.History, report.Input) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closeStep(ended)
+	var marks []report.Event
+	for _, m := range b.marks {
+		if m.At <= ended {
+			marks = append(marks, m)
+		}
+	}
+	return b.history, report.Input{Steps: b.spans, Marks: marks, Detections: b.detections}
+}

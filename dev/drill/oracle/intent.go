@@ -57,20 +57,24 @@ func unequal(h History) Finding {
 		who   string
 	}
 	agreed := map[string]source{}
+	held := map[string]map[string]bool{} // by role: servers hold every feed, relays those that they need
 	feeds := map[string]bool{}
 	for _, holder := range h.Holders {
+		if held[holder.Role] == nil {
+			held[holder.Role] = map[string]bool{}
+		}
 		for id := range holder.Feeds {
-			if id != ResourcesFeed {
-				feeds[id] = true
-			}
+			held[holder.Role][id] = true
+			feeds[id] = feeds[id] || id != ResourcesFeed
 		}
 	}
+	delete(feeds, ResourcesFeed)
 	for _, holder := range h.Holders {
 		if holder.Error != "" {
 			f.violation("%s can't be compared: %s", holder.Process, holder.Error)
 			continue
 		}
-		for id := range feeds {
+		for id := range held[holder.Role] {
 			if _, there := holder.Feeds[id]; !there {
 				f.violation("%s does not hold %s", holder.Process, id)
 			}
@@ -95,3 +99,6 @@ func unequal(h History) Finding {
 func (s FeedState) String() string {
 	return fmt.Sprintf("%d records, digest %s at %q", s.Records, s.Digest, s.Position)
 }
+
+// Equal says whether the holders are, for those who wait for it.
+func Equal(holders []Holder) bool { return unequal(History{Holders: holders}).Violations == 0 }
