@@ -11,6 +11,8 @@ type batch struct {
 	// sealed says that seal is the sender's digest at to.
 	sealed bool
 	seal   Seal
+	// fromWriter: the batch came on the writer's own stream.
+	fromWriter bool
 }
 
 // verdict is how a batch was judged at its commit (rule 9).
@@ -81,7 +83,7 @@ func (l *Log) judge(b *batch) verdict {
 	case c < 0 && asked:
 		return refusedGap
 	case c == 0 && (!asked || broken.has(wideningDropped)):
-		if b.sealed && b.seal != l.table.seal && !broken.has(sealNotCompared) {
+		if b.sealed && b.seal != l.table.seal && l.trusts(b.fromWriter) {
 			return refusedSeal
 		}
 		return dropped
@@ -91,7 +93,7 @@ func (l *Log) judge(b *batch) verdict {
 	if !b.reset && l.pos.Before(b.from) && !broken.has(gapApplied) {
 		return refusedGap
 	}
-	if b.sealed && !broken.has(sealNotCompared) && l.sealAfter(b) != b.seal {
+	if b.sealed && l.trusts(b.fromWriter) && l.sealAfter(b) != b.seal {
 		return refusedSeal // rule 19
 	}
 	return applied
@@ -118,9 +120,14 @@ func (l *Log) sealAfter(b *batch) Seal {
 }
 
 // verify compares a heartbeat's seal with the copy's (rule 19): false means that they differ at the same position.
-func (l *Log) verify(at Position, filter Filter, seal Seal) bool {
+func (l *Log) verify(at Position, filter Filter, seal Seal, fromWriter bool) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.role != copied || l.pos != at || !l.filter.Equal(filter) || l.table.seal == seal ||
-		l.opts.broken.has(sealNotCompared)
+	return l.role != copied || l.pos != at || !l.filter.Equal(filter) || l.table.seal == seal || !l.trusts(fromWriter)
+}
+
+// trusts says whether a seal counts: where the writer is connected, only the writer's, lest copies of what is wrong undo
+// each repair.
+func (l *Log) trusts(fromWriter bool) bool {
+	return (fromWriter || l.homes == 0) && !l.opts.broken.has(sealNotCompared)
 }

@@ -11,8 +11,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
-
-	"pentad.dev/pentad/federation/feed/feedpb"
 )
 
 // retryMost is the longest pause between two tries to reach a peer: a server that is replaced is found again within it.
@@ -31,7 +29,8 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// dial makes the connection to a peer; gRPC connects when it is first used and again, quickly, after it was lost.
+// dial makes the connection to a peer; gRPC connects when it is first used. It is closed with the stream that broke, so
+// that no stream is opened over what only seems to be a connection.
 func dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if p.TLS != nil {
@@ -40,23 +39,21 @@ func dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: retryMost},
+			Backoff: backoff.Config{
+				BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: retryMost,
+			},
 			MinConnectTimeout: 2 * time.Second,
 		}),
 		// gRPC sends no pings more often than every ten seconds; the streams' own signs of life are quicker.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithNoProxy(),
 	}
 	if d != nil {
-		opts = append(opts, grpc.WithContextDialer(func(ctx context.Context, a string) (net.Conn, error) { return d(ctx, a) }))
+		opts = append(opts, grpc.WithContextDialer(d))
 	}
 	return grpc.NewClient("passthrough:///"+p.Address, opts...)
-}
-
-// subscribe opens a reader's stream as soon as the connection is there.
-func subscribe(ctx context.Context, conn *grpc.ClientConn) (feedpb.Feeds_SubscribeClient, error) {
-	return feedpb.NewFeedsClient(conn).Subscribe(ctx, grpc.WaitForReady(true))
 }
 
 // backOff is the pause before a stream is tried again: quick at first, with jitter, so that many do not come at once.

@@ -146,13 +146,17 @@ func (f *Follower) keep(ctx context.Context, i int) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errNotNeeded) {
+			continue
+		}
 		f.mu.Lock()
+		news := p.err == nil || p.err.Error() != err.Error()
 		p.err = err
 		f.mu.Unlock()
-		if !errors.Is(err, errNotNeeded) {
+		if news { // a server that stays away is not worth a line each time
 			f.cfg.Log.Info("stream of feeds ended", "peer", p.peer.Name, "error", err)
-			retry.wait(ctx, time.Since(began))
 		}
+		retry.wait(ctx, time.Since(began))
 	}
 }
 
@@ -166,7 +170,7 @@ func (f *Follower) stream(ctx context.Context, i int) error {
 		return err
 	}
 	defer conn.Close()
-	stream, err := subscribe(ctx, conn)
+	stream, err := feedpb.NewFeedsClient(conn).Subscribe(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,7 +208,9 @@ func (f *Follower) heard(i int, half *receiver, as []*feedpb.Announcement, lost 
 		if a.GetGone() {
 			f.chooser.gone(i, id)
 		} else {
-			f.chooser.announced(i, id, &offer{position: positionOf(a.GetPosition()), home: a.GetHome(), filter: filterOf(a.GetFilter())})
+			f.chooser.announced(i, id, &offer{
+				position: positionOf(a.GetPosition()), home: a.GetHome(), filter: filterOf(a.GetFilter()),
+			})
 		}
 		f.decide(id)
 	}

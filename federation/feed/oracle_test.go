@@ -413,6 +413,10 @@ func losesBatches(w *world) tamper {
 		if in.staged == nil && losing[in] != to && w.lossy && !w.settling && w.rng.IntN(10) == 0 {
 			losing[in] = to
 		}
-		return losing[in] == to
+		lost := losing[in] == to
+		if lost && f.GetCommit() {
+			delete(losing, in)
+		}
+		return lost
 	}
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,51 +132,51 @@ func (p *Publisher) watchAhead(ctx context.Context) {
 
 // keep keeps a stream to a peer while it is its turn.
 func (p *Publisher) keep(ctx context.Context, peer *published) {
+	var retry backOff
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := p.connect(ctx, peer)
+		if peer.ended(err) {
+			p.cfg.Log.Info("publishing ended", "peer", peer.peer.Name, "error", err)
+		}
+		retry.wait(ctx, time.Since(began))
+	}
+}
+
+// connect makes a connection and publishes over it, as often as it is the peer's turn, until it breaks.
+func (p *Publisher) connect(ctx context.Context, peer *published) error {
 	conn, err := dial(peer.peer, p.cfg.Dialer)
 	if err != nil {
-		peer.ended(err)
-		return
+		return err
 	}
 	defer conn.Close()
-	var retry backOff
 	for {
-		sctx, release, ok := p.turn(ctx, peer, conn)
-		if !ok {
-			return
+		sctx, release, err := p.turn(ctx, peer, conn)
+		if err != nil {
+			return err
 		}
-		began := time.Now()
-		err := p.stream(sctx, peer, conn)
-		if errors.Is(context.Cause(sctx), errNotNeeded) {
-			err = errNotNeeded
-		}
+		err = p.stream(sctx, peer, conn)
+		left := errors.Is(context.Cause(sctx), errNotNeeded)
 		release()
-		peer.ended(err)
-		if ctx.Err() != nil {
-			return
+		if !left {
+			return err
 		}
-		if !errors.Is(err, errNotNeeded) {
-			p.cfg.Log.Info("publishing ended", "peer", peer.peer.Name, "error", err)
-			retry.wait(ctx, time.Since(began))
-		}
+		peer.ended(nil)
 	}
 }
 
 // turn waits until the peer is to be published to: at once, or when no nearer one is. The context that it returns ends
-// when the turn does.
-func (p *Publisher) turn(ctx context.Context, peer *published, conn *grpc.ClientConn) (context.Context, func(), bool) {
+// when the turn does. A connection is kept to every server, so that the next takes over at once.
+func (p *Publisher) turn(ctx context.Context, peer *published, conn *grpc.ClientConn) (context.Context, func(), error) {
 	if peer.rank < 0 {
-		return ctx, func() {}, ctx.Err() == nil
+		return ctx, func() {}, ctx.Err()
 	}
 	for {
-		// A connection is kept to every server, so that the next takes over at once.
-		if !awaitReady(ctx, conn) {
-			return nil, nil, false
+		if err := awaitReady(ctx, conn); err != nil {
+			return nil, nil, err
 		}
 		if sctx, release := p.succession.enter(ctx, peer.rank, conn); sctx != nil {
-			return sctx, release, true
-		}
-		if ctx.Err() != nil {
-			return nil, nil, false
+			return sctx, release, nil
 		}
 	}
 }
@@ -184,7 +185,7 @@ func (p *Publisher) turn(ctx context.Context, peer *published, conn *grpc.Client
 func (p *Publisher) stream(ctx context.Context, peer *published, conn *grpc.ClientConn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := feedpb.NewFeedsClient(conn).Publish(ctx, grpc.WaitForReady(true))
+	stream, err := feedpb.NewFeedsClient(conn).Publish(ctx)
 	if err != nil {
 		return err
 	}
@@ -271,13 +272,17 @@ func (p *published) connected() (first bool) {
 	return first
 }
 
-func (p *published) ended(err error) {
+// ended notes why a stream ended; false: for the same reason as the last.
+func (p *published) ended(err error) (news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	news = p.status.Connected
 	p.status.Connected, p.status.Active, p.feeds = false, false, nil
 	if err != nil {
+		news = news || p.status.Error != err.Error()
 		p.status.Error = err.Error()
 	}
+	return news
 }
 
 func (p *published) feed(id ID, change func(*PeerFeed)) {
@@ -306,20 +311,29 @@ func (p *published) snapshot() PeerStatus {
 	return s
 }
 
-// awaitReady waits until the connection is there, making it if need be; false: ctx ended.
-func awaitReady(ctx context.Context, conn *grpc.ClientConn) bool {
+// awaitReady waits until the connection is there, making it if need be; the error is why it cannot be made.
+func awaitReady(ctx context.Context, conn *grpc.ClientConn) error {
 	for {
 		state := conn.GetState()
 		switch state {
 		case connectivity.Ready:
-			return true
+			return ctx.Err()
 		case connectivity.Idle:
 			conn.Connect()
+		case connectivity.TransientFailure:
+			// Only a call says why.
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			_, err := feedpb.NewFeedsClient(conn).Publish(ctx)
+			return cmp.Or(err, errLost)
 		case connectivity.Shutdown:
-			return false
+			return errLost
 		}
 		if !conn.WaitForStateChange(ctx, state) {
-			return false
+			return ctx.Err()
 		}
 	}
 }
+
+// errLost is the error of a connection that broke before it was used.
+var errLost = errors.New("connection lost")

@@ -24,8 +24,9 @@ type receiver struct {
 	validator Validator
 	// refuses says why a feed is not taken at a position (rule 5, and what the sender may not write); nil: all are taken.
 	refuses func(ID, Position) error
-	// adopts says that the filter of a copy that is there wins over the one that open names.
-	adopts bool
+	// fromWriter says that this is the writer's own stream: it keeps to the filter of the copy that is there, and its seals
+	// are right where others differ.
+	fromWriter bool
 	// report hears of what an operator should know; may be nil.
 	report func(ID, string, error)
 	count  *counters
@@ -82,7 +83,7 @@ func (r *receiver) open(id ID, filter Filter) {
 	case in == nil || in.log == nil:
 		in = &incoming{id: id, log: r.set.LogFiltered(id, filter), filter: filter}
 		r.feeds[id] = in
-	case in.absent == "" && (r.adopts || in.filter.Equal(filter)):
+	case in.absent == "" && (r.fromWriter || in.filter.Equal(filter)):
 		return
 	default:
 		r.leave(in, feedpb.Reason_REASON_DONE, "")
@@ -102,7 +103,7 @@ func (r *receiver) shut(id ID) {
 
 // enter opens a sub-stream with the present position (rules 10 and 11).
 func (r *receiver) enter(in *incoming) {
-	if r.adopts {
+	if r.fromWriter {
 		in.filter = in.log.Filter()
 	}
 	in.log.mu.RLock()
@@ -250,7 +251,7 @@ func (in *incoming) stage(f *feedpb.Frame) error {
 func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
 	s := in.staged
 	in.staged = nil
-	s.sealed, s.seal = f.GetSealed(), Seal(f.GetSeal())
+	s.sealed, s.seal, s.fromWriter = f.GetSealed(), Seal(f.GetSeal()), r.fromWriter
 	if r.refuses != nil {
 		if err := r.refuses(in.id, s.to); err != nil {
 			r.decline(in, err)
@@ -325,7 +326,7 @@ func (r *receiver) decline(in *incoming, err error) {
 func (r *receiver) progress(in *incoming, p *feedpb.Progress) {
 	at := positionOf(p.GetPosition())
 	in.theirs, in.heard = at, r.now()
-	if p.GetSealed() && in.staged == nil && !in.log.verify(at, in.filter, Seal(p.GetSeal())) {
+	if p.GetSealed() && in.staged == nil && !in.log.verify(at, in.filter, Seal(p.GetSeal()), r.fromWriter) {
 		in.again = true
 		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", at))
 		return

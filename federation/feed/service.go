@@ -115,7 +115,7 @@ func (s *Service) Publish(stream grpc.BidiStreamingServer[feedpb.SenderMessage, 
 	s.cfg.Set.addWatcher(in)
 	defer s.cfg.Set.removeWatcher(in)
 	half := newReceiver(s.cfg.Set, in)
-	half.adopts, half.validator, half.count = true, s.cfg.Validator, s.count
+	half.fromWriter, half.validator, half.count = true, s.cfg.Validator, s.count
 	half.report = func(id ID, what string, err error) { s.cfg.Log.Warn(what, "feed", string(id), "error", err) }
 	half.refuses = func(id ID, to Position) error {
 		if !s.plausible(to) {

@@ -249,7 +249,7 @@ func (w *world) connect(l *simLink) {
 		return nil
 	}
 	if l.publish {
-		l.receiver.adopts = true
+		l.receiver.fromWriter = true
 		allow := func(context.Context, ID) error { return nil }
 		svc, err := NewService(ServiceConfig{Set: l.to.set, Authorize: allow})
 		if err != nil {
