@@ -28,7 +28,7 @@ type Catalog struct {
 // entry is a service: its merged form, nil while no cluster with a place exports it, and who contributes to it.
 type entry struct {
 	merged *Service
-	// from is in the order of the sources' ids.
+	// from is in the order of the clusters' names, and of the feeds' in a cluster.
 	from []*contribution
 }
 
@@ -65,9 +65,12 @@ type cluster struct {
 	sources map[feed.ID]*source
 }
 
-type changes map[string]struct{}
+// changes are the services that a batch touches; true: more than their endpoints.
+type changes map[string]bool
 
-func (c changes) add(service string) { c[service] = struct{}{} }
+func (c changes) add(service string) { c[service] = true }
+
+func (c changes) addEndpoints(service string) { c[service] = c[service] }
 
 // New returns an empty catalog.
 func New() *Catalog {
@@ -221,7 +224,11 @@ func (c *Catalog) put(src *source, kind, key string, value []byte, touched chang
 	if err != nil || !changed {
 		return err
 	}
-	touched.add(service)
+	if kind == model.KindEndpointSlice {
+		touched.addEndpoints(service)
+	} else {
+		touched.add(service)
+	}
 	if !known || con.empty() {
 		c.keep(src, service, con)
 	}
@@ -287,8 +294,8 @@ func (c *Catalog) keep(src *source, service string, con *contribution) {
 		e = &entry{}
 		c.services[service] = e
 	}
-	at, _ := slices.BinarySearchFunc(e.from, src.id, func(o *contribution, id feed.ID) int {
-		return cmp.Compare(o.source.id, id)
+	at, _ := slices.BinarySearchFunc(e.from, src, func(o *contribution, s *source) int {
+		return cmp.Or(cmp.Compare(o.source.cluster.name, s.cluster.name), cmp.Compare(o.source.id, s.id))
 	})
 	e.from = slices.Insert(e.from, at, con)
 }
@@ -301,7 +308,7 @@ func (c *Catalog) remerge(touched changes) []string {
 		if !ok {
 			continue
 		}
-		merged := c.merge(name, e)
+		merged := c.merge(name, e, touched[name])
 		if !merged.equal(e.merged) {
 			if c.broken.has(breakShared) && e.merged != nil && merged != nil {
 				*e.merged = *merged

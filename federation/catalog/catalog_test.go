@@ -217,7 +217,7 @@ func (p *pair) compare(before map[string]string, changed []string) string {
 }
 
 func TestCatalogIsItsDefinition(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		if why := newPair(seed, 0).run(200); why != "" {
 			t.Fatalf("seed %d: %s", seed, why)
 		}
@@ -233,7 +233,7 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		"services changed in place":     breakShared, "old service of a policy forgotten": breakPolicy,
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(60) {
+			for seed := range uint64(30) {
 				if why := newPair(seed, broken).run(200); why != "" {
 					t.Log(why)
 					return

@@ -13,14 +13,12 @@ type export struct {
 	center, region string
 }
 
-// merge makes the service's merged form from its contributions; nil when none counts.
-func (c *Catalog) merge(name string, e *entry) *Service {
-	var exports []export
+// merge makes the service's merged form from its contributions; nil when none counts. Unless more than endpoints
+// changed, the rest is taken over: endpoints change all the time, exports and policies hardly ever.
+func (c *Catalog) merge(name string, e *entry, more bool) *Service {
+	exports := make([]export, 0, len(e.from))
 	for _, con := range e.from {
-		if con.service.message == nil {
-			continue
-		}
-		if con.source.cluster.silent && c.broken.has(breakSilent) {
+		if con.service.message == nil || con.source.cluster.silent && c.broken.has(breakSilent) {
 			continue
 		}
 		if center, region, ok := c.intent.place(con.source.cluster.name); ok || c.broken.has(breakPlace) {
@@ -30,23 +28,27 @@ func (c *Catalog) merge(name string, e *entry) *Service {
 	if len(exports) == 0 {
 		return nil
 	}
-	s := &Service{Name: name, Clusters: mergeClusters(exports), Policy: c.intent.policy(name)}
-	// Oldest first: the order in which exports decide. The rest of the key makes it total.
-	slices.SortFunc(exports, func(a, b export) int {
-		if c.broken.has(breakOldest) {
-			return cmp.Or(cmp.Compare(a.source.cluster.name, b.source.cluster.name), cmp.Compare(a.source.id, b.source.id))
-		}
-		return cmp.Or(
-			cmp.Compare(a.service.message.GetCreatedUnixMs(), b.service.message.GetCreatedUnixMs()),
-			cmp.Compare(a.source.cluster.name, b.source.cluster.name),
-			cmp.Compare(a.source.id, b.source.id),
-		)
-	})
+	s := &Service{Name: name, Clusters: mergeClusters(exports)}
+	if old := e.merged; old != nil && !more {
+		s.Ports, s.Conflicts, s.Policy = old.Ports, old.Conflicts, old.Policy
+		return s
+	}
+	slices.SortFunc(exports, c.older)
 	s.Ports, s.Conflicts = mergePorts(exports)
 	if c.broken.has(breakOneSided) {
 		s.Conflicts = slices.DeleteFunc(s.Conflicts, func(c Conflict) bool { return equalPort(c.Declared, c.Used) })
 	}
+	s.Policy = c.intent.policy(name)
 	return s
+}
+
+// older is the order in which exports decide: oldest first. The rest of the key makes it total.
+func (c *Catalog) older(a, b export) int {
+	age := cmp.Compare(a.service.message.GetCreatedUnixMs(), b.service.message.GetCreatedUnixMs())
+	if c.broken.has(breakOldest) {
+		age = 0
+	}
+	return cmp.Or(age, cmp.Compare(a.source.cluster.name, b.source.cluster.name), cmp.Compare(a.source.id, b.source.id))
 }
 
 // decision is a merged port and the cluster whose export decided it.
@@ -121,12 +123,8 @@ func conflictsOf(exports []export, merged []*decision) []Conflict {
 	return slices.CompactFunc(out, Conflict.equal)
 }
 
-// mergeClusters groups the endpoints by cluster, and sorts the exports by it. A cluster's own feeds come by their ids,
-// whichever is older.
+// mergeClusters groups the endpoints by cluster. The exports come sorted by cluster and feed.
 func mergeClusters(exports []export) []ClusterEndpoints {
-	slices.SortStableFunc(exports, func(a, b export) int {
-		return cmp.Compare(a.source.cluster.name, b.source.cluster.name)
-	})
 	out := make([]ClusterEndpoints, 0, len(exports))
 	for _, ex := range exports {
 		if last := len(out) - 1; last < 0 || out[last].Cluster != ex.source.cluster.name {
