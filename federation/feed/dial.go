@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
