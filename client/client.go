@@ -33,6 +33,8 @@ type Client struct {
 	preferred  atomic.Int64
 	parameters runtime.ParameterCodec
 	timeout    time.Duration
+	// readAttempt and writeAttempt are how long one server may take.
+	readAttempt, writeAttempt time.Duration
 }
 
 type endpoint struct {
@@ -88,7 +90,10 @@ func newClient(configs []*rest.Config, shared *http.Client, timeout time.Duratio
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
-	c := &Client{parameters: runtime.NewParameterCodec(scheme), timeout: timeout}
+	c := &Client{
+		parameters: runtime.NewParameterCodec(scheme), timeout: timeout,
+		readAttempt: readAttempt, writeAttempt: writeAttempt,
+	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}

@@ -39,9 +39,9 @@ const (
 func (c *Client) call(ctx context.Context, r repetition, do func(context.Context, rest.Interface) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	patience := readAttempt
+	patience := c.readAttempt
 	if r == once {
-		patience = writeAttempt
+		patience = c.writeAttempt
 	}
 	return c.rounds(ctx, func(e endpoint) (bool, error) {
 		attempt, cancel := context.WithTimeout(ctx, patience)
@@ -62,7 +62,7 @@ func (c *Client) open(ctx context.Context, do func(context.Context, rest.Interfa
 	defer cancel()
 	err = c.rounds(opening, func(e endpoint) (bool, error) {
 		living, end := context.WithCancel(ctx)
-		late := time.AfterFunc(readAttempt, end)
+		late := time.AfterFunc(c.readAttempt, end)
 		abandoned := context.AfterFunc(opening, end)
 		opened, err := do(living, e.rest)
 		if err == nil && (!late.Stop() || !abandoned()) {

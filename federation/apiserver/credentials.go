@@ -49,8 +49,9 @@ func CertificateFiles(cert, key, clientCA string) func() (Certificates, error) {
 
 // credentials are the Certificates in force, as the library's dynamic TLS takes them.
 type credentials struct {
-	read func() (Certificates, error)
-	log  *slog.Logger
+	read  func() (Certificates, error)
+	every time.Duration
+	log   *slog.Logger
 
 	mu        sync.Mutex
 	current   Certificates
@@ -64,7 +65,7 @@ var (
 )
 
 func newCredentials(read func() (Certificates, error), log *slog.Logger) (*credentials, error) {
-	c := &credentials{read: read, log: log}
+	c := &credentials{read: read, every: followEvery, log: log}
 	_, err := c.renew()
 	return c, err
 }
@@ -96,7 +97,7 @@ func (c *credentials) renew() (changed bool, err error) {
 }
 
 func (c *credentials) follow(ctx context.Context) {
-	ticker := time.NewTicker(followEvery)
+	ticker := time.NewTicker(c.every)
 	defer ticker.Stop()
 	for {
 		select {

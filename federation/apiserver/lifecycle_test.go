@@ -1,0 +1,182 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/client"
+)
+
+// TestServersComeAndGo starts and stops servers, two at a time, each with a request, a watch and a client that stays.
+func TestServersComeAndGo(t *testing.T) {
+	a, e := newAuthority(t), newEstate(t, 2)
+	before := 0
+	for round := range 5 {
+		servers := []*served{serve(t, a, e.members[0]), serve(t, a, e.members[1])}
+		for _, s := range servers {
+			c := s.client(AdminGroup)
+			if _, err := c.Centers().List(t.Context(), metav1.ListOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			w, err := c.Centers().Watch(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { // the stop ends the watch
+				for range w.ResultChan() {
+				}
+			}()
+			defer w.Stop()
+		}
+		start := time.Now()
+		var stopping sync.WaitGroup
+		for _, s := range servers {
+			stopping.Go(s.stop)
+		}
+		stopping.Wait()
+		if took := time.Since(start); took > watchDrain+stopPatience {
+			t.Errorf("round %d: the stop took %s", round, took)
+		}
+		if round == 0 { // what the library makes once for the process is there now
+			before = settled(1 << 30)
+			continue
+		}
+		if after := settled(before); after > before+5 {
+			buf := make([]byte, 1<<20)
+			t.Fatalf("round %d: %d goroutines, %d after the first: some were left behind\n%s", round, after, before,
+				buf[:runtime.Stack(buf, true)])
+		}
+	}
+}
+
+// settled is the number of goroutines once it is at most want, or when it has not become so for a while.
+func settled(want int) int {
+	n := runtime.NumGoroutine()
+	for range 60 {
+		time.Sleep(50 * time.Millisecond)
+		if n = runtime.NumGoroutine(); n <= want && want < 1<<30 {
+			break
+		}
+	}
+	return n
+}
+
+func TestConfigWithHolesIsRefused(t *testing.T) {
+	_, err := New(Config{Name: "hz-a-1"})
+	for _, field := range []string{"Listener", "Certificates", "Backend", "Version", "Logger"} {
+		if err == nil || !strings.Contains(err.Error(), field+": must be set") {
+			t.Errorf("%v: want %s named", err, field)
+		}
+	}
+	a := newAuthority(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	cfg := Config{
+		Name: "x", Listener: listener, Backend: newEstate(t, 1).members[0], Version: "0.1.0", Logger: slog.New(slog.DiscardHandler),
+		Certificates: func() (Certificates, error) { return Certificates{ClientCA: a.pem}, nil },
+	}
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "serving certificate and key") {
+		t.Errorf("no certificate: %v", err)
+	}
+	cfg.Certificates = CertificateFiles("no such file", "", "")
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestReadinessIsTheServers(t *testing.T) {
+	var mu sync.Mutex
+	var notReady error
+	s := serve(t, newAuthority(t), newEstate(t, 1).members[0], func(c *Config) {
+		c.Ready = func() error { mu.Lock(); defer mu.Unlock(); return notReady }
+	})
+	if a := s.do(t, viewers(), "GET", "/readyz", asJSON, ""); a.code != http.StatusOK {
+		t.Errorf("ready: %d %s", a.code, a.body)
+	}
+	mu.Lock()
+	notReady = http.ErrServerClosed
+	mu.Unlock()
+	if a := s.do(t, viewers(), "GET", "/readyz", asJSON, ""); a.code == http.StatusOK {
+		t.Errorf("not ready: %d %s", a.code, a.body)
+	}
+	if a := s.do(t, viewers(), "GET", "/livez", asJSON, ""); a.code != http.StatusOK {
+		t.Errorf("live: %d %s", a.code, a.body)
+	}
+}
+
+func TestRenewedCertificatesAreTaken(t *testing.T) {
+	first, second := newAuthority(t), newAuthority(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	give := certificates(first)
+	server, err := New(Config{
+		Name: "x", Listener: listener, Backend: newEstate(t, 1).members[0], Version: "0.1.0", Logger: slog.New(slog.DiscardHandler),
+		Certificates: func() (Certificates, error) { mu.Lock(); defer mu.Unlock(); return give() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.credentials.every = 10 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	list := func(config *tls.Config) error {
+		c, err := client.New(client.Config{
+			Endpoints: []string{listener.Addr().String()}, TLS: config, Timeout: 200 * time.Millisecond,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.Centers().List(t.Context(), metav1.ListOptions{})
+		return err
+	}
+	old, renewed := first.client("tester", AdminGroup), second.client("tester", AdminGroup)
+	if err := list(old); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	give = func() (Certificates, error) { return Certificates{}, nil } // nonsense keeps the good ones
+	mu.Unlock()
+	time.Sleep(100 * time.Millisecond)
+	if err := list(old); err != nil {
+		t.Errorf("after nonsense: %v", err)
+	}
+	mu.Lock()
+	give = certificates(second)
+	mu.Unlock()
+	for range 100 {
+		if err = list(renewed); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Errorf("after the renewal: %v", err)
+	}
+	old.RootCAs = renewed.RootCAs
+	if err := list(old); !apierrors.IsUnauthorized(err) {
+		t.Errorf("a user of the authority that is gone: %v, want unauthorized", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
