@@ -146,6 +146,11 @@ func (a *Agent) assemble() error {
 			report: &report{source: name, writer: a.reports, logger: a.cfg.Log},
 		})
 	}
+	if a.cfg.Metrics != nil {
+		if err := a.cfg.Metrics.Register(numbers{a}); err != nil {
+			return err
+		}
+	}
 	a.publisher, err = feed.NewPublisher(feed.PublisherConfig{
 		Set: a.set, One: a.cfg.Servers, Each: a.cfg.Relays, OnAhead: a.ahead, OnRejected: a.rejected,
 		Heartbeat: a.cfg.Heartbeat, Log: a.cfg.Log, Metrics: a.cfg.Metrics,

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -88,6 +89,26 @@ func TestAGRPCServerIsJudgedByItsHealthService(t *testing.T) {
 	check(t, r.shows(f.is("a", "READY")))
 	a.health.SetServingStatus("shop.Orders", healthpb.HealthCheckResponse_NOT_SERVING)
 	check(t, r.shows(f.is("a", "UNHEALTHY")))
+}
+
+// A server that hangs is asked at the interval: the end of a connection that the probe itself gives up is no news.
+func TestAHungGRPCServerIsAskedAtTheInterval(t *testing.T) {
+	f := newFleet(t, "")
+	a := f.upGRPC("a")
+	p := newProbe(Check{Type: CheckGRPC}, a.address)
+	defer p.close()
+	check(t, p.ask(t.Context()))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.ask(ended); err == nil {
+		t.Fatal("a check whose time is over passes")
+	}
+	select {
+	case <-p.lost():
+		t.Error("the probe's own end of the connection is taken for a loss")
+	case <-time.After(50 * time.Millisecond):
+	}
+	check(t, p.ask(t.Context()))
 }
 
 // The messages are what an operator has at three in the morning.

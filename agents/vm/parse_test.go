@@ -168,8 +168,7 @@ func TestManyMistakesAreCounted(t *testing.T) {
 		text += "- {name: X}\n"
 	}
 	_, err := Parse([]byte(text))
-	if err == nil || !strings.Contains(err.Error(), "services[0].name") || !strings.Contains(err.Error(), "more mistakes") ||
-		len(err.Error()) > 8000 {
+	if err == nil || !contains(err, "services[0].name") || !contains(err, "more mistakes") || len(err.Error()) > 8000 {
 		t.Errorf("got %.9000s", err)
 	}
 }

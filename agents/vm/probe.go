@@ -7,12 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
@@ -35,7 +32,7 @@ func newProbe(c Check, target string) probe {
 	case CheckHTTP:
 		return newHTTPProbe(target, c.Path)
 	case CheckGRPC:
-		return &grpcProbe{target: target, service: c.Service, timeout: c.Timeout, broken: make(chan struct{}, 1)}
+		return &grpcProbe{target: target, service: c.Service, broken: make(chan struct{}, 1)}
 	default:
 		return tcpProbe{target}
 	}
@@ -94,21 +91,22 @@ func (p httpProbe) ask(ctx context.Context) error {
 func (httpProbe) lost() <-chan struct{} { return nil }
 func (httpProbe) close()                {}
 
-// grpcProbe calls grpc.health.v1 (gRFC A17's service). It keeps its connection while that is good: a killed process is
-// noticed by the connection's end, not at the next interval.
+// grpcProbe calls grpc.health.v1. It keeps its connection while that is good: a killed process is noticed by the
+// connection's end, not at the next interval. It dials by itself and hands gRPC that one connection, so that gRPC has
+// nothing to retry, to back off from or to write about in its own log while an instance is down.
 type grpcProbe struct {
 	target, service string
-	timeout         time.Duration
 	conn            *grpc.ClientConn
 	unwatch         context.CancelFunc
 	broken          chan struct{}
-	// dialled is the last dial's error, which gRPC would only pass on as text.
-	dialled atomic.Pointer[error]
 }
 
 func (p *grpcProbe) ask(ctx context.Context) error {
+	if p.conn != nil && p.conn.GetState() != connectivity.Ready {
+		p.close()
+	}
 	if p.conn == nil {
-		if err := p.open(); err != nil {
+		if err := p.open(ctx); err != nil {
 			return err
 		}
 	}
@@ -120,11 +118,8 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	case codes.NotFound:
 		return fmt.Errorf("health of %s at %s: not known there", p.service, p.target)
 	default:
-		p.close() // the next ask dials anew, without gRPC's own back-off
-		if dialled := p.dialled.Load(); dialled != nil && *dialled != nil {
-			err = *dialled
-		}
-		return err
+		p.close()
+		return fmt.Errorf("health at %s: %w", p.target, err)
 	}
 	if answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		return fmt.Errorf("health at %s: %s, want SERVING", p.target, answer.GetStatus())
@@ -132,25 +127,29 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	return nil
 }
 
-func (p *grpcProbe) open() error {
-	conn, err := grpc.NewClient("passthrough:///"+p.target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithIdleTimeout(0), grpc.WithUserAgent("pentad-check"),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: p.timeout}),
-		grpc.WithContextDialer(func(ctx context.Context, target string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target)
-			p.dialled.Store(&err)
-			return conn, err
-		}))
+func (p *grpcProbe) open(ctx context.Context) error {
+	tcp, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	conn, err := grpc.NewClient("passthrough:///"+p.target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithIdleTimeout(0), grpc.WithUserAgent("pentad-check"),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return tcp, nil }))
+	if err != nil {
+		_ = tcp.Close()
+		return err
+	}
+	watched, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	p.conn, p.unwatch = conn, func() { cancel(); <-done }
+	p.conn, p.unwatch = conn, func() {
+		cancel()
+		<-done          // what follows is no loss
+		_ = tcp.Close() // also where gRPC never asked for it
+	}
 	go func() {
 		defer close(done)
-		watchConn(ctx, conn, p.broken)
+		watchConn(watched, conn, p.broken)
 	}()
 	return nil
 }
