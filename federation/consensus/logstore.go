@@ -13,20 +13,23 @@ import (
 )
 
 // logStore is the log, the term and the vote on disk: raft-wal with rule 4 around it. It is raft's LogStore and
-// StableStore. Only raft's main loop writes.
+// StableStore.
 type logStore struct {
 	dir         string
 	disk        *disk
 	meta        *metaStore
 	segmentSize int
 	logger      hclog.Logger
+	running     atomic.Bool   // raft's own goroutines use it
 	stopped     chan struct{} // closed when nothing can leave this node any more
 	wal         atomic.Pointer[wal.WAL]
 
+	// writing is held by whoever changes the log: raft's main loop, and its snapshots' goroutine when it compacts.
+	writing sync.Mutex
 	// cut says that the end of the log was taken away and nothing was stored since: raft still counts the entries that
 	// were there, which only storing corrects.
 	cut    bool
-	refuse error // why the last StoreLogs was refused
+	refuse error // why the last StoreLogs was refused; raft's main loop's own
 
 	mu         sync.Mutex
 	term, from uint64 // the newest term in the log and the index of its first entry there
@@ -66,6 +69,8 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return ErrStopped
 	}
 	defer s.disk.watch("storing entries")()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	err := s.wal.Load().StoreLogs(entries)
 	if errors.Is(err, wal.ErrSealed) {
 		// The next segment could not be made, for want of room: raft-wal only logs that and stays as it is.
@@ -133,6 +138,8 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 		return ErrStopped
 	}
 	defer s.disk.watch("deleting entries")()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	first, err := s.wal.Load().FirstIndex()
 	if err == nil {
 		err = s.wal.Load().DeleteRange(from, to)
@@ -170,10 +177,7 @@ func (s *logStore) SetUint64(key []byte, value uint64) error {
 
 func (s *logStore) set(write func() error) error {
 	if s.disk.failed.Load() {
-		// Raft panics if it cannot write its term. Fatal was called; where it returned, as in a test, raft is let go
-		// once nothing that follows from this term or vote can reach anyone.
-		<-s.stopped
-		return nil
+		return s.tooLate()
 	}
 	defer s.disk.watch("storing the term or the vote")()
 	if err := write(); err != nil {
@@ -181,8 +185,19 @@ func (s *logStore) set(write func() error) error {
 			return fmt.Errorf("%w: %w", ErrDiskFull, err)
 		}
 		s.disk.fail(fmt.Errorf("disk: storing the term or the vote: %w", err))
-		<-s.stopped
+		return s.tooLate()
 	}
+	return nil
+}
+
+// tooLate is what a write of the term or the vote comes to after the disk has failed. Raft panics if it cannot write
+// its term. Fatal was called; where it returned, as in a test, raft is let go once nothing that follows from this term
+// or vote can reach anyone.
+func (s *logStore) tooLate() error {
+	if !s.running.Load() {
+		return ErrStopped
+	}
+	<-s.stopped
 	return nil
 }
 

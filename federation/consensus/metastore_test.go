@@ -32,7 +32,7 @@ func metaVote(t *testing.T, m *metaStore) string {
 // A power cut at any instant of a commit, and again at any instant of the recovery from it, leaves the old content or
 // the new one, and the new one if it was acknowledged.
 func TestMetaStoreIsOldOrNewAfterPowerCuts(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		vfs := newMemFS()
 		m, err := createMetaStore(vfs, "")

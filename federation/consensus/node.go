@@ -112,6 +112,7 @@ func (n *Node) Run(ctx context.Context) error {
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
 	c.NotifyCh = notify
+	n.folder.store.running.Store(true)
 	r, err := raft.NewRaft(c, n.machine, n.folder.log, n.folder.store, n.folder.snaps, t)
 	if err != nil {
 		return errors.Join(fmt.Errorf("consensus: %w", err), t.Close(), s.Close(), n.Close())

@@ -2,10 +2,15 @@ package consensus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestAcknowledgedWritesSurviveTheLeader(t *testing.T) {
@@ -46,4 +51,310 @@ func TestAcknowledgedWritesSurviveTheLeader(t *testing.T) {
 	if id != n.id || address != n.address {
 		t.Errorf("the follower takes %s at %s for the leader, it is %s at %s", id, address, n.id, n.address)
 	}
+}
+
+func TestRestartOfAllResumes(t *testing.T) {
+	c := newCluster(t, 5, nil)
+	l := c.leader()
+	for i := range 30 {
+		c.put(l, "k", fmt.Sprint(i))
+	}
+	_, _, term := l.node.Leader()
+	for _, m := range c.members {
+		c.stop(m)
+	}
+	for _, m := range c.members {
+		c.start(m)
+	}
+	n := c.leader()
+	if got := n.machine.get("k"); got != "29" {
+		t.Errorf("k = %q after the restart, want 29", got)
+	}
+	if _, _, after := n.node.Leader(); after <= term {
+		t.Errorf("term %d after the restart, was %d before", after, term)
+	}
+}
+
+// Addresses come from the configuration: a second start may give every member another one, even each other's.
+func TestRestartAtOtherAddresses(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	c.put(c.leader(), "k", "1")
+	for _, m := range c.members {
+		c.stop(m)
+	}
+	for i, m := range c.members {
+		m.address = c.voters[(i+1)%3].Address
+	}
+	for i, m := range c.members {
+		c.voters[i].Address = m.address
+	}
+	for _, m := range c.members {
+		c.start(m)
+	}
+	l := c.leader()
+	if got := l.machine.get("k"); got != "1" {
+		t.Errorf("k = %q, want 1", got)
+	}
+	index := c.put(l, "k", "2")
+	for _, m := range c.members {
+		if err := m.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+			t.Error(err)
+		}
+		if _, address, _ := m.node.Leader(); address != l.address {
+			t.Errorf("%s finds the leader at %s, it is at %s", m.id, address, l.address)
+		}
+	}
+}
+
+func TestIsolatedFollowerNeitherDisturbsNorMissesAnything(t *testing.T) {
+	c := newCluster(t, 5, nil)
+	l := c.leader()
+	f := c.others(l)[0]
+	c.links.isolate(f.id)
+	for i := range 50 {
+		c.put(l, "k", fmt.Sprint(i))
+	}
+	time.Sleep(time.Second) // it stands for election, in vain
+	_, _, term := l.node.Leader()
+	c.links.set(nil)
+	index := c.put(c.leader(), "k", "end")
+	if err := f.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, now := c.leader().node.Leader(); now != term {
+		t.Logf("term went from %d to %d", term, now) // pre-vote should prevent it; a slow machine may lose a leader
+	}
+	if s := f.node.Status(); s.State != "follower" || s.Leader == "" || s.LastContact < 0 || len(s.Voters) != 5 {
+		t.Errorf("status of the follower: %+v", s)
+	}
+}
+
+func TestWithoutAQuorumNothingHangs(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.leader()
+	c.put(l, "k", "1")
+	for _, m := range c.others(l) {
+		c.stop(m)
+	}
+	const limit = 200 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	began := time.Now()
+	if _, err := l.node.ReadIndex(ctx); !errors.Is(err, ErrNoQuorum) {
+		t.Errorf("read: %v, want %v", err, ErrNoQuorum)
+	}
+	ctx2, cancel2 := context.WithTimeout(context.Background(), limit)
+	defer cancel2()
+	if _, _, err := l.node.Propose(ctx2, command{"k", "2"}.encode()); !errors.Is(err, ErrOutcomeUnknown) &&
+		!errors.Is(err, ErrNoQuorum) {
+		t.Errorf("propose: %v, want %v or %v", err, ErrOutcomeUnknown, ErrNoQuorum)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("%v for two calls with %v each", took, limit)
+	}
+	// Soon the leader steps down, and says that there is no leader to ask.
+	eventually(t, "the leader steps down", func() bool { return !l.node.IsLeader() })
+	_, _, err := l.node.Propose(context.Background(), command{"k", "3"}.encode())
+	if !errors.Is(err, ErrNotLeader) || !errors.Is(err, ErrNoQuorum) {
+		t.Errorf("propose: %v, want %v and %v", err, ErrNotLeader, ErrNoQuorum)
+	}
+	if _, err := l.node.ReadIndex(context.Background()); !errors.Is(err, ErrNotLeader) || !errors.Is(err, ErrNoQuorum) {
+		t.Errorf("read: %v, want %v and %v", err, ErrNotLeader, ErrNoQuorum)
+	}
+	if got := l.machine.get("k"); got != "1" {
+		t.Errorf("k = %q was applied without a quorum", got)
+	}
+}
+
+// A read in progress is told at once when the leadership ends, not when its own time is up.
+func TestReadEndsWithTheLeadership(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.leader()
+	c.links.isolate(l.id)
+	if _, err := l.node.ReadIndex(timeout(t, time.Minute)); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("read at a leader that was cut off: %v, want %v", err, ErrNotLeader)
+	}
+}
+
+func TestTransferLeadership(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.leader()
+	to := c.others(l)[1]
+	_, changed := l.node.Leadership()
+	c.handOver(to)
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Error("a change of leadership woke nobody")
+	}
+	eventually(t, "the old leader knows the new one", func() bool {
+		now, _ := l.node.Leadership()
+		return now.ID == to.id && now.Address == to.address && !now.Local
+	})
+	if now, _ := to.node.Leadership(); !now.Local {
+		t.Errorf("leadership at the new leader: %+v", now)
+	}
+	c.put(to, "k", "1")
+	if err := l.node.TransferLeadership(context.Background(), ""); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("transfer by a follower: %v, want %v", err, ErrNotLeader)
+	}
+	for _, id := range []string{"nobody", to.id} {
+		if err := to.node.TransferLeadership(context.Background(), id); err == nil {
+			t.Errorf("transfer to %q was accepted", id)
+		}
+	}
+}
+
+func TestFollowerFarBehindGetsASnapshot(t *testing.T) {
+	c := newCluster(t, 3, func(_ int, cfg *Config) {
+		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 5, 20*time.Millisecond
+	})
+	l := c.leader()
+	f := c.others(l)[0]
+	c.stop(f)
+	for i := range 300 {
+		c.put(l, fmt.Sprint("k", i%10), fmt.Sprint(i))
+	}
+	eventually(t, "the log is compacted", func() bool {
+		first, err := l.node.folder.store.FirstIndex()
+		return err == nil && first > 200
+	})
+	c.start(f)
+	index := c.put(c.leader(), "end", "1")
+	if err := f.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if got, want := f.machine.get(fmt.Sprint("k", i)), fmt.Sprint(290+i); got != want {
+			t.Errorf("k%d = %q, want %q", i, got, want)
+		}
+	}
+	// And a restart from snapshots, of all.
+	for _, m := range c.members {
+		c.stop(m)
+	}
+	for _, m := range c.members {
+		c.start(m)
+	}
+	n := c.leader()
+	if got := n.machine.get("k9"); got != "299" {
+		t.Errorf("k9 = %q after the restart, want 299", got)
+	}
+	if got, err := n.node.ReadIndex(timeout(t, 10*time.Second)); err != nil || got != index {
+		t.Errorf("read index %d after the restart, want %d: %v", got, index, err)
+	}
+}
+
+// An entry that cannot be applied ends the process: it must not be skipped, nor anything be applied behind it.
+func TestUndecodableEntryEndsTheProcess(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.leader()
+	c.put(l, "k", "1")
+	if _, _, err := l.node.Propose(timeout(t, 10*time.Second), []byte("not JSON")); !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("propose: %v, want %v", err, ErrOutcomeUnknown)
+	}
+	// The first to apply it ends, then the leader after it; the third alone never learns that it was committed.
+	ended := 0
+	eventually(t, "a majority ends", func() bool {
+		for _, m := range c.members {
+			if m.cancel == nil || len(m.fatal) == 0 {
+				continue
+			}
+			if err := <-m.fatal; !strings.Contains(err.Error(), "cannot be applied") ||
+				!strings.Contains(err.Error(), "registers).Apply") {
+				t.Errorf("%s ended with %q: want the reason and the stack", m.id, err)
+			}
+			if err := <-m.ended; err == nil || !strings.Contains(err.Error(), "cannot be applied") {
+				t.Errorf("%s: Run returned %v", m.id, err)
+			}
+			m.cancel = nil
+			ended++
+		}
+		return ended >= 2
+	})
+}
+
+func TestNobodyWithoutACertificateOfOurs(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	l := c.leader()
+	stranger, _ := newAuthority(t).issue(t, "n2")
+	for name, cfg := range map[string]*tls.Config{
+		"no certificate":           {},
+		"a stranger's certificate": {Certificates: stranger.Certificates},
+	} {
+		cfg.RootCAs = c.ca.pool
+		conn, err := tls.Dial("tcp", l.address, cfg)
+		if err != nil {
+			continue // refused during the handshake
+		}
+		// In TLS 1.3 the refusal comes after the client's side of the handshake.
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if n, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s: read %d bytes", name, n)
+		}
+		conn.Close()
+	}
+	// One who does not even speak TLS holds up nobody.
+	mute, err := net.Dial("tcp", l.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	_, ours := c.ca.issue(t, "n1")
+	conn, err := tls.Dial("tcp", l.address, ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestOneVoterAlone(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	l := c.leader()
+	index := c.put(l, "k", "1")
+	if got, err := l.node.ReadIndex(timeout(t, 10*time.Second)); err != nil || got != index {
+		t.Errorf("read index %d, want %d: %v", got, index, err)
+	}
+	if s := l.node.Status(); s.State != "leader" || s.Leader != "n1" || s.Applied != index || s.Commit < index {
+		t.Errorf("status %+v", s)
+	}
+	if _, _, err := l.node.Propose(context.Background(), make([]byte, MaxCommandSize+1)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large a command: %v", err)
+	}
+	c.stop(l)
+	if _, _, err := l.node.Propose(context.Background(), nil); !errors.Is(err, ErrStopped) {
+		t.Errorf("propose at a stopped node: %v", err)
+	}
+	if err := l.node.WaitApplied(context.Background(), 1000); !errors.Is(err, ErrStopped) {
+		t.Errorf("wait at a stopped node: %v", err)
+	}
+	if s := l.node.Status(); s.State != "stopped" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestMetricsAreRegisteredAndCount(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	c := newCluster(t, 1, func(_ int, cfg *Config) { cfg.Metrics = registry })
+	l := c.leader()
+	c.put(l, "k", "1")
+	found, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, f := range found {
+		for _, m := range f.GetMetric() {
+			seen[f.GetName()] = seen[f.GetName()] || m.GetHistogram().GetSampleCount() > 0 || m.GetGauge().GetValue() > 0 ||
+				m.GetCounter().GetValue() > 0
+		}
+	}
+	for _, name := range []string{"term", "state", "commit_index", "applied_index", "commit_seconds", "fsync_seconds",
+		"read_index_seconds", "proposals_total"} {
+		if !seen["pentad_raft_"+name] {
+			t.Errorf("pentad_raft_%s is missing or zero", name)
+		}
+	}
+	c.stop(l)
+	c.start(l) // registers again
 }
