@@ -230,9 +230,6 @@ func refusedBeforeReady(t testing.TB, f faults) error {
 	refused := func() error {
 		s := openStream(t, conn)
 		s.ask("n", EndpointType, "", "", "a")
-		ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second)
-		defer cancel()
-		_ = ctx
 		resp, err := s.Recv()
 		if status.Code(err) != codes.Unavailable {
 			return fmt.Errorf("answered with %v, %v", resp, err)

@@ -42,6 +42,9 @@ type Config struct {
 	// GateLapse is how long listeners and routes of a wildcard stream wait for the acknowledgement of what they name;
 	// then they go out and the stream is marked as behind. Default 10 s.
 	GateLapse time.Duration
+	// Linger is how long a cluster that was removed stays with a client that was just sent other routes and still asks
+	// for it. Default 1 s.
+	Linger time.Duration
 	// CloseBehind is the age of an unanswered response at which a stream that is behind is closed. Default 30 s.
 	CloseBehind time.Duration
 	// Drain is the time over which Run spreads the closing of streams when its context ends. Default 1 s.
@@ -70,6 +73,7 @@ func (c Config) Validate() error {
 		{"SplitBytes", int64(c.SplitBytes)},
 		{"MaxNames", int64(c.MaxNames)},
 		{"GateLapse", int64(c.GateLapse)},
+		{"Linger", int64(c.Linger)},
 		{"CloseBehind", int64(c.CloseBehind)},
 		{"Drain", int64(c.Drain)},
 	} {
@@ -104,7 +108,10 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.GateLapse, 10 * time.Second}, {&c.CloseBehind, 30 * time.Second}, {&c.Drain, time.Second}} {
+	}{
+		{&c.GateLapse, 10 * time.Second}, {&c.Linger, time.Second}, {&c.CloseBehind, 30 * time.Second},
+		{&c.Drain, time.Second},
+	} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

@@ -46,6 +46,7 @@ type modelType struct {
 	names    map[string]bool
 	cache    map[string]string
 	version  string
+	versions map[*scriptRelay]string // grpc-go's is one for each relay
 	nonce    string
 	withheld *response
 	asked    bool // on this stream
@@ -65,7 +66,9 @@ func newWorld(f faults, relays int) *world {
 func (w *world) client(wildcard bool, relay int) *modelClient {
 	c := &modelClient{world: w, wildcard: wildcard, types: make(map[string]*modelType)}
 	for _, url := range []string{ListenerType, RouteType, ClusterType, EndpointType} {
-		c.types[url] = &modelType{url: url, names: make(map[string]bool), cache: make(map[string]string)}
+		c.types[url] = &modelType{
+			url: url, names: make(map[string]bool), cache: make(map[string]string), versions: make(map[*scriptRelay]string),
+		}
 	}
 	w.clients = append(w.clients, c)
 	c.connect(w.relays[relay])
@@ -80,6 +83,12 @@ func (c *modelClient) connect(r *scriptRelay) {
 	}
 	cfg := scriptConfig()
 	cfg.faults = c.world.faults
+	for _, t := range c.types {
+		if !c.wildcard {
+			t.versions[c.relay] = t.version
+			t.version = t.versions[r]
+		}
+	}
 	c.relay, c.core = r, newSotw(cfg.withDefaults(), r.table)
 	c.toServer, c.toClient, c.last = nil, nil, make(map[string]*response)
 	for _, url := range []string{ClusterType, EndpointType, ListenerType, RouteType} {

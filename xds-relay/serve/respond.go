@@ -47,7 +47,7 @@ func (s *sotw) drain() {
 
 // next returns the next response of a type, or nil if it has nothing to say or must wait.
 func (s *sotw) next(sub *subscription, now time.Time) *response {
-	sub.waited, sub.waiting = sub.waiting, time.Time{}
+	sub.waited, sub.waiting, sub.lingers = sub.waiting, time.Time{}, time.Time{}
 	s.reconsider(sub, now)
 	switch busy := len(sub.flight); {
 	case !sub.full && len(sub.due) == 0:
@@ -74,11 +74,17 @@ func (s *sotw) part(sub *subscription, now time.Time) *response {
 		case res == nil: // an endpoint that was to follow its cluster unasked, and isn't there
 			delete(sub.due, name)
 			continue
-		case !sub.due[name] && s.removesEarly(sub, res, now):
-			delete(sub.due, name)
+		case s.removesEarly(sub, res, now):
 			sub.hold(name)
-			continue
-		case sub.kind.gated && !res.missing && s.holds(sub, res.at, now, ClusterType, EndpointType):
+			if !sub.due[name] {
+				delete(sub.due, name)
+				continue
+			}
+			// The client waits for it to warm the cluster: it gets what it was.
+			if last := s.table.shelf(sub.kind.url).last(name); last != nil {
+				res = last
+			}
+		case !res.missing && s.early(sub, res.at, now):
 			continue
 		case s.cfg.faults.silentOnMissing && res.missing:
 			delete(sub.due, name)
@@ -106,7 +112,7 @@ func (s *sotw) whole(sub *subscription, now time.Time) *response {
 		sub.full, sub.changed, sub.answer = false, nil, false
 		return nil
 	}
-	if sub.kind.gated && s.holds(sub, sh.changed, now, ClusterType, EndpointType) {
+	if s.early(sub, sh.changed, now) {
 		return nil
 	}
 	list := s.content(sub, sh)
@@ -126,7 +132,7 @@ func (s *sotw) whole(sub *subscription, now time.Time) *response {
 		s.oversized = append(s.oversized, &oversized{kind: sub.kind, size: size})
 		return nil
 	}
-	if sub.wildcard {
+	if sub.kind.url == ClusterType {
 		sub.sent = list
 	}
 	r := s.emit(sub, list, now)
@@ -175,7 +181,7 @@ func (s *sotw) emit(sub *subscription, list []*resource, now time.Time) *respons
 		r.since, sub.since = sub.since, time.Time{}
 	}
 	sub.flight = append(sub.flight, f)
-	sub.shown = true
+	sub.shown, sub.sentAt = true, now
 	return r
 }
 

@@ -62,10 +62,12 @@ type subscription struct {
 	flight []flight
 	// shown: the client has the set, because it was sent on this stream or because the client's version said so.
 	shown bool
-	// sent is what the last response of a wildcard carried, kept what of it only waits to be removed.
+	// sent is what the last response of clusters carried, kept what of it only waits to be removed.
 	sent, kept []*resource
 	// waiting is since when a gate holds something back; waited is what it was before the present look at it.
 	waiting, waited time.Time
+	// lingers is when what only waits for a client to leave it goes; sentAt is when something was last sent.
+	lingers, sentAt time.Time
 	// settled: every change up to here was acknowledged; refused: the newest answer was a NACK.
 	settled feed.Position
 	refused bool
@@ -189,7 +191,6 @@ func (s *sotw) subscribe(sub *subscription, names []string, star, wildcard, firs
 			sub.touch(name)
 		} else {
 			sub.due[name] = true
-			delete(sub.held, name)
 		}
 	}
 	if old != nil {
@@ -200,10 +201,21 @@ func (s *sotw) subscribe(sub *subscription, names []string, star, wildcard, firs
 			}
 		}
 	}
+	if !wildcard {
+		sub.kept, sub.sent = sub.among(sub.kept), sub.among(sub.sent)
+	}
 	if wildcard && !sub.wildcard {
 		sub.answer, sub.full = true, true
 	}
 	sub.wildcard = wildcard
+}
+
+// among returns what of the list the stream still asks for by name.
+func (sub *subscription) among(list []*resource) []*resource {
+	if !slices.ContainsFunc(list, func(r *resource) bool { return !sub.set.has(r.name) }) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(r *resource) bool { return !sub.set.has(r.name) })
 }
 
 // greet decides what the first request of a type is answered: everything, but a wildcard that shows the version that
@@ -217,7 +229,7 @@ func (s *sotw) greet(sub *subscription, version string) {
 		sub.answer, sub.full, sub.changed, sub.shown = false, false, nil, true
 		clear(sub.due)
 		sub.acked, sub.settled = version, s.table.at
-		if sub.wildcard {
+		if sub.kind.url == ClusterType && sub.wildcard {
 			sub.sent = s.table.shelf(sub.kind.url).all()
 		}
 	}
@@ -259,6 +271,10 @@ func (s *sotw) version(sub *subscription) string {
 	switch {
 	case s.cfg.faults.versionWithoutSet:
 		sum = sh.sum
+	case len(sub.kept) > 0:
+		for _, res := range sub.sent {
+			sum += res.weight
+		}
 	case !sub.wildcard && sub.set != nil:
 		sum = sub.set.sum
 	case sub.wildcard:
@@ -269,9 +285,6 @@ func (s *sotw) version(sub *subscription) string {
 					sum += e.res.weight
 				}
 			}
-		}
-		for _, res := range sub.kept {
-			sum += res.weight
 		}
 	}
 	return fmt.Sprintf("0.%016x", sum)

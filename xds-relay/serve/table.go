@@ -41,7 +41,9 @@ type shelf struct {
 
 // entry is a name that exists or that somebody asks for.
 type entry struct {
-	res  *resource
+	res *resource
+	// last is what a removed name held, for clients that can't do without it yet.
+	last *resource
 	live bool
 	sets map[*interest]struct{}
 }
@@ -117,11 +119,11 @@ func (t *table) put(r *feed.Record, now time.Time, woken []*inbox) []*inbox {
 	}
 	e.live = r.Value != nil
 	if e.live {
-		e.res = newResource(r.Key, r.Value, r.Hash, r.At)
+		e.res, e.last = newResource(r.Key, r.Value, r.Hash, r.At), nil
 		sh.sum += e.res.weight
 		sh.live++
 	} else {
-		e.res = t.without(sh, r.Key, r.At)
+		e.res, e.last = t.without(sh, r.Key, r.At), old
 	}
 	sh.changed = r.At
 	sh.picture.list = nil
@@ -162,6 +164,14 @@ func (t *table) get(url, name string) *resource {
 		if e := sh.entries[name]; e != nil {
 			return e.res
 		}
+	}
+	return nil
+}
+
+// last returns what a removed name held, or nil. The read lock is held.
+func (sh *shelf) last(name string) *resource {
+	if e := sh.entries[name]; e != nil {
+		return e.last
 	}
 	return nil
 }
