@@ -16,7 +16,7 @@ import (
 func (d *Drill) conclude(ctx context.Context, cause error) error {
 	ended := record.Now()
 	processes := len(d.site.Supervisor().Names())
-	fmt.Fprintln(d.lines(), "stopping")
+	fmt.Fprintln(d.screen, "stopping")
 	d.site.Down()
 	history, in := d.book.close(ended)
 	history.Changes, in.Detections = d.tracker.results()

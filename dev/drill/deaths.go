@@ -17,7 +17,10 @@ const (
 	electionIn = 15 * time.Second
 	lookEvery  = 10 * time.Millisecond
 	// lossFor is how long a region or the quorum is gone.
-	lossFor = 6 * time.Second
+	lossFor = 10 * time.Second
+	// knownIn is when the loss of the quorum is known to the servers that are left: they give a new leader a chance first, and
+	// a write that is sent into that time may have reached a majority or not, which takes long to say.
+	knownIn = 4 * time.Second
 )
 
 // killLeader kills the server that leads.
@@ -84,7 +87,6 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	d.book.note("killed: " + strings.Join(victims, ", "))
 	begun := record.Now()
 
-	d.refused(ctx)
 	full := d.fullPlaces()
 	before, _ := d.tracker.results()
 	// A center without a server of its own, and one with.
@@ -103,10 +105,13 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	}
 	n := len(after) - len(before)
 	d.book.expect("endpoint changes reach every relay without a quorum", n > 0 && reached == n, fmt.Sprintf("%d of %d changes", reached, n))
+	if err := pause(ctx, knownIn-record.Now().Sub(begun)); err != nil {
+		return err
+	}
+	d.refused(ctx)
 	if err := pause(ctx, lossFor-record.Now().Sub(begun)); err != nil {
 		return err
 	}
-
 	if err := d.restore(ctx); err != nil {
 		return err
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/grpclog"
 
 	"pentad.dev/pentad/client"
 	"pentad.dev/pentad/dev"
@@ -17,6 +20,7 @@ import (
 // Drill is `pentad drill`.
 type Drill struct {
 	cfg     Config
+	screen  *screen
 	site    *dev.Site
 	book    *book
 	tracker *tracker
@@ -42,7 +46,7 @@ func New(cfg Config) (*Drill, error) {
 		cfg.Bounds = oracle.DefaultBounds()
 	}
 	return &Drill{
-		cfg: cfg, book: newBook(), tracker: newTracker(), clients: map[string]*oracle.ClientLife{}, files: map[string]string{},
+		cfg: cfg, screen: &screen{out: cfg.Out}, book: newBook(), tracker: newTracker(), clients: map[string]*oracle.ClientLife{}, files: map[string]string{},
 		gone: make(chan string, 100),
 	}, nil
 }
@@ -50,6 +54,7 @@ func New(cfg Config) (*Drill, error) {
 // Run holds the drill. It returns nil when the verdict is yes, ErrFailed when it is no, ErrInterrupted when ctx ended first;
 // in these cases the report was written.
 func (d *Drill) Run(ctx context.Context) error {
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // connections to the dead are expected
 	if err := checkMachine(d.cfg); err != nil {
 		return err
 	}
@@ -58,7 +63,7 @@ func (d *Drill) Run(ctx context.Context) error {
 	}
 	var err error
 	d.site, err = dev.Open(dev.Config{
-		Estate: d.cfg.Estate, Data: estateFolder(d.cfg.Data), Binary: d.cfg.Binary, Out: d.lines(), Log: d.cfg.Log, Notify: d.notice,
+		Estate: d.cfg.Estate, Data: estateFolder(d.cfg.Data), Binary: d.cfg.Binary, Out: d.screen, Log: d.cfg.Log, Notify: d.notice,
 	})
 	if err != nil {
 		return err
@@ -67,11 +72,14 @@ func (d *Drill) Run(ctx context.Context) error {
 	d.records = record.Follow(d.site.Records())
 	defer d.records.Close()
 	d.started = time.Now()
+	if err := d.registerBaseline(); err != nil {
+		return err
+	}
 	if d.client, err = d.site.Client(0); err != nil {
 		return err
 	}
 	defer d.client.Close()
-	fmt.Fprintf(d.lines(), "starting %d processes, data in %s\n", len(d.site.Supervisor().Names()), d.cfg.Data)
+	fmt.Fprintf(d.screen, "starting %d processes, data in %s\n", len(d.site.Supervisor().Names()), d.cfg.Data)
 	if err := d.up(ctx); err != nil {
 		d.site.Down()
 		if ctx.Err() != nil {
@@ -80,6 +88,21 @@ func (d *Drill) Run(ctx context.Context) error {
 		return err
 	}
 	return d.conclude(ctx, d.hold(ctx))
+}
+
+// registerBaseline notes what the registries hold from the beginning.
+func (d *Drill) registerBaseline() error {
+	at := record.Now()
+	for _, place := range d.fullPlaces() {
+		instances, err := d.site.Instances(place.Center)
+		if err != nil {
+			return err
+		}
+		for _, in := range instances {
+			d.book.register(d.registration(at, place, in, true))
+		}
+	}
+	return nil
 }
 
 // notice takes the supervisor's events.

@@ -14,7 +14,7 @@ import (
 )
 
 // rawWriteTimeout is more patience than a server may need to refuse.
-const rawWriteTimeout = 10 * time.Second
+const rawWriteTimeout = 15 * time.Second
 
 // rawWrite makes one attempt to create an object at one server, as kubectl would, without the client's repetitions. It returns
 // the HTTP status and the message of the API's answer.

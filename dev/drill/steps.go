@@ -11,9 +11,9 @@ import (
 
 // How long things take. All in all about two minutes.
 const (
-	steadyFor  = 8 * time.Second
-	churnFor   = 24 * time.Second
-	holdFor    = 4 * time.Second // what a step shows is shown for so long
+	steadyFor  = 10 * time.Second
+	churnFor   = 35 * time.Second
+	holdFor    = 5 * time.Second // what a step shows is shown for so long
 	quietFor   = time.Second
 	movesIn    = 8 * time.Second // traffic follows a policy within this
 	restoresIn = 90 * time.Second

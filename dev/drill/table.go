@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -32,8 +33,18 @@ const (
 	plain      = "\x1b[0m"
 )
 
-// lines is where single lines go.
-func (d *Drill) lines() io.Writer { return d.cfg.Out }
+// screen is where single lines go, which a table on a terminal does not bear beside itself.
+type screen struct {
+	out   io.Writer
+	table atomic.Bool
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	if s.table.Load() {
+		return len(p), nil
+	}
+	return s.out.Write(p)
+}
 
 // terminal says whether Out can show a table.
 func (d *Drill) terminal() bool {
@@ -46,6 +57,8 @@ func (d *Drill) startTable(ctx context.Context) (wait func()) {
 	var shown sync.WaitGroup
 	shown.Go(func() {
 		if d.terminal() {
+			d.screen.table.Store(true)
+			defer d.screen.table.Store(false)
 			d.table(ctx)
 		} else {
 			d.plainLines(ctx)

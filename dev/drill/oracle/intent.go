@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // lost compares what was acknowledged with what is there.
@@ -49,6 +50,12 @@ func lost(h History) Finding {
 	return f
 }
 
+// RoleRelay is the role of a Holder that needs no feeds of reports.
+const (
+	RoleRelay     = "relay"
+	reportsSuffix = "/reports"
+)
+
 // unequal compares the holders.
 func unequal(h History) Finding {
 	f := Finding{Rule: RuleUnequal, Bound: "positions and digests the same"}
@@ -57,25 +64,21 @@ func unequal(h History) Finding {
 		who   string
 	}
 	agreed := map[string]source{}
-	held := map[string]map[string]bool{} // by role: servers hold every feed, relays those that they need
 	feeds := map[string]bool{}
 	for _, holder := range h.Holders {
-		if held[holder.Role] == nil {
-			held[holder.Role] = map[string]bool{}
-		}
 		for id := range holder.Feeds {
-			held[holder.Role][id] = true
-			feeds[id] = feeds[id] || id != ResourcesFeed
+			if id != ResourcesFeed {
+				feeds[id] = true
+			}
 		}
 	}
-	delete(feeds, ResourcesFeed)
 	for _, holder := range h.Holders {
 		if holder.Error != "" {
 			f.violation("%s can't be compared: %s", holder.Process, holder.Error)
 			continue
 		}
-		for id := range held[holder.Role] {
-			if _, there := holder.Feeds[id]; !there {
+		for _, id := range slices.Sorted(maps.Keys(feeds)) {
+			if _, there := holder.Feeds[id]; !there && (holder.Role != RoleRelay || !strings.HasSuffix(id, reportsSuffix)) {
 				f.violation("%s does not hold %s", holder.Process, id)
 			}
 		}
