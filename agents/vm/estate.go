@@ -2,9 +2,9 @@ package vm
 
 import (
 	"context"
+	"fmt"
 	"maps"
-	"net"
-	"strconv"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,17 +31,19 @@ type estate struct {
 	unknown map[*running]struct{}
 	// byMonitor finds the instance of a verdict; a monitor that was stopped is in it no more.
 	byMonitor map[*monitor]*running
+	// born counts the instances there ever were.
+	born int
 }
 
 type exported struct {
-	*Service
-	instances map[string]*running
+	instances []*running // in the file's order
 }
 
 // running is an instance and what is known of it.
 type running struct {
 	*Instance
 	service string
+	id      string   // in the table
 	monitor *monitor // nil: not checked
 	judged  bool     // by this monitor
 	healthy bool
@@ -71,7 +73,7 @@ func (e *estate) apply(r *Registry) {
 		have := gone[s.Name]
 		delete(gone, s.Name)
 		if have == nil {
-			have = &exported{instances: map[string]*running{}}
+			have = &exported{}
 			e.services[s.Name] = have
 		}
 		message := &modelpb.Service{Name: s.Name, CreatedUnixMs: e.since.UnixMs(s.Name, time.Now())}
@@ -91,46 +93,56 @@ func (e *estate) apply(r *Registry) {
 	}
 }
 
-// instances brings one service's instances to what the file says.
+// instances brings one service's instances to what the file says. An instance is who listens at an address and port: it
+// is the same as long as it keeps one of them, whatever its name, so a rename or one more port interrupts nobody.
 func (e *estate) instances(have *exported, s *Service) {
-	have.Service = s
-	wanted := map[string]*Instance{}
-	for _, w := range s.Instances {
-		wanted[w.Name] = w
+	old := map[netip.AddrPort]*running{}
+	for _, i := range have.instances {
+		for _, at := range i.listens() {
+			old[at] = i
+		}
 	}
-	for name, i := range have.instances {
-		// Another process under the old name is another instance: the old one goes, the new one is checked first.
-		if w := wanted[name]; w == nil || w.Address != i.Address || !maps.Equal(w.Ports, i.Ports) {
+	all, kept := make([]*running, len(s.Instances)), map[*running]bool{}
+	for n, w := range s.Instances {
+		for _, at := range w.listens() {
+			if i := old[at]; i != nil && !kept[i] {
+				all[n], kept[i] = i, true
+				break
+			}
+		}
+	}
+	for _, i := range have.instances {
+		if !kept[i] {
 			e.remove(i)
-			delete(have.instances, name)
 		}
 	}
-	for _, w := range s.Instances {
-		i := have.instances[w.Name]
-		if i == nil {
-			i = &running{service: s.Name}
-			have.instances[w.Name] = i
+	for n, w := range s.Instances {
+		if all[n] == nil {
+			e.born++
+			all[n] = &running{service: s.Name, id: fmt.Sprintf("%010d", e.born)}
 		}
-		i.Instance = w
-		e.check(i, s.Check)
-		e.put(i)
+		all[n].Instance = w
+		e.check(all[n], s.Check)
+		e.put(all[n])
 	}
+	have.instances = all
 }
 
 // check starts, keeps or stops an instance's monitor.
 func (e *estate) check(i *running, c *Check) {
 	wanted := c != nil && !i.Draining
-	if i.monitor != nil && (!wanted || i.monitor.check != *c) {
+	target := ""
+	if wanted {
+		target = i.at(c.Port).String()
+	}
+	if i.monitor != nil && (!wanted || i.monitor.check != *c || i.monitor.target != target) {
 		e.unmonitor(i)
 	}
 	if !wanted || i.monitor != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
-	m := &monitor{
-		check: *c, target: net.JoinHostPort(i.Address, strconv.Itoa(int(i.Ports[c.Port]))),
-		slots: e.slots, out: e.verdicts, stop: cancel,
-	}
+	m := &monitor{check: *c, target: target, slots: e.slots, out: e.verdicts, stop: cancel}
 	i.monitor, e.byMonitor[m] = m, i
 	e.monitors.Go(func() { m.run(ctx) })
 }
@@ -146,7 +158,7 @@ func (e *estate) remove(i *running) {
 		e.unmonitor(i)
 	}
 	delete(e.unknown, i)
-	e.table.DeleteEndpoint(i.service, i.Name)
+	e.table.DeleteEndpoint(i.service, i.id)
 }
 
 // hear takes a monitor's verdict.
@@ -184,10 +196,10 @@ func (e *estate) put(i *running) {
 	delete(e.unknown, i)
 	i.state, i.published = state, true
 	if e.broken.dropDraining && i.Draining {
-		e.table.DeleteEndpoint(i.service, i.Name)
+		e.table.DeleteEndpoint(i.service, i.id)
 		return
 	}
-	e.table.PutEndpoint(i.service, i.Name, i.Ports, &modelpb.Endpoint{Address: i.Address, State: state, Weight: i.Weight})
+	e.table.PutEndpoint(i.service, i.id, i.Ports, &modelpb.Endpoint{Address: i.Address, State: state, Weight: i.Weight})
 }
 
 // publish hands over what is new. The first time that is the whole set, and not before every instance's first check is

@@ -235,6 +235,43 @@ func TestAMovedInstanceIsCheckedAtItsNewAddress(t *testing.T) {
 	check(t, r.shows(f.is("a", "READY")))
 }
 
+// A rename, one more port and another check are no reason to withdraw an instance.
+func TestARenameOrAnotherCheckInterruptsNobody(t *testing.T) {
+	f := newFleet(t, "type: tcp, interval: 20ms")
+	for _, name := range []string{"a", "b"} {
+		f.up(name)
+		f.says(name)
+	}
+	f.replace()
+	r, _ := start(t, f.path, breakage{})
+	check(t, r.shows(f.is("a", "READY"), f.is("b", "READY")))
+	text := f.text()
+	ported := strings.NewReplacer(
+		"port: 9000}", "port: 9000}, {name: q, port: 1}", "type: tcp", "type: tcp, port: p").Replace(text)
+	for i, name := range []string{"a", "b"} {
+		at := fmt.Sprintf("ports: {p: %d", f.servers[name].port)
+		ported = strings.Replace(ported, at, fmt.Sprintf("%s, q: %d", at, i+1), 1)
+	}
+	swapped := strings.NewReplacer("name: a", "name: b", "name: b", "name: x").Replace(text)
+	for _, edit := range []string{
+		swapped, text, strings.Replace(text, "interval: 20ms", "interval: 30ms", 1),
+		strings.Replace(text, "  check:", "  # check:", 1), text, ported, text,
+	} {
+		replaceFile(t, f.path, edit+"- {name: mark, ports: [{name: p, port: 1}], instances: []}\n")
+		check(t, r.until(soon, "the edit", func() bool { return len(r.records) > 2 }))
+		replaceFile(t, f.path, edit)
+		check(t, r.until(soon, "the edit", func() bool {
+			_, there := r.records["Service mark"]
+			return !there
+		}), r.complains(""))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.dropped) > 0 || r.seen[f.is("a", "UNHEALTHY")] || r.seen[f.is("b", "UNHEALTHY")] {
+		t.Errorf("withdrawn: %v, ever shown: %v", r.dropped, r.seen)
+	}
+}
+
 func TestThresholdsAreCountedInARow(t *testing.T) {
 	j := judge{check: Check{Healthy: 2, Unhealthy: 3, Interval: time.Second}}
 	fail := errors.New("x")

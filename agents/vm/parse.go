@@ -69,7 +69,7 @@ func service(t tree) *Service {
 		}
 		names[i.Name] = true
 		for port, number := range i.Ports {
-			at := netip.AddrPortFrom(netip.MustParseAddr(i.Address), uint16(number))
+			at := i.at(port)
 			// One instance may serve two ports at one number; two instances cannot.
 			if other, dup := taken[at]; dup && other != i.Name {
 				*t.errs = append(*t.errs, field.Invalid(item.path.Child("ports").Key(port), number,

@@ -1,6 +1,9 @@
 package vm
 
 import (
+	"maps"
+	"net/netip"
+	"slices"
 	"time"
 
 	"pentad.dev/pentad/federation/model/modelpb"
@@ -63,6 +66,20 @@ type Instance struct {
 	Weight  uint32
 	// Draining instances finish what they have and get nothing new; they are not checked.
 	Draining bool
+}
+
+// at is where the instance listens for one of its ports.
+func (i *Instance) at(port string) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(i.Address), uint16(i.Ports[port]))
+}
+
+// listens is every address and port of the instance, in the order of the ports' names.
+func (i *Instance) listens() []netip.AddrPort {
+	all := make([]netip.AddrPort, 0, len(i.Ports))
+	for _, port := range slices.Sorted(maps.Keys(i.Ports)) {
+		all = append(all, i.at(port))
+	}
+	return all
 }
 
 // Defaults of a check.

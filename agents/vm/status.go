@@ -16,7 +16,7 @@ type InstanceStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Status lists the instances by service and name. Any goroutine may call it.
+// Status lists the instances by service, in the file's order. Any goroutine may call it.
 func (s *Source) Status() any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,9 +25,8 @@ func (s *Source) Status() any {
 		return all
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.estate.services)) {
-		instances := s.estate.services[name].instances
-		for _, id := range slices.Sorted(maps.Keys(instances)) {
-			all = append(all, instances[id].status())
+		for _, i := range s.estate.services[name].instances {
+			all = append(all, i.status())
 		}
 	}
 	return all
