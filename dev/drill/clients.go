@@ -149,11 +149,9 @@ func (d *Drill) served(from, to record.Time, service string) map[string]map[stri
 }
 
 // settledSince waits until, for a quiet time, every client got all its answers from the service from where want says; it
-// returns the beginning of that time. It gives up after within.
-func (d *Drill) settledSince(ctx context.Context, service string, clients []string, quiet, within time.Duration,
-	want func(client, server string) bool,
-) (record.Time, error) {
-	begun := record.Now()
+// returns the beginning of that time, at the earliest begun. It gives up after movesIn.
+func (d *Drill) settledSince(ctx context.Context, begun record.Time, service string, want func(client, server string) bool) (record.Time, error) {
+	clients := d.liveClients()
 	for {
 		if err := pause(ctx, readEvery); err != nil {
 			return 0, err
@@ -177,11 +175,11 @@ func (d *Drill) settledSince(ctx context.Context, service string, clients []stri
 			settled = max(settled, last[client])
 			all = all && good[client] > 0
 		}
-		if all && now.Sub(settled) >= quiet {
+		if all && now.Sub(settled) >= quietFor {
 			return settled, nil
 		}
-		if now.Sub(begun) > within {
-			return 0, fmt.Errorf("after %s clients %v still get answers from elsewhere: %v", within, clients, d.served(now.Add(-quiet), now, service))
+		if now.Sub(begun) > movesIn {
+			return 0, fmt.Errorf("after %s clients %v still get answers from elsewhere: %v", movesIn, clients, d.served(now.Add(-quietFor), now, service))
 		}
 	}
 }

@@ -176,7 +176,7 @@ func (d *Drill) killRegion(ctx context.Context) error {
 	}
 	d.book.note(fmt.Sprintf("%d processes of %s killed", len(victims), region))
 	elsewhere := func(_, server string) bool { return d.regionOf(server) != region }
-	settled, err := d.settledSince(ctx, service, d.liveClients(), quietFor, movesIn, elsewhere)
+	settled, err := d.settledSince(ctx, killed, service, elsewhere)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -222,7 +222,7 @@ func (d *Drill) expectGoesOn(killed record.Time, service string) {
 // allBack waits until everything is as in the beginning, and compares.
 func (d *Drill) allBack(ctx context.Context, stopWriting func()) error {
 	begun := record.Now()
-	settled, err := d.settledSince(ctx, "", d.liveClients(), quietFor, movesIn, local)
+	settled, err := d.settledSince(ctx, begun, "", local)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

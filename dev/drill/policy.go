@@ -67,7 +67,7 @@ func (d *Drill) moves(ctx context.Context, service, what string, do func() (reco
 	if err != nil {
 		return err
 	}
-	settled, err := d.settledSince(ctx, service, d.liveClients(), quietFor, movesIn, want)
+	settled, err := d.settledSince(ctx, at, service, want)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
