@@ -51,6 +51,7 @@ func (d *Drill) churn(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil
 	}
+	d.expectVisits()
 	changes, _ := d.tracker.results()
 	d.book.expect("endpoints changed", len(changes) > 0, fmt.Sprintf("%d changes", len(changes)))
 	return err
@@ -215,12 +216,32 @@ func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string
 			answers++
 		}
 	}
-	d.book.expect("an added instance takes traffic", answers > 0, fmt.Sprintf("%s answered %d requests", name, answers))
+	if s, ok := d.site.Supervisor().Status(process); !ok || s.State != dev.StateExited { // else somebody ended it
+		d.visited = append(d.visited, visit{name, answers})
+	}
 	if err := pause(ctx, drainsFor); err != nil {
 		return err
 	}
 	_, err = d.register(place, in, removed)
 	return err
+}
+
+// visit is an added instance and how many requests it answered.
+type visit struct {
+	name    string
+	answers int
+}
+
+func (d *Drill) expectVisits() {
+	total, idle := 0, []string{}
+	for _, v := range d.visited {
+		total += v.answers
+		if v.answers == 0 {
+			idle = append(idle, v.name)
+		}
+	}
+	d.book.expect("added instances take traffic", len(d.visited) > 0 && len(idle) == 0,
+		fmt.Sprintf("%d instances answered %d requests, none: %v", len(d.visited), total, idle))
 }
 
 // killVisitor kills an instance and waits until health checks have found it and every relay has told it.

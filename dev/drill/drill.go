@@ -33,6 +33,7 @@ type Drill struct {
 	gone    chan string
 
 	quickWrites atomic.Bool
+	visited     []visit // by churn
 	started     time.Time
 	began       record.Time
 }

@@ -193,7 +193,7 @@ var plants = []struct {
 	{"errors at a process that stopped in order", oracle.RuleErrors, func(h *oracle.History) {
 		h.Lives[0].Killed = false
 	}, record.CauseBroken},
-	{"a slow change", oracle.RuleSpread, func(h *oracle.History) { h.Changes[0].Arrivals["relay-1"] = at(20.15) }, "p99 150 ms"},
+	{"a slow change", oracle.RuleSpread, func(h *oracle.History) { h.Changes[0].Arrivals["relay-1"] = at(20.15) }, "p99 is 150 ms"},
 	{"a change that did not arrive", oracle.RuleSpread, func(h *oracle.History) { h.Changes[1].Missing = []string{"relay-b-1"} }, "never reached [relay-b-1]"},
 	{"a slow leader", oracle.RuleWrite, func(h *oracle.History) { h.Elections[0].Written = at(32.2) }, "2.20 s after a was killed"},
 	{"no write after the leader's death", oracle.RuleWrite, func(h *oracle.History) { h.Elections[0].Written = 0 }, "no write was acknowledged"},

@@ -45,7 +45,7 @@ func last(history []Registration, at Time) (Registration, bool) {
 }
 
 func (x *index) removed(b Bounds) Finding {
-	f := Finding{Rule: RuleRemoved, Bound: fmt.Sprintf("%s after the removal", b.Removal)}
+	f := Finding{Rule: RuleRemoved, Bound: fmt.Sprintf("at most %s after its removal", ms(b.Removal))}
 	var latest Time
 	for _, r := range x.h.Requests {
 		if r.Peer == "" {
@@ -89,7 +89,7 @@ func (x *index) existed(service string, from, to Time) (string, bool) {
 }
 
 func (x *index) starved(b Bounds) Finding {
-	f := Finding{Rule: RuleStarved, Bound: fmt.Sprintf("longest time without a good answer %s", b.Starved)}
+	f := Finding{Rule: RuleStarved, Bound: fmt.Sprintf("at most %s without a good answer", ms(b.Starved))}
 	answers := map[string][]record.Request{}
 	for _, r := range x.h.Requests {
 		key := r.Client + "\x00" + r.Service

@@ -89,7 +89,7 @@ func errorRatio(a Accounts, b Bounds) Finding {
 }
 
 func spread(h History, b Bounds) Finding {
-	f := Finding{Rule: RuleSpread, Bound: fmt.Sprintf("p99 at most %s", b.Spread)}
+	f := Finding{Rule: RuleSpread, Bound: fmt.Sprintf("p99 at most %s", ms(b.Spread))}
 	times := Spreads(h.Changes)
 	for _, c := range h.Changes {
 		if len(c.Missing) > 0 {
@@ -99,7 +99,7 @@ func spread(h History, b Bounds) Finding {
 	p99 := Percentile(times, 0.99)
 	f.Measured = fmt.Sprintf("p50 %s, p99 %s, max %s of %d changes", ms(Percentile(times, 0.5)), ms(p99), ms(Percentile(times, 1)), len(times))
 	if p99 > b.Spread {
-		f.violation("%s", f.Measured)
+		f.violation("p99 is %s", ms(p99))
 	}
 	return f
 }
@@ -126,7 +126,7 @@ func Percentile(sorted []time.Duration, share float64) time.Duration {
 }
 
 func write(h History, b Bounds) Finding {
-	f := Finding{Rule: RuleWrite, Bound: fmt.Sprintf("at most %s", b.Write)}
+	f := Finding{Rule: RuleWrite, Bound: fmt.Sprintf("at most %s", ms(b.Write))}
 	var worst time.Duration
 	for _, e := range h.Elections {
 		if e.Written == 0 {
@@ -139,7 +139,7 @@ func write(h History, b Bounds) Finding {
 			f.violation("%s after %s was killed (step %s)", ms(took), e.Old, e.Step)
 		}
 	}
-	f.Measured = fmt.Sprintf("%s of %d", ms(worst), len(h.Elections))
+	f.Measured = fmt.Sprintf("slowest of %d %s", len(h.Elections), ms(worst))
 	return f
 }
 

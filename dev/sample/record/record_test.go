@@ -1,0 +1,179 @@
+package record_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"pentad.dev/pentad/dev/sample/record"
+)
+
+// The test binary is also a client that writes records until it is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "write-for-ever" {
+		writeForEver(os.Args[2])
+	}
+	os.Exit(m.Run())
+}
+
+// writeForEver tells on standard output each request that it has ended, before its record can have been written.
+func writeForEver(path string) {
+	w, err := record.Create(path)
+	if err != nil {
+		panic(err)
+	}
+	_ = w.Write(record.Line{What: record.Opened, At: record.Now(), Client: "hz-a"})
+	go func() { _ = w.Run(context.Background()) }()
+	w.Start("slow", record.Now()) // never ends
+	for n := 0; ; n++ {
+		id := w.Start("quick", record.Now())
+		w.End(id, record.Line{End: record.Now(), Instance: fmt.Sprint(n)})
+		fmt.Println(n, int64(record.Now()))
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestAKilledWriterLosesAtMostTheLastFlush(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x"+record.FileExtension)
+	cmd := exec.Command(os.Args[0], "write-for-ever", path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
+	told := map[int]record.Time{}
+	var last record.Time
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var n int
+		var at int64
+		if _, err := fmt.Sscan(lines.Text(), &n, &at); err != nil {
+			break // a torn line
+		}
+		last = record.Time(at)
+		told[n] = last
+	}
+	_ = cmd.Wait()
+	r, err := record.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended, _, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range ended {
+		var n int
+		_, _ = fmt.Sscan(e.Instance, &n)
+		delete(told, n)
+	}
+	for n, at := range told {
+		if lost := last.Sub(at); lost > 2*record.FlushEvery {
+			t.Errorf("request %d is not in the file, though it ended %s before the kill", n, lost)
+		}
+	}
+	if open := r.InFlight(); len(open) != 1 || open[0].Service != "slow" || open[0].Client != "hz-a" {
+		t.Errorf("in flight: %+v, want the slow one", open)
+	}
+	if len(ended) < 100 {
+		t.Errorf("only %d requests in the file", len(ended))
+	}
+}
+
+// Whatever the order of starts, ends, flushes and reads, a reader has every request once, and knows what is under way.
+func TestAReaderHasWhatTheWriterWrote(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "record")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		path := filepath.Join(dir, "x"+record.FileExtension)
+		w, err := record.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := record.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		open, want, got := map[uint64]bool{}, 0, 0
+		t.Repeat(map[string]func(*rapid.T){
+			"start": func(*rapid.T) { open[w.Start("s", record.Now())] = true },
+			"end": func(t *rapid.T) {
+				for id := range open {
+					w.End(id, record.Line{End: record.Now(), Code: rapid.SampledFrom([]string{"", "Unavailable"}).Draw(t, "code")})
+					delete(open, id)
+					want++
+					break
+				}
+			},
+			"flush": func(t *rapid.T) {
+				if err := w.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"read": func(t *rapid.T) {
+				ended, _, err := r.Next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += len(ended)
+			},
+		})
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		ended, _, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got += len(ended); got != want || len(r.InFlight()) != len(open) {
+			t.Fatalf("read %d ended and %d in flight, want %d and %d", got, len(r.InFlight()), want, len(open))
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestATornLastLineIsLeftUntilItIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x"+record.FileExtension)
+	whole := `{"what":"open","at":1,"client":"hz-a"}` + "\n" + `{"what":"end","at":2,"id":1,"service":"s","end":3}` + "\n"
+	if err := os.WriteFile(path, []byte(whole[:len(whole)-9]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := record.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if ended, _, err := r.Next(); err != nil || len(ended) != 0 {
+		t.Fatalf("got %v, %v of a torn line", ended, err)
+	}
+	if err := os.WriteFile(path, []byte(whole), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if ended, _, err := r.Next(); err != nil || len(ended) != 1 || ended[0].Client != "hz-a" || !ended[0].OK() {
+		t.Errorf("got %+v, %v", ended, err)
+	}
+}
+
+func TestTheClockIsTheMachinesAndDoesNotGoBack(t *testing.T) {
+	before := record.Now()
+	time.Sleep(time.Millisecond)
+	if after := record.Now(); after.Sub(before) < time.Millisecond {
+		t.Errorf("%d then %d", before, after)
+	}
+}

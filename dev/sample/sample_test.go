@@ -1,0 +1,266 @@
+package sample
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"pentad.dev/pentad/dev/sample/record"
+	"pentad.dev/pentad/process"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// free is an address that nobody listens on now.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func here() process.Place { return process.Place{Region: "hangzhou", Center: "hz-a"} }
+
+// startServer runs a plain server with an instance of each service until stop is called.
+func startServer(t *testing.T) (cfg ServerConfig, stop func()) {
+	t.Helper()
+	cfg = ServerConfig{Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free(t)}}
+	for _, name := range ServiceNames() {
+		cfg.Instances = append(cfg.Instances, Instance{Name: name + "-1", Service: name, Listen: free(t)})
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	server, err := NewServer(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg, run(t, server)
+}
+
+func run(t *testing.T, r interface{ Run(context.Context) error }) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("did not stop")
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestEveryServiceAnswersWithItsOriginAndIsHealthy(t *testing.T) {
+	cfg, _ := startServer(t)
+	for _, in := range cfg.Instances {
+		conn, err := grpc.NewClient(in.Listen, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		origin, err := services()[in.Service].call(context.Background(), conn, 7, grpc.WaitForReady(true))
+		if err != nil || origin.GetCenter() != "hz-a" || origin.GetRegion() != "hangzhou" || origin.GetInstance() != in.Name {
+			t.Errorf("%s: %v, %v", in.Name, origin, err)
+		}
+		health, err := grpc_health_v1.NewHealthClient(conn).Check(context.Background(), &grpc_health_v1.HealthCheckRequest{})
+		if err != nil || health.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Errorf("%s: %v, %v", in.Name, health, err)
+		}
+	}
+	response, err := http.Get("http://" + cfg.Listen.Admin + "/readyz")
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("readyz: %v, %v", response, err)
+	}
+	_ = response.Body.Close()
+}
+
+// startLoad calls a server without xDS.
+func startLoad(t *testing.T, server ServerConfig, rate float64) (records string, stop func()) {
+	t.Helper()
+	cfg := LoadConfig{
+		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free(t)}, Services: ServiceNames(), Rate: rate, Records: t.TempDir(),
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	load, err := NewLoad(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range server.Instances {
+		load.targets[in.Service] = "passthrough:///" + in.Listen
+	}
+	return cfg.Records, run(t, load)
+}
+
+func readAll(t *testing.T, dir string) (ended []record.Request, lines []record.Line) {
+	t.Helper()
+	f := record.Follow(dir)
+	defer f.Close()
+	readers, err := f.Readers()
+	if err != nil || len(readers) != 1 {
+		t.Fatalf("%d files, %v", len(readers), err)
+	}
+	for _, r := range readers {
+		if ended, lines, err = r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if open := r.InFlight(); len(open) != 0 {
+			t.Errorf("in flight after the end: %+v", open)
+		}
+	}
+	return ended, lines
+}
+
+func TestTheLoadIsOpenAndEveryRequestIsRecorded(t *testing.T) {
+	server, _ := startServer(t)
+	records, stop := startLoad(t, server, 100)
+	time.Sleep(time.Second)
+	stop()
+	ended, lines := readAll(t, records)
+	if len(ended) < 200 || len(ended) > 320 { // 3 services at 100/s for about a second
+		t.Errorf("%d requests", len(ended))
+	}
+	addresses := map[string]string{}
+	for _, in := range server.Instances {
+		addresses[in.Name] = in.Listen
+	}
+	for _, r := range ended {
+		if !r.OK() || r.Client != "hz-a" || r.Center != "hz-a" || r.Instance != r.Service+"-1" || r.Peer != addresses[r.Instance] || r.End <= r.Start {
+			t.Fatalf("%+v", r)
+		}
+	}
+	var what []string
+	for _, l := range lines {
+		what = append(what, l.What)
+	}
+	if strings.Join(what, " ") != "open ready close" {
+		t.Errorf("lines %v", what)
+	}
+}
+
+func TestErrorsShowWithPeerAndCause(t *testing.T) {
+	server, stopServer := startServer(t)
+	records, stop := startLoad(t, server, 50)
+	time.Sleep(300 * time.Millisecond)
+	stopServer()
+	time.Sleep(500 * time.Millisecond)
+	stop()
+	ended, _ := readAll(t, records)
+	causes := map[string]int{}
+	for _, r := range ended {
+		if !r.OK() {
+			causes[r.Cause]++
+		}
+	}
+	if causes[record.CauseUnreachable] == 0 || causes[record.CauseOther] > 0 {
+		t.Errorf("causes %v", causes)
+	}
+}
+
+func TestCauses(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		sent bool
+		want string
+	}{
+		{status.Error(codes.Unavailable, "error reading from server: EOF"), true, record.CauseBroken},
+		{status.Error(codes.Unavailable, "error reading from server: read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer"), true, record.CauseBroken},
+		{status.Error(codes.Unavailable, "last connection error: connection error: desc = \"transport: Error while dialing: dial tcp: connect: connection refused\""), false, record.CauseUnreachable},
+		{status.Error(codes.Unavailable, "no children to pick from"), false, record.CauseNoEndpoints},
+		{status.Error(codes.Unavailable, "weighted_target: no targets to pick from"), false, record.CauseNoEndpoints},
+		{status.Error(codes.Unavailable, "something new"), false, record.CauseOther},
+		{status.Error(codes.DeadlineExceeded, "context deadline exceeded"), true, record.CauseDeadline},
+		{status.Error(codes.FailedPrecondition, "no"), true, record.CauseAnswer},
+		{status.Error(codes.Internal, "no"), false, record.CauseOther},
+	} {
+		if got := cause(c.err, c.sent); got != c.want {
+			t.Errorf("%v: %s, want %s", c.err, got, c.want)
+		}
+	}
+}
+
+func TestWrongConfigurationsAreRefusedWithEveryField(t *testing.T) {
+	server := ServerConfig{Instances: []Instance{{Name: "a", Service: "shop", Listen: "x"}, {Name: "a", Service: "orders", Listen: "127.0.0.1:1"}}}
+	load := LoadConfig{Services: []string{"shop"}, Rate: -1}
+	for text, err := range map[string]error{
+		"name: must not be empty": server.Validate(),
+		`instances[0].service: "shop" is no sample service, only assets, cat`: server.Validate(),
+		`instances[0].listen: "x" is not host:port`:                           server.Validate(),
+		`instances[1].name: "a" is there already`:                             server.Validate(),
+		`services[0]: "shop" is no sample service`:                            load.Validate(),
+		"rate: -1 is not between 0":                                           load.Validate(),
+		"records: must not be empty":                                          load.Validate(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v does not say %q", err, text)
+		}
+	}
+}
+
+func TestABusyAddressIsAUsageErrorAndNothingIsHeld(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	admin := free(t)
+	cfg := ServerConfig{Name: "s", Place: here(), Listen: Listen{Admin: admin}, Instances: []Instance{{Name: "i", Service: "orders", Listen: taken.Addr().String()}}}
+	_, err = NewServer(cfg, quiet())
+	var usage *process.UsageError
+	if !errors.As(err, &usage) || !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("got %v", err)
+	}
+	l, err := net.Listen("tcp", admin)
+	if err != nil {
+		t.Fatalf("its other listener is still held: %v", err)
+	}
+	_ = l.Close()
+}
+
+func TestASecondRunHasAFileOfItsOwn(t *testing.T) {
+	server, _ := startServer(t)
+	records, stop := startLoad(t, server, 10)
+	time.Sleep(200 * time.Millisecond)
+	stop()
+	names, err := filepath.Glob(filepath.Join(records, "load-hz-a-*"+record.FileExtension))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("%v, %v", names, err)
+	}
+	if _, err := record.Create(names[0]); !errors.Is(err, os.ErrExist) {
+		t.Errorf("an older file would be written on: %v", err)
+	}
+	if data, err := os.ReadFile(names[0]); err != nil || !strings.HasSuffix(string(data), "}\n") {
+		t.Errorf("not ended in order: %v", err)
+	}
+}
