@@ -60,6 +60,13 @@ func (l *lines) String() string {
 // startRelay serves log at address, "" for any. Its end is part of the test's, or earlier by stop.
 func startRelay(t testing.TB, log *feed.Log, address string, change func(*Config)) *testRelay {
 	t.Helper()
+	return startRelayWith(t, log, address, change, ServerOptions())
+}
+
+func startRelayWith(
+	t testing.TB, log *feed.Log, address string, change func(*Config), options []grpc.ServerOption,
+) *testRelay {
+	t.Helper()
 	r := &testRelay{t: t, log: log, metrics: prometheus.NewRegistry(), output: &lines{}}
 	cfg := Config{
 		Name: "relay", Resources: log, Metrics: r.metrics, Drain: 20 * time.Millisecond,
@@ -86,7 +93,7 @@ func startRelay(t testing.TB, log *feed.Log, address string, change func(*Config
 		t.Fatal(err)
 	}
 	r.address = lis.Addr().String()
-	r.grpc = grpc.NewServer(ServerOptions()...)
+	r.grpc = grpc.NewServer(options...)
 	r.server.Register(r.grpc)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -124,9 +124,10 @@ type inbox struct {
 	// wake receives after marks were left; several may be one signal.
 	wake  chan struct{}
 	marks map[string]*mark
+	full  bool // there are marks
 }
 
-// mark is what changed in one type.
+// mark is what changed in one type; empty once it was drained.
 type mark struct {
 	names map[string]struct{}
 	// since is when the oldest change was seen.
@@ -139,13 +140,17 @@ func newInbox() *inbox {
 
 // mark notes a change and adds the inbox to those to be woken if it was empty.
 func (ib *inbox) mark(url, name string, now time.Time, woken []*inbox) []*inbox {
-	if len(ib.marks) == 0 {
+	if !ib.full {
+		ib.full = true
 		woken = append(woken, ib)
 	}
 	m := ib.marks[url]
 	if m == nil {
-		m = &mark{names: make(map[string]struct{}, 1), since: now}
+		m = &mark{names: make(map[string]struct{}, 1)}
 		ib.marks[url] = m
+	}
+	if len(m.names) == 0 {
+		m.since = now
 	}
 	m.names[name] = struct{}{}
 	return woken

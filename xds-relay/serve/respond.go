@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -24,7 +23,14 @@ func (s *sotw) respond(now time.Time) (out []*response, again time.Time, err err
 
 // drain takes over the marks that commits left.
 func (s *sotw) drain() {
+	if !s.inbox.full {
+		return
+	}
+	s.inbox.full = false
 	for url, m := range s.inbox.marks {
+		if len(m.names) == 0 {
+			continue
+		}
 		sub := s.types[url]
 		marked := false
 		for name := range m.names {
@@ -41,8 +47,8 @@ func (s *sotw) drain() {
 		if marked && sub.since.IsZero() {
 			sub.since = m.since
 		}
+		clear(m.names)
 	}
-	clear(s.inbox.marks)
 }
 
 // next returns the next response of a type, or nil if it has nothing to say or must wait.
@@ -68,7 +74,7 @@ func (s *sotw) next(sub *subscription, now time.Time) *response {
 func (s *sotw) part(sub *subscription, now time.Time) *response {
 	var list []*resource
 	size := 0
-	for _, name := range slices.Sorted(maps.Keys(sub.due)) {
+	for _, name := range inOrder(sub.due) {
 		res := s.table.get(sub.kind.url, name)
 		switch {
 		case res == nil: // an endpoint that was to follow its cluster unasked, and isn't there
@@ -103,6 +109,15 @@ func (s *sotw) part(sub *subscription, now time.Time) *response {
 		sub.answer = false
 	}
 	return s.emit(sub, list, now)
+}
+
+func inOrder(names map[string]bool) []string {
+	out := make([]string, 0, len(names))
+	for name := range names {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // whole sends everything that was asked for.

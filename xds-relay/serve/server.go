@@ -69,12 +69,20 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // ended, so stop the gRPC server after it.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.cursor.Close()
+	ended := ctx.Done()
+	drained := make(chan struct{})
 	for {
 		select {
-		case <-ctx.Done():
-			s.drain()
+		case <-ended:
+			ended = nil
+			go func() {
+				defer close(drained)
+				s.drain()
+			}()
+		case <-drained:
 			return nil
 		case <-s.cursor.Wake():
+			// Also while streams are closed: those that are left still need what changes.
 			s.pump()
 		}
 	}

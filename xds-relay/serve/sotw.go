@@ -1,7 +1,8 @@
 package serve
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 
 // maxTypes bounds the resource types of one stream.
 const maxTypes = 32
+
+// maxMessage bounds what is kept of a client's complaint, in bytes.
+const maxMessage = 2000
 
 // maxFlight is how many responses of a type may be unanswered: the second lets what must not wait pass the first.
 const maxFlight = 2
@@ -165,7 +169,8 @@ func (s *sotw) answered(sub *subscription, req *discovery.DiscoveryRequest, now 
 		sub.refused = true
 		sub.nacks++
 		sub.nack = &Nack{
-			Type: sub.kind.url, Version: f.version, Code: codes.Code(e.GetCode()), Message: e.GetMessage(), At: now,
+			Type: sub.kind.url, Version: f.version, Code: codes.Code(e.GetCode()), At: now,
+			Message: e.GetMessage()[:min(len(e.GetMessage()), maxMessage)],
 		}
 		return sub.nack
 	}
@@ -287,5 +292,5 @@ func (s *sotw) version(sub *subscription) string {
 			}
 		}
 	}
-	return fmt.Sprintf("0.%016x", sum)
+	return string(hex.AppendEncode(append(make([]byte, 0, 18), "0."...), binary.BigEndian.AppendUint64(nil, sum)))
 }
