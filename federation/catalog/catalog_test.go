@@ -13,7 +13,7 @@ import (
 )
 
 func TestCatalogIsItsDefinition(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(15) {
 		if why := newPair(seed, 0).run(200); why != "" {
 			t.Fatalf("seed %d: %s", seed, why)
 		}
@@ -29,7 +29,7 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		"services changed in place":     breakShared, "old service of a policy forgotten": breakPolicy,
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(30) {
+			for seed := range uint64(15) {
 				if why := newPair(seed, broken).run(200); why != "" {
 					t.Log(why)
 					return
