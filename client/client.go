@@ -21,8 +21,8 @@ const (
 	dialPatience = 2 * time.Second
 	// idleFor is how long an unused connection is kept.
 	idleFor = 90 * time.Second
-	// pingAfter a silence the server is asked whether it is still there, and pingPatience is how long it may take: a watch on
-	// a server that vanished ends.
+	// pingAfter a silence the server is asked whether it is still there, and pingPatience is how long it may take: a
+	// watch on a server that vanished ends.
 	pingAfter, pingPatience = 10 * time.Second, 5 * time.Second
 )
 

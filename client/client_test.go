@@ -172,7 +172,8 @@ func TestWriteIsNotRepeatedWhenItMayBeDone(t *testing.T) {
 func TestRefusalsAreFinal(t *testing.T) {
 	resource := v1alpha1.GroupVersion.WithResource("centers").GroupResource()
 	for name, refusal := range map[string]*apierrors.StatusError{
-		"not found": apierrors.NewNotFound(resource, "hz-a"), "conflict": apierrors.NewConflict(resource, "hz-a", errors.New("x")),
+		"not found": apierrors.NewNotFound(resource, "hz-a"),
+		"conflict":  apierrors.NewConflict(resource, "hz-a", errors.New("x")),
 		"forbidden": apierrors.NewForbidden(resource, "hz-a", errors.New("x")),
 		"invalid":   apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("Center").GroupKind(), "hz-a", nil),
 	} {

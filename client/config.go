@@ -24,8 +24,8 @@ type Config struct {
 	REST *rest.Config
 	// UserAgent names the program in audit logs; empty: client-go's default.
 	UserAgent string
-	// Timeout bounds each call with all its repetitions, as its context does; 0: 10 s. It does not bound a Watch once it is
-	// open.
+	// Timeout bounds each call with all its repetitions, as its context does; 0: 10 s. It does not bound a Watch once it
+	// is open.
 	Timeout time.Duration
 }
 

@@ -17,9 +17,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// ErrOutcomeUnknown is what the error of a Create, Update or Delete is when it may or may not have been done: the server was
-// lost after it was sent, or could not tell. Read the object before you repeat the call.
-var ErrOutcomeUnknown = errors.New("outcome unknown: it may or may not have been done, read the object before you repeat it")
+// ErrOutcomeUnknown is what the error of a Create, Update or Delete is when it may or may not have been done: the
+// server was lost after it was sent, or could not tell. Read the object before you repeat the call.
+var ErrOutcomeUnknown = errors.New(
+	"outcome unknown: it may or may not have been done, read the object before you repeat it")
 
 const (
 	firstPause, longestPause = 50 * time.Millisecond, time.Second
@@ -56,8 +57,8 @@ func (c *Client) call(ctx context.Context, r repetition, do func(context.Context
 }
 
 // open opens a watch, which outlives the time that opening it may take.
-func (c *Client) open(ctx context.Context, do func(context.Context, rest.Interface) (watch.Interface, error)) (stream watch.Interface,
-	err error) {
+func (c *Client) open(ctx context.Context,
+	do func(context.Context, rest.Interface) (watch.Interface, error)) (stream watch.Interface, err error) {
 	opening, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	err = c.rounds(opening, func(e endpoint) (bool, error) {
@@ -135,8 +136,8 @@ func trace(ctx context.Context) (context.Context, *atomic.Bool) {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}), sent
 }
 
-// unknown says whether a call that failed may have been done. An answer of the API says it; without one it was not done if
-// it never went out.
+// unknown says whether a call that failed may have been done. An answer of the API says it; without one it was not
+// done if it never went out.
 func unknown(err error, sent bool) bool {
 	var answer apierrors.APIStatus
 	switch {

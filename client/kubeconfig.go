@@ -11,8 +11,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// FromKubeconfig makes a Client from a kubeconfig file. It prefers the server of the current context, and knows those of every
-// other context with the same user and the same certificate authority: the other servers of the federation.
+// FromKubeconfig makes a Client from a kubeconfig file. It prefers the server of the current context, and knows those
+// of every other context with the same user and the same certificate authority: the other servers of the federation.
 func FromKubeconfig(path string) (*Client, error) {
 	file, err := clientcmd.LoadFromFile(path)
 	if err != nil {

@@ -62,9 +62,9 @@ func (r Resource[T, L]) Update(ctx context.Context, object T, options metav1.Upd
 	return r.result(out, "update", object.GetName(), err)
 }
 
-// Apply declares an object by server-side apply: what the caller (options.FieldManager, which must be set) does not name and
-// nobody else does goes away; what others own is a conflict unless options.Force. Only name, labels, annotations and spec of
-// the object are sent.
+// Apply declares an object by server-side apply: what the caller (options.FieldManager, which must be set) does not
+// name and nobody else does goes away; what others own is a conflict unless options.Force. Only name, labels,
+// annotations and spec of the object are sent.
 func (r Resource[T, L]) Apply(ctx context.Context, object T, options metav1.ApplyOptions) (T, error) {
 	out := r.newObject()
 	if options.FieldManager == "" {

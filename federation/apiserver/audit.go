@@ -10,8 +10,8 @@ import (
 	auditlog "k8s.io/apiserver/plugin/pkg/audit/log"
 )
 
-// auditing writes who asked for what: changes with their body (no kind holds a secret), reads without, and nothing of what
-// tools ask for on their own.
+// auditing writes who asked for what: changes with their body (no kind holds a secret), reads without, and nothing of
+// what tools ask for on their own.
 func auditing(out io.Writer) (audit.Backend, audit.PolicyRuleEvaluator) {
 	rules := policy.NewPolicyRuleEvaluator(&auditinternal.Policy{
 		OmitStages: []auditinternal.Stage{auditinternal.StageRequestReceived},

@@ -21,8 +21,8 @@ const (
 	ViewerGroup = "pentad:viewers"
 )
 
-// authorize gives rights by group. Whoever has a certificate of the client authority may ask who they are, what they may, and
-// what the API looks like. It is an authorizer.AuthorizerFunc.
+// authorize gives rights by group. Whoever has a certificate of the client authority may ask who they are, what they
+// may, and what the API looks like. It is an authorizer.AuthorizerFunc.
 func authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	groups := a.GetUser().GetGroups()
 	switch {
@@ -31,8 +31,8 @@ func authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision,
 	case slices.Contains(groups, ViewerGroup) && reads(a):
 		return authorizer.DecisionAllow, "", nil
 	}
-	return authorizer.DecisionDeny, fmt.Sprintf("reading needs group %s, everything else %s; groups are the O of the client "+
-		"certificate, and %q has %q", ViewerGroup, AdminGroup, a.GetUser().GetName(), groups), nil
+	return authorizer.DecisionDeny, fmt.Sprintf("reading needs group %s, everything else %s; groups are the O of "+
+		"the client certificate, and %q has %q", ViewerGroup, AdminGroup, a.GetUser().GetName(), groups), nil
 }
 
 func reads(a authorizer.Attributes) bool {

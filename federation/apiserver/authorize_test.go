@@ -12,14 +12,9 @@ import (
 
 func TestWhoMayDoWhat(t *testing.T) {
 	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
-	body := func(name string) string {
-		return fmt.Sprintf(`{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{"name":%q},"spec":{"region":"hangzhou"}}`,
-			name)
-	}
+	body := func(name string) string { return centerJSON(fmt.Sprintf(`"name":%q`, name)) }
 	for _, name := range []string{"hz-a", "hz-b", "hz-c"} {
-		if _, err := s.client(AdminGroup).Centers().Create(t.Context(), center(name, "hangzhou"), metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		mustCreate(t, s, name)
 	}
 	whoami := `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
 	mayI := `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":` +
@@ -118,8 +113,8 @@ func TestAuditNamesWhoDidWhat(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		seen = append(seen, fmt.Sprint(e.Verb, " ", e.User.Username, " ", e.ImpersonatedUser.Username, " ", e.ResponseStatus.Code,
-			" ", len(e.RequestObject) > 0))
+		seen = append(seen, fmt.Sprintf("%s %s %s %d %v", e.Verb, e.User.Username, e.ImpersonatedUser.Username,
+			e.ResponseStatus.Code, len(e.RequestObject) > 0))
 	}
 	want := []string{"create tester  201 true", "delete tester  403 false", "delete tester somebody 403 false"}
 	if strings.Join(seen, "\n") != strings.Join(want, "\n") {

@@ -21,7 +21,8 @@ const followEvery = 5 * time.Second
 // Certificates are PEM: what the server shows, and whose client certificates it takes.
 type Certificates struct {
 	Cert, Key []byte
-	// ClientCA are the authorities of API users. They are their own: whoever they sign for with O pentad:admins is an admin.
+	// ClientCA are the authorities of API users. They are their own: whoever they sign for with O pentad:admins is an
+	// admin.
 	ClientCA []byte
 }
 

@@ -21,7 +21,8 @@ func TestObjectsLive(t *testing.T) {
 	if made.UID == "" || made.Generation != 1 || made.ResourceVersion == "" || made.Status.ObservedGeneration != 1 {
 		t.Errorf("created %+v: want uid, generation 1, a resourceVersion and its status", made)
 	}
-	if _, err := c.Centers().Create(ctx, center("hz-a", "hangzhou"), metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+	_, err = c.Centers().Create(ctx, center("hz-a", "hangzhou"), metav1.CreateOptions{})
+	if !apierrors.IsAlreadyExists(err) {
 		t.Errorf("created again: %v, want already exists", err)
 	}
 	vm, err := c.Clusters().Create(ctx, cluster("hz-a-vm", "hz-a"), metav1.CreateOptions{})

@@ -114,3 +114,12 @@ func center(name, region string) *v1alpha1.Center {
 func cluster(name, center string) *v1alpha1.Cluster {
 	return &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ClusterSpec{Center: center}}
 }
+
+func mustCreate(t testing.TB, s *served, name string) *v1alpha1.Center {
+	t.Helper()
+	made, err := s.client(AdminGroup).Centers().Create(t.Context(), center(name, "hangzhou"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}

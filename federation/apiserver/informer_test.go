@@ -14,8 +14,8 @@ import (
 	"pentad.dev/pentad/crds/v1alpha1"
 )
 
-// TestInformerListsAgainAfterARestore: a snapshot that replaces the state drops the history; an informer must not miss what
-// came with it.
+// TestInformerListsAgainAfterARestore: a snapshot that replaces the state drops the history; an informer must not
+// miss what came with it.
 func TestInformerListsAgainAfterARestore(t *testing.T) {
 	a, e := newAuthority(t), newEstate(t, 2)
 	leader, follower := serve(t, a, e.members[0]), serve(t, a, e.members[1])

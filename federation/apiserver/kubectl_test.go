@@ -58,7 +58,8 @@ func newKubectl(t *testing.T, leader, follower *served) *kubectl {
 	b.WriteString("users:\n")
 	for name, group := range map[string]string{"admin": AdminGroup, "viewer": ViewerGroup} {
 		cert, key := leader.users.issue(name, group)
-		fmt.Fprintf(&b, "- {name: %s, user: {client-certificate-data: %s, client-key-data: %s}}\n", name, encode(cert), encode(key))
+		fmt.Fprintf(&b, "- {name: %s, user: {client-certificate-data: %s, client-key-data: %s}}\n",
+			name, encode(cert), encode(key))
 	}
 	b.WriteString("contexts:\n")
 	for name, of := range map[string]string{"admin": "leader", "viewer": "leader", "follower": "follower"} {
@@ -118,7 +119,8 @@ func TestKubectl(t *testing.T) {
 	k.run("--context viewer auth can-i --list", 0, "*.pentad.dev", "[get list watch]")
 	k.run("api-resources --api-group pentad.dev", 0, "centers ctr", "servicepolicies sp")
 
-	k.run("--context follower apply -f all.yaml", 0, "center.pentad.dev/hz-a created", "servicepolicy.pentad.dev/orders created")
+	k.run("--context follower apply -f all.yaml", 0,
+		"center.pentad.dev/hz-a created", "servicepolicy.pentad.dev/orders created")
 	k.run("get pentad", 0,
 		"NAME REGION ROLE AGE center.pentad.dev/hz-a hangzhou Full",
 		"NAME CENTER REGION TYPE AGE cluster.pentad.dev/hz-a-vm hz-a hangzhou VM",
@@ -137,7 +139,8 @@ func TestKubectl(t *testing.T) {
 	k.run("apply --server-side --field-manager other -f longer.yaml", 1, `conflict with "kubectl": .spec.timeouts.request`)
 	k.run("apply --server-side --field-manager other --force-conflicts -f longer.yaml", 0)
 	k.run("edit sp orders", 0, "edited")
-	k.run("get sp orders -o jsonpath={.spec.timeouts.request}-{.metadata.generation}-{.status.observedGeneration}", 0, "4s-3-3")
+	k.run("get sp orders -o jsonpath={.spec.timeouts.request}-{.metadata.generation}-{.status.observedGeneration}", 0,
+		"4s-3-3")
 	k.run("label center hz-a tier=1", 0, "labeled")
 	k.run("annotate center hz-a a=b", 0, "annotated")
 	k.run("get ctr -l tier=1 -o name", 0, "hz-a")
@@ -174,7 +177,8 @@ func TestKubectlIsToldWhatIsWrong(t *testing.T) {
 	k.run("get pentad", 0, "No resources found")
 
 	e.set(func(e *estate) { e.refuse = ErrNoQuorum })
-	k.run("get ctr", 1, "no consistent read (no quorum)", "kubectl get --raw '/apis/pentad.dev/v1alpha1/centers?resourceVersion=0'")
+	k.run("get ctr", 1, "no consistent read (no quorum)",
+		"kubectl get --raw '/apis/pentad.dev/v1alpha1/centers?resourceVersion=0'")
 	k.run("get --raw /apis/pentad.dev/v1alpha1/centers?resourceVersion=0", 0, `"kind":"CenterList"`)
 	object("good.yaml", "Center", "", "region: hangzhou")
 	k.run("create -f good.yaml", 1, "nothing was written: no quorum")

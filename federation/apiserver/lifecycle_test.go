@@ -86,7 +86,8 @@ func TestConfigWithHolesIsRefused(t *testing.T) {
 	}
 	defer listener.Close()
 	cfg := Config{
-		Name: "x", Listener: listener, Backend: newEstate(t, 1).members[0], Version: "0.1.0", Logger: slog.New(slog.DiscardHandler),
+		Name: "x", Listener: listener, Backend: newEstate(t, 1).members[0], Version: "0.1.0",
+		Logger:       slog.New(slog.DiscardHandler),
 		Certificates: func() (Certificates, error) { return Certificates{ClientCA: a.pem}, nil },
 	}
 	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "serving certificate and key") {
@@ -127,7 +128,8 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 	var mu sync.Mutex
 	give := certificates(first)
 	server, err := New(Config{
-		Name: "x", Listener: listener, Backend: newEstate(t, 1).members[0], Version: "0.1.0", Logger: slog.New(slog.DiscardHandler),
+		Name: "x", Listener: listener, Backend: newEstate(t, 1).members[0], Version: "0.1.0",
+		Logger:       slog.New(slog.DiscardHandler),
 		Certificates: func() (Certificates, error) { mu.Lock(); defer mu.Unlock(); return give() },
 	})
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"pentad.dev/pentad/federation/apiserver/registry"
 )
 
-// refuseOwned refuses a POST whose object brings fields that only Pentad sets. The library's handler wipes metadata.uid before
-// the registry sees the object, so the body is looked at here. A body that cannot be read so is left to the handler, which
-// says what is wrong with it.
+// refuseOwned refuses a POST whose object brings fields that only Pentad sets. The library's handler wipes
+// metadata.uid before the registry sees the object, so the body is looked at here. A body that cannot be read so is
+// left to the handler, which says what is wrong with it.
 func refuseOwned(codecs serializer.CodecFactory, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := request.RequestInfoFrom(r.Context())

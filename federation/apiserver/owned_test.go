@@ -19,7 +19,10 @@ var ownedCases = []struct {
 	{"post uid", "POST", "centers", asJSON, `"name":"hz-b","uid":"abc"`, "metadata.uid", `"abc"`},
 	{"post uid as yaml", "POST", "centers", asYAML, `"name":"hz-b","uid":"abc"`, "metadata.uid", `"abc"`},
 	{"post generation", "POST", "centers", asJSON, `"name":"hz-b","generation":7`, "metadata.generation", "7"},
-	{"post version", "POST", "centers", asJSON, `"name":"hz-b","resourceVersion":"12"`, "metadata.resourceVersion", `"12"`},
+	{
+		"post version", "POST", "centers", asJSON, `"name":"hz-b","resourceVersion":"12"`,
+		"metadata.resourceVersion", `"12"`,
+	},
 	{"post dry run", "POST", "centers?dryRun=All", asJSON, `"name":"hz-b","uid":"abc"`, "metadata.uid", `"abc"`},
 	{"apply uid", "PATCH", "centers/hz-b?fieldManager=m", asApply, `"name":"hz-b","uid":"abc"`, "metadata.uid", `"abc"`},
 	{
@@ -42,14 +45,11 @@ var ownedCases = []struct {
 // accepted are the cases that the server did not refuse with field and value.
 func accepted(t *testing.T, s *served) []string {
 	t.Helper()
-	if _, err := s.client(AdminGroup).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	mustCreate(t, s, "hz-a")
 	var wrong []string
 	for _, c := range ownedCases {
-		body := fmt.Sprintf(`{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{%s},"spec":{"region":"hangzhou"}}`,
-			c.metadata)
-		if a := s.do(t, admins(), c.method, api+c.path, c.as, body); !a.says(http.StatusUnprocessableEntity, c.field, c.value) {
+		a := s.do(t, admins(), c.method, api+c.path, c.as, centerJSON(c.metadata))
+		if !a.says(http.StatusUnprocessableEntity, c.field, c.value) {
 			wrong = append(wrong, fmt.Sprintf("%s: %d %s", c.name, a.code, a.body))
 		}
 	}
@@ -61,8 +61,8 @@ func TestOwnedFieldsAreRefused(t *testing.T) {
 	if wrong := accepted(t, s); len(wrong) > 0 {
 		t.Errorf("not refused with field and value:\n%s", strings.Join(wrong, "\n"))
 	}
-	if a := s.do(t, admins(), "PUT", api+"centers/hz-a", asJSON, `{"apiVersion":"pentad.dev/v1alpha1","kind":"Center",`+
-		`"metadata":{"name":"hz-a","uid":"abc"},"spec":{"region":"hangzhou"}}`); a.code != http.StatusConflict ||
+	body := centerJSON(`"name":"hz-a","uid":"abc"`)
+	if a := s.do(t, admins(), "PUT", api+"centers/hz-a", asJSON, body); a.code != http.StatusConflict ||
 		!strings.Contains(a.body, "UID in precondition: abc") {
 		t.Errorf("put of another uid: %d %s, want a conflict that names it", a.code, a.body)
 	}
@@ -79,14 +79,11 @@ func TestOwnedFieldsAreRefused(t *testing.T) {
 // writableStatus are writes of status that the server did not refuse.
 func writableStatus(t *testing.T, s *served) []string {
 	t.Helper()
-	c := s.client(AdminGroup).Centers()
-	made, err := c.Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := fmt.Sprintf(`{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{"name":"hz-a","resourceVersion":%q},`+
-		`"spec":{"region":"hangzhou"},"status":{"observedGeneration":9}}`, made.ResourceVersion)
-	apply := `{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{"name":"hz-a"},"status":{"observedGeneration":9}}`
+	made := mustCreate(t, s, "hz-a")
+	status := `"status":{"observedGeneration":9},`
+	whole := strings.Replace(centerJSON(fmt.Sprintf(`"name":"hz-a","resourceVersion":%q`, made.ResourceVersion)),
+		`"spec"`, status+`"spec"`, 1)
+	apply := strings.Replace(centerJSON(`"name":"hz-a"`), `"spec"`, status+`"spec"`, 1)
 	var wrong []string
 	for _, r := range [][4]string{
 		{"PUT", "", asJSON, whole},
@@ -133,9 +130,9 @@ func TestStatusOnTheMainResourceIsIgnored(t *testing.T) {
 
 func TestUnknownFieldsAreRefusedWhenStrict(t *testing.T) {
 	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
-	body := `{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{"name":"hz-b"},"spec":{"region":"hangzhou","roel":"Full"}}`
-	if a := s.do(t, admins(), "POST", api+"centers?fieldValidation=Strict", asJSON, body); a.code != http.StatusBadRequest ||
-		!strings.Contains(a.body, `unknown field \"spec.roel\"`) {
+	body := strings.Replace(centerJSON(`"name":"hz-b"`), `"region"`, `"roel":"Full","region"`, 1)
+	a := s.do(t, admins(), "POST", api+"centers?fieldValidation=Strict", asJSON, body)
+	if a.code != http.StatusBadRequest || !strings.Contains(a.body, `unknown field \"spec.roel\"`) {
 		t.Errorf("strict: %d %s, want a refusal that names spec.roel", a.code, a.body)
 	}
 }

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -70,6 +71,12 @@ func (s *served) do(t testing.TB, groups []string, method, path, contentType, bo
 		}
 	}
 	return a
+}
+
+// centerJSON is a center with this metadata, as it goes over the wire.
+func centerJSON(metadata string) string {
+	return fmt.Sprintf(`{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{%s},"spec":{"region":"hangzhou"}}`,
+		metadata)
 }
 
 func admins() []string  { return []string{AdminGroup} }

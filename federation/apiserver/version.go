@@ -25,8 +25,9 @@ func effectiveVersion() compatibility.EffectiveVersion {
 
 var kubectlMinor = regexp.MustCompile(`^kubectl[^/]*/v1\.(\d+)\.`)
 
-// answerVersion answers /version. kubectl compares that with its own version by the rules of Kubernetes releases, of which
-// this is none: the API that it meets is the same for each. So a kubectl of a known age hears its own minor version.
+// answerVersion answers /version. kubectl compares that with its own version by the rules of Kubernetes releases, of
+// which this is none: the API that it meets is the same for each. So a kubectl of a known age hears its own minor
+// version.
 func answerVersion(own string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/version" || r.Method != http.MethodGet {

@@ -9,8 +9,8 @@ import (
 
 const setByPentad = "must not be set: Pentad sets it when it creates the object"
 
-// ValidateOwnedAtCreate finds fields of a new object that only Pentad sets. The generic code would overwrite some in silence,
-// and their author would believe that they count.
+// ValidateOwnedAtCreate finds fields of a new object that only Pentad sets. The generic code would overwrite some in
+// silence, and their author would believe that they count.
 func ValidateOwnedAtCreate(object metav1.Object) field.ErrorList {
 	metadata := field.NewPath("metadata")
 	var errs field.ErrorList
@@ -26,8 +26,8 @@ func ValidateOwnedAtCreate(object metav1.Object) field.ErrorList {
 	return errs
 }
 
-// validateOwnedAtUpdate finds a generation that is not the object's. Who writes from an older object has lost a race, which
-// the generic code says better.
+// validateOwnedAtUpdate finds a generation that is not the object's. Who writes from an older object has lost a race,
+// which the generic code says better.
 func validateOwnedAtUpdate(object, old metav1.Object) field.ErrorList {
 	if version := object.GetResourceVersion(); version != "" && version != old.GetResourceVersion() {
 		return nil

@@ -71,7 +71,8 @@ func New(cfg Config) (map[string]rest.Storage, error) {
 	return storages, nil
 }
 
-// AddFieldLabels makes the scheme take the kinds' field selectors; without it every one is refused before it is looked at.
+// AddFieldLabels makes the scheme take the kinds' field selectors; without it every one is refused before it is
+// looked at.
 func AddFieldLabels(scheme *runtime.Scheme) error {
 	for _, kind := range kinds() {
 		known := kind.fieldSet(v1alpha1.New(kind.name))

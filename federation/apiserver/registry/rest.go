@@ -51,7 +51,8 @@ func (r *mainREST) Update(ctx context.Context, name string, info rest.UpdatedObj
 	return r.Store.Update(ctx, name, admitted, create, update, allowCreate, options)
 }
 
-// admittedInfo looks at the object that a caller makes of the old one, before the generic code overwrites anything in it.
+// admittedInfo looks at the object that a caller makes of the old one, before the generic code overwrites anything in
+// it.
 type admittedInfo struct {
 	rest.UpdatedObjectInfo
 	main *mainREST
@@ -73,8 +74,8 @@ func (i admittedInfo) UpdatedObject(ctx context.Context, old runtime.Object) (ru
 	return obj, i.main.admitUpdate(ctx, obj.(v1alpha1.Object), was, i.name)
 }
 
-// uidAtCreate says as every other refusal does what the patch handler says as a conflict: a server-side apply that creates
-// brought a uid. The handler keeps the object to itself, so the value is in the error only.
+// uidAtCreate says as every other refusal does what the patch handler says as a conflict: a server-side apply that
+// creates brought a uid. The handler keeps the object to itself, so the value is in the error only.
 func (r *mainREST) uidAtCreate(name string, err error) error {
 	_, after, found := strings.Cut(err.Error(), "the provided object specified uid ")
 	uid, _, ends := strings.Cut(after, ",")
@@ -111,8 +112,8 @@ func (r *mainREST) admitUpdate(ctx context.Context, object, old v1alpha1.Object,
 	return r.settle(ctx, object, old)
 }
 
-// settle makes sure that what the object refers to is not missing only because this replica is behind. What it still does not
-// find afterwards the strategy refuses.
+// settle makes sure that what the object refers to is not missing only because this replica is behind. What it still
+// does not find afterwards the strategy refuses.
 func (r *mainREST) settle(ctx context.Context, object, old v1alpha1.Object) error {
 	if len(v1alpha1.ValidateReferences(object, old, r.refs.lookup())) == 0 {
 		return nil
@@ -154,13 +155,15 @@ func (r *statusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 }
 
 // Update implements rest.Updater, for patches too.
-func (r *statusREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc,
-	update rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+func (r *statusREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
+	create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, _ bool,
+	options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	if r.main.planted.StatusWritable {
 		return r.main.Store.Update(ctx, name, info, create, update, false, options)
 	}
 	return nil, false, r.main.invalid(name, field.ErrorList{
-		field.Forbidden(field.NewPath("status"), "status is written by Pentad alone: it says what is, spec says what is wanted"),
+		field.Forbidden(field.NewPath("status"),
+			"status is written by Pentad alone: it says what is, spec says what is wanted"),
 	})
 }
 

@@ -28,15 +28,17 @@ func (c table) ConvertToTable(_ context.Context, obj, options runtime.Object) (*
 		t.ColumnDefinitions = c.headers()
 	}
 	var err error
-	t.Rows, err = metatable.MetaToTableRow(obj, func(obj runtime.Object, _ metav1.Object, name, age string) ([]any, error) {
-		object, ok := obj.(v1alpha1.Object)
-		if !ok {
-			return nil, fmt.Errorf("%T is not a %s", obj, c.kind.name)
-		}
-		cells := append([]any{name}, c.kind.cells(object)...)
-		return append(cells, age), nil
-	})
+	t.Rows, err = metatable.MetaToTableRow(obj, c.row)
 	return t, err
+}
+
+func (c table) row(obj runtime.Object, _ metav1.Object, name, age string) ([]any, error) {
+	object, ok := obj.(v1alpha1.Object)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a %s", obj, c.kind.name)
+	}
+	cells := append([]any{name}, c.kind.cells(object)...)
+	return append(cells, age), nil
 }
 
 func (c table) headers() []metav1.TableColumnDefinition {

@@ -20,8 +20,8 @@ import (
 	"k8s.io/apiserver/pkg/storage/value"
 )
 
-// subject is a Storage of the library's example Pods over the real state machine, with the handles that the library's tests
-// ask for. Pods are an unchecked kind: the machine stores their bytes as they come.
+// subject is a Storage of the library's example Pods over the real state machine, with the handles that the library's
+// tests ask for. Pods are an unchecked kind: the machine stores their bytes as they come.
 type subject struct {
 	*Storage
 	replica *replica
@@ -201,11 +201,12 @@ func conformance() map[string]conformanceTest {
 	}
 }
 
-// knownFailures are not implemented: objects with a time to live need a leader that proposes their expiry, and no kind has
-// one. TestKnownFailuresFail sees that they do fail, so that the list cannot outlive its reason.
+// knownFailures are not implemented: objects with a time to live need a leader that proposes their expiry, and no
+// kind has one. TestKnownFailuresFail sees that they do fail, so that the list cannot outlive its reason.
 var knownFailures = map[string]bool{"CreateWithTTL": true, "GuaranteedUpdateWithTTL": true}
 
-// runKnownFailures makes TestConformance run what is known to fail; TestKnownFailuresFail sets it in a process of its own.
+// runKnownFailures makes TestConformance run what is known to fail; TestKnownFailuresFail sets it in a process of its
+// own.
 const runKnownFailures = "PENTAD_STORAGE_KNOWN_FAILURES"
 
 func TestConformance(t *testing.T) {
@@ -227,8 +228,9 @@ var setsFeatureGate = map[string]bool{
 	"WatchSemantics": true, "WatchSemanticInitialEventsExtended": true, "WatchListMatchSingle": true,
 }
 
-// TestKnownFailuresFail gives each a process, because nothing but a process outlives a failing test. They wait for the expiry
-// of objects that live for a second, half a minute long; with time to live they would end well within the time-out.
+// TestKnownFailuresFail gives each a process, because nothing but a process outlives a failing test. They wait for
+// the expiry of objects that live for a second, half a minute long; with time to live they would end well within the
+// time-out.
 func TestKnownFailuresFail(t *testing.T) {
 	for name := range knownFailures {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
 
-// follower is the Backend of a server that does not lead: commands go to the leader, and its own replica gets them when the
-// test says so, or when a read waits for it.
+// follower is the Backend of a server that does not lead: commands go to the leader, and its own replica gets them
+// when the test says so, or when a read waits for it.
 type follower struct {
 	leader *replica
 	fsm    *intent.FSM

@@ -76,8 +76,8 @@ func (s Intent) Consistent(ctx context.Context) (View, error) {
 		err = fmt.Errorf("no answer within %s", readPatience)
 	}
 	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf(
-		"no consistent read (%v): it needs a quorum of the federation's servers, as writes do. What this server has, which may be "+
-			"old, is served with resourceVersion=0: kubectl get --raw '/apis/%s/%s?resourceVersion=0'",
+		"no consistent read (%v): it needs a quorum of the federation's servers, as writes do. What this server has, "+
+			"which may be old, is served with resourceVersion=0: kubectl get --raw '/apis/%s/%s?resourceVersion=0'",
 		err, s.Resource.GroupVersion(), s.Resource.Resource))
 }
 
@@ -113,8 +113,8 @@ func (s Intent) Watch(revision uint64) (Cursor, error) {
 	return intentCursor{state: s, cursor: cursor}, nil
 }
 
-// Propose implements State. What the state machine refuses is 422 Invalid, with the fields; what could not be replicated is
-// 503, and what may or may not have been is 504, so that a client can tell whether to repeat it.
+// Propose implements State. What the state machine refuses is 422 Invalid, with the fields; what could not be
+// replicated is 503, and what may or may not have been is 504, so that a client can tell whether to repeat it.
 func (s Intent) Propose(ctx context.Context, w Write) (Outcome, error) {
 	if len(w.Value) > intent.MaxValue {
 		return Outcome{}, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
@@ -123,8 +123,8 @@ func (s Intent) Propose(ctx context.Context, w Write) (Outcome, error) {
 	result, err := s.Backend.Propose(ctx, s.command(w))
 	switch {
 	case errors.Is(err, ErrNoQuorum):
-		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("nothing was written: %v. A write needs a majority of the "+
-			"federation's servers: see which of them are up and reach each other, then repeat the request", err))
+		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("nothing was written: %v. A write needs a majority "+
+			"of the federation's servers: see which of them are up and reach each other, then repeat the request", err))
 	case errors.Is(err, ErrNotWritten):
 		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("%v: repeat the request", err))
 	case err != nil:

@@ -194,7 +194,8 @@ func TestConsistentReadFailsSoonAndNamesTheStaleOne(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Get(ctx, centersPrefix+"hz-a", storage.GetOptions{}, &v1alpha1.Center{}); !errors.Is(err, context.Canceled) {
+	err = s.Get(ctx, centersPrefix+"hz-a", storage.GetOptions{}, &v1alpha1.Center{})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v: want the caller's own end", err)
 	}
 }
@@ -233,7 +234,8 @@ func TestUpdateFromAnOldReplicaWinsTheRace(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := &v1alpha1.Center{}
-	if err := s.Get(t.Context(), centersPrefix+"hz-a", storage.GetOptions{}, out); err != nil || out.Labels["x"] != "second" {
+	err := s.Get(t.Context(), centersPrefix+"hz-a", storage.GetOptions{}, out)
+	if err != nil || out.Labels["x"] != "second" {
 		t.Errorf("labels %v, %v: want the second", out.Labels, err)
 	}
 }
@@ -244,7 +246,9 @@ func TestProposalsThatFailSayWhatIsKnown(t *testing.T) {
 		is   func(error) bool
 		says string
 	}{
-		"no quorum":   {fmt.Errorf("%w (no leader)", ErrNoQuorum), apierrors.IsServiceUnavailable, "nothing was written: no quorum"},
+		"no quorum": {
+			fmt.Errorf("%w (no leader)", ErrNoQuorum), apierrors.IsServiceUnavailable, "nothing was written: no quorum",
+		},
 		"not written": {fmt.Errorf("disk full: %w", ErrNotWritten), apierrors.IsServiceUnavailable, "disk full"},
 		"unknown":     {errors.New("leader lost"), apierrors.IsTimeout, "may or may not be done (leader lost)"},
 	} {

@@ -15,10 +15,11 @@ import (
 // The words of the library's own storage, which clients and tests know.
 const (
 	listExpired     = "The resourceVersion for the provided list is too old."
-	continueExpired = "The provided continue parameter is too old to display a consistent list result. You can start a new " +
-		"list without the continue parameter, or use the continue token in this response to retrieve the remainder of the " +
-		"results. Continuing with the provided token results in an inconsistent list - objects that were created, " +
-		"modified, or deleted between the time the first chunk was returned and now may show up in the list."
+	continueExpired = "The provided continue parameter is too old to display a consistent list result. " +
+		"You can start a new list without the continue parameter, or use the continue token in this response to " +
+		"retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - " +
+		"objects that were created, modified, or deleted between the time the first chunk was returned and now may " +
+		"show up in the list."
 	watchExpired = "The resourceVersion for the provided watch is too old."
 )
 
@@ -29,8 +30,8 @@ func (s *Storage) consistent(ctx context.Context) (View, error) {
 	return s.state.Consistent(ctx)
 }
 
-// notOlderThan answers a read by its resourceVersion: "" is a consistent read, "0" is what this replica has, any other is
-// waited for.
+// notOlderThan answers a read by its resourceVersion: "" is a consistent read, "0" is what this replica has, any
+// other is waited for.
 func (s *Storage) notOlderThan(ctx context.Context, resourceVersion string) (View, error) {
 	if resourceVersion == "" {
 		return s.consistent(ctx)
@@ -141,7 +142,8 @@ func (s *Storage) listView(ctx context.Context, exact int64, opts storage.ListOp
 	return s.notOlderThan(ctx, opts.ResourceVersion)
 }
 
-// expired is the 410 of a list. For a continue token it offers a new one, which goes on from the same key at the present.
+// expired is the 410 of a list. For a continue token it offers a new one, which goes on from the same key at the
+// present.
 func expired(opts storage.ListOptions, start, prefix string) error {
 	if opts.Predicate.Continue == "" {
 		return apierrors.NewResourceExpired(listExpired)

@@ -9,8 +9,8 @@ import (
 // ErrCompacted says that the history asked for is gone; a client gets 410 Gone and lists again.
 var ErrCompacted = errors.New("history is compacted")
 
-// State is a set of keys with one revision over all of them, which grows with each change. It is what Storage needs to know
-// of the replicated intent, and no more: tests put a lagging or a lying replica in its place.
+// State is a set of keys with one revision over all of them, which grows with each change. It is what Storage needs
+// to know of the replicated intent, and no more: tests put a lagging or a lying replica in its place.
 type State interface {
 	// Local is what this replica has now; it may be old.
 	Local() View
@@ -58,8 +58,8 @@ type Cursor interface {
 	Next(ctx context.Context, tick <-chan time.Time) ([]Event, uint64, error)
 }
 
-// Write is a compare-and-swap: the key gets the value, or is deleted when the value is nil, if the revision that wrote it
-// last is Expect. Expect 0: the key must not exist.
+// Write is a compare-and-swap: the key gets the value, or is deleted when the value is nil, if the revision that
+// wrote it last is Expect. Expect 0: the key must not exist.
 type Write struct {
 	Key    string
 	Value  []byte

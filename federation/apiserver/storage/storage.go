@@ -56,7 +56,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Storage is the storage.Interface of one kind. It is safe for concurrent use and starts nothing until a watch is opened.
+// Storage is the storage.Interface of one kind. It is safe for concurrent use and starts nothing until a watch is
+// opened.
 type Storage struct {
 	state         State
 	codec         runtime.Codec

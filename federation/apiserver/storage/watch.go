@@ -16,7 +16,8 @@ import (
 // watchBuffer is how many events a watch decodes ahead of its reader. The history itself is the queue, so it is small.
 const watchBuffer = 100
 
-// Watch implements storage.Interface. Where the watch starts is fixed when Watch returns: a write acknowledged later is seen.
+// Watch implements storage.Interface. Where the watch starts is fixed when Watch returns: a write acknowledged later
+// is seen.
 func (s *Storage) Watch(ctx context.Context, key string, opts storage.ListOptions) (watch.Interface, error) {
 	key, err := storage.PrepareKey(s.prefix, key, opts.Recursive)
 	if err != nil {
@@ -122,8 +123,9 @@ func (w *watcher) sendInitial() error {
 	return nil
 }
 
-// follow sends events until the watch ends. A watch that sees nothing of what happens is told by bookmarks how far it has
-// come: without them the resourceVersion of its last event falls out of the history, and its client lists again for nothing.
+// follow sends events until the watch ends. A watch that sees nothing of what happens is told by bookmarks how far it
+// has come: without them the resourceVersion of its last event falls out of the history, and its client lists again
+// for nothing.
 func (w *watcher) follow() error {
 	if w.s.planted.lateWatch {
 		time.Sleep(20 * time.Millisecond)
@@ -193,8 +195,8 @@ func (w *watcher) sendBookmark(endsInitial bool) error {
 	return w.send(watch.Bookmark, obj)
 }
 
-// sendEvent turns a change into what this watch's selector sees of it: an object that no longer matches was deleted for it,
-// one that matches now was added.
+// sendEvent turns a change into what this watch's selector sees of it: an object that no longer matches was deleted
+// for it, one that matches now was added.
 func (w *watcher) sendEvent(event Event) error {
 	now, nowMatches, err := w.load(event, event.Value)
 	if err != nil {
@@ -218,8 +220,8 @@ func (w *watcher) sendEvent(event Event) error {
 	return nil
 }
 
-// load decodes one side of a change. Also the side that is gone carries the revision of the change, so that a client can go
-// on from it.
+// load decodes one side of a change. Also the side that is gone carries the revision of the change, so that a client
+// can go on from it.
 func (w *watcher) load(event Event, sealed []byte) (obj runtime.Object, matches bool, err error) {
 	if sealed == nil {
 		return nil, false, nil

@@ -115,8 +115,9 @@ type swap struct {
 	try            func(*held) (*attempt, error)
 }
 
-// run starts from what the caller or this replica has, which may be old: the compare-and-swap makes a write from it safe and
-// saves a round trip to a quorum. What try refuses, or finds already done, is believed only of a current object.
+// run starts from what the caller or this replica has, which may be old: the compare-and-swap makes a write from it
+// safe and saves a round trip to a quorum. What try refuses, or finds already done, is believed only of a current
+// object.
 func (w *swap) run(ctx context.Context, cached, out runtime.Object) error {
 	h, current, err := w.start(ctx, cached)
 	if err != nil {
