@@ -96,6 +96,9 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err := pause(ctx, 5*readEvery); err != nil { // clients' own picking sets are read from files
+		return err
+	}
 	after, _ := d.tracker.results()
 	reached := 0
 	for _, c := range after[len(before):] {

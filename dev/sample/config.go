@@ -76,8 +76,8 @@ func (c *ServerConfig) addresses() map[string]string {
 // DefaultRate is how many requests a second a client makes to each service.
 const DefaultRate = 20
 
-// DefaultDeadline is how long a request may take. An answer within a region takes milliseconds.
-const DefaultDeadline = time.Second
+// DefaultDeadline is how long a request may take. An answer takes milliseconds, unless the machine is short of CPUs.
+const DefaultDeadline = 2 * time.Second
 
 // LoadConfig is the configuration file of `pentad load`.
 type LoadConfig struct {
@@ -89,7 +89,7 @@ type LoadConfig struct {
 	Services []string `json:"services"`
 	// Rate is requests a second to each service. Default 20.
 	Rate float64 `json:"rate,omitempty"`
-	// Deadline of a request. Default 1s.
+	// Deadline of a request. Default 2s.
 	Deadline *metav1.Duration `json:"deadline,omitempty"`
 	// Records is the folder that gets a file for each run of this process.
 	Records string `json:"records"`
