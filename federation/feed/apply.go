@@ -126,8 +126,8 @@ func (l *Log) verify(at Position, filter Filter, seal Seal, fromWriter bool) boo
 	return l.role != copied || l.pos != at || !l.filter.Equal(filter) || l.table.seal == seal || !l.trusts(fromWriter)
 }
 
-// trusts says whether a seal counts: where the writer is connected, only the writer's, lest copies of what is wrong undo
-// each repair.
+// trusts says whether a seal counts: where the writer is connected, only the writer's, lest copies of what is wrong
+// undo each repair.
 func (l *Log) trusts(fromWriter bool) bool {
 	return (fromWriter || l.homes == 0) && !l.opts.broken.has(sealNotCompared)
 }

@@ -33,8 +33,8 @@ func BenchmarkCommitTo1000Cursors(b *testing.B) {
 	}
 }
 
-// BenchmarkCommitToStreams is the cost of a commit in a set that a thousand streams look at, none of which has the feed
-// open.
+// BenchmarkCommitToStreams is the cost of a commit in a set that a thousand streams look at, none of which has the
+// feed open.
 func BenchmarkCommitToStreams(b *testing.B) {
 	set, err := OpenSet("", Options{})
 	if err != nil {
@@ -50,8 +50,8 @@ func BenchmarkCommitToStreams(b *testing.B) {
 	}
 }
 
-// BenchmarkBytesPerEndpoint is what an endpoint takes in a log: slices of a hundred, and one each. An endpoint's encoded
-// form is 40 bytes here, a slice adds its service's name.
+// BenchmarkBytesPerEndpoint is what an endpoint takes in a log: slices of a hundred, and one each. An endpoint's
+// encoded form is 40 bytes here, a slice adds its service's name.
 func BenchmarkBytesPerEndpoint(b *testing.B) {
 	for _, size := range []int{100, 1} {
 		b.Run(fmt.Sprintf("%d a slice", size), func(b *testing.B) {

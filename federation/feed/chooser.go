@@ -182,9 +182,9 @@ func (c *chooser) rank(id ID, filter Filter) int {
 	return best
 }
 
-// other returns the second peer, once the copy stayed behind an announced position for as long as patience bears: the one
-// that is furthest ahead; or once the first peer has said nothing of the feed for twice as long, though its stream lives.
-// It stays until the first peer has kept up for as long as patience.
+// other returns the second peer, once the copy stayed behind an announced position for as long as patience bears: the
+// one that is furthest ahead; or once the first peer has said nothing of the feed for twice as long, though its
+// stream lives. It stays until the first peer has kept up for as long as patience.
 func (c *chooser) other(f *choice, id ID, filter Filter, first int, held Position, now time.Duration) int {
 	if first == nobody || c.broken.has(noSecondStream) {
 		return nobody

@@ -18,8 +18,8 @@ func (l *Log) Cursor(from Position) *Cursor {
 	return c
 }
 
-// Next returns what changed since the last batch, as one consistent step up to the log's present position, each key once.
-// False: nothing changed. It never blocks. A batch may be empty: the position moved.
+// Next returns what changed since the last batch, as one consistent step up to the log's present position, each key
+// once. False: nothing changed. It never blocks. A batch may be empty: the position moved.
 func (c *Cursor) Next() (Batch, bool) {
 	c.log.mu.RLock()
 	defer c.log.mu.RUnlock()

@@ -12,14 +12,15 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// retryMost is the longest pause between two tries to reach a peer: a server that is replaced is found again within it.
+// retryMost is the longest pause between two tries to reach a peer: a server that is replaced is found again within
+// it.
 const retryMost = 300 * time.Millisecond
 
 // maxMessage is above the largest frame: the frame limit plus one record of MaxValue.
 const maxMessage = 4 << 20
 
-// ServerOptions are what a gRPC server that a Service is registered with needs: it notices dead callers within seconds and
-// bears with the callers' own pings.
+// ServerOptions are what a gRPC server that a Service is registered with needs: it notices dead callers within
+// seconds and bears with the callers' own pings.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 3 * time.Second}),
@@ -28,8 +29,8 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// dial makes the connection to a peer; gRPC connects when it is first used. It is closed with the stream that broke, so
-// that no stream is opened over what only seems to be a connection.
+// dial makes the connection to a peer; gRPC connects when it is first used. It is closed with the stream that broke,
+// so that no stream is opened over what only seems to be a connection.
 func dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if p.TLS != nil {

@@ -125,8 +125,8 @@ func (s *Set) Save(id ID) error {
 	return s.save(l)
 }
 
-// Run saves the snapshots of what changed until ctx ends, and all that is not saved yet then. A failed save is logged and
-// tried again; the error of the last one is returned.
+// Run saves the snapshots of what changed until ctx ends, and all that is not saved yet then. A failed save is logged
+// and tried again; the error of the last one is returned.
 func (s *Set) Run(ctx context.Context) error {
 	watch := s.Watch()
 	defer watch.Close()

@@ -35,8 +35,8 @@ func (s *sender) exchange(
 	}
 }
 
-// exchange drives the receiving half over a stream; after each message the shell hears what was announced and which feeds
-// were lost, without the half's lock.
+// exchange drives the receiving half over a stream; after each message the shell hears what was announced and which
+// feeds were lost, without the half's lock.
 func (r *receiver) exchange(
 	recv func() (*feedpb.SenderMessage, error), send func(*feedpb.ReceiverMessage) error, heartbeat time.Duration,
 	after func(announced []*feedpb.Announcement, lost []ID),

@@ -197,12 +197,13 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 	}
 	pos := func(seq uint64) *feedpb.Position { return &feedpb.Position{Incarnation: 1, Seq: seq} }
 	for name, frames := range map[string][]*feedpb.Frame{
-		"to is unknown":            {{Commit: true, Reset_: true}},
-		"to is not after from":     {{From: pos(5), To: pos(5), Commit: true}},
-		"frames differ":            {{To: pos(5), Reset_: true}, {To: pos(6), Reset_: true, Commit: true}},
-		"a record is after to":     {{To: pos(5), Reset_: true, Commit: true, Records: []*feedpb.Record{rec("a", 6)}}},
-		"a record is before from":  {{From: pos(3), To: pos(5), Commit: true, Records: []*feedpb.Record{rec("a", 3)}}},
-		"records are out of order": {{To: pos(5), Reset_: true, Commit: true, Records: []*feedpb.Record{rec("a", 5), rec("b", 4)}}},
+		"to is unknown":           {{Commit: true, Reset_: true}},
+		"to is not after from":    {{From: pos(5), To: pos(5), Commit: true}},
+		"frames differ":           {{To: pos(5), Reset_: true}, {To: pos(6), Reset_: true, Commit: true}},
+		"a record is after to":    {{To: pos(5), Reset_: true, Commit: true, Records: []*feedpb.Record{rec("a", 6)}}},
+		"a record is before from": {{From: pos(3), To: pos(5), Commit: true, Records: []*feedpb.Record{rec("a", 3)}}},
+		"records are out of order": {{To: pos(5), Reset_: true, Commit: true, Records: []*feedpb.Record{
+			rec("a", 5), rec("b", 4)}}},
 		"a deletion has a value": {{To: pos(5), Reset_: true, Commit: true, Records: []*feedpb.Record{
 			{Kind: "k", Key: "a", Value: []byte("v"), Deleted: true, At: pos(1)}}}},
 		"a delta on nothing": {{From: pos(1), To: pos(5), Commit: true}},
@@ -239,7 +240,9 @@ func TestRefusalsThatGoOnAreTriedLessAndLessOften(t *testing.T) {
 		for m := w.r.next(); m != nil; m = w.r.next() {
 			if o := m.GetOpen(); o != nil {
 				opens++
-				w.handle(&feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{Frame: &feedpb.Frame{Stream: o.GetStream(), Commit: true}}})
+				w.handle(&feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{
+					Frame: &feedpb.Frame{Stream: o.GetStream(), Commit: true},
+				}})
 			}
 		}
 	}

@@ -22,8 +22,8 @@ var (
 // MaxValue is the largest value that a record may have, in bytes.
 const MaxValue = 1 << 20
 
-// Log is a feed as one process holds it: the writer's own or a copy. It keeps the latest change of each key, ordered by
-// last change, and its readers' wake-ups. All methods may be called from any goroutine; none blocks.
+// Log is a feed as one process holds it: the writer's own or a copy. It keeps the latest change of each key, ordered
+// by last change, and its readers' wake-ups. All methods may be called from any goroutine; none blocks.
 type Log struct {
 	id   ID
 	opts Options
@@ -172,14 +172,6 @@ func (l *Log) Digest() Seal {
 	return l.table.seal
 }
 
-// Stale says that this process has not yet seen the writer's own mark at or below the position that the log shows, as
-// after a start from disk. A writer's log is never stale.
-func (l *Log) Stale() bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return !l.confirmed && l.role == copied
-}
-
 // Writing says whether this process is the feed's writer.
 func (l *Log) Writing() bool {
 	l.mu.RLock()
@@ -195,24 +187,6 @@ func (l *Log) Home() bool {
 }
 
 func (l *Log) homeLocked() bool { return l.role != copied || l.homes > 0 }
-
-// Age is the time since the writer was last known alive: what each hop measured, added up; transit is not counted.
-// False: never heard of.
-func (l *Log) Age() (time.Duration, bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.ageLocked()
-}
-
-func (l *Log) ageLocked() (time.Duration, bool) {
-	if l.role != copied {
-		return 0, true
-	}
-	if !l.heard {
-		return 0, false
-	}
-	return max(l.opts.Now()-l.alive, 0), true
-}
 
 // Status is a log's state for operators.
 type Status struct {
@@ -240,62 +214,6 @@ func (l *Log) Status() Status {
 }
 
 func (l *Log) String() string { return fmt.Sprintf("%s@%s", l.id, l.Position()) }
-
-// life is what a hop tells of the writer.
-type life struct {
-	heard bool
-	age   time.Duration
-	// mark is the number of the writer's mark that age counts from; zero if each sender is a writer.
-	mark Position
-	// fresh: that mark passed the sender since the stream began.
-	fresh bool
-}
-
-// hear takes in what a stream tells of the writer, once everything up to at is applied (rule 20).
-func (l *Log) hear(at Position, v life) {
-	if !v.heard {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.role != copied {
-		return
-	}
-	if !l.heard || v.mark.IsZero() || l.known.Before(v.mark) {
-		l.heard, l.alive, l.known = true, l.opts.Now()-v.age, v.mark
-	}
-	// A sender may know a later incarnation by now than the one whose mark it forwards.
-	caughtUp := !l.pos.Before(at) && (v.mark.IsZero() || v.mark.Incarnation == l.pos.Incarnation)
-	if !v.fresh || !caughtUp && !l.opts.broken.has(freshThoughBehind) {
-		return
-	}
-	news := !l.confirmed || v.mark.IsZero() || l.mark.Before(v.mark)
-	l.confirmed = true
-	if l.mark.Before(v.mark) {
-		l.mark = v.mark
-	}
-	if news {
-		l.notify(pulsed)
-	}
-}
-
-// tell is what a stream that has sent everything up to the log's position tells of the writer; last is the mark that it
-// forwarded last. The lock is held.
-func (l *Log) tell(last Position) life {
-	switch l.role {
-	case writing:
-		return life{heard: true, fresh: true, mark: Position{Incarnation: l.pos.Incarnation, Seq: l.marks.Add(1)}}
-	case following:
-		return life{heard: true, fresh: true}
-	default:
-		v := life{heard: l.heard, mark: l.known}
-		v.age, _ = l.ageLocked()
-		if last.Before(l.mark) {
-			v.fresh, v.mark = true, l.mark
-		}
-		return v
-	}
-}
 
 // notify wakes the log's readers. The lock is held, so a reader that looks after it was woken sees the change.
 func (l *Log) notify(e event) {

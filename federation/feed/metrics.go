@@ -18,8 +18,9 @@ func newCounters(r prometheus.Registerer) *counters {
 		return prometheus.CounterOpts{Namespace: "pentad", Subsystem: "feed", Name: name, Help: help}
 	}
 	return &counters{
-		frames:   register(r, prometheus.NewCounter(opts("frames_received_total", "Frames received."))),
-		rejected: register(r, prometheus.NewCounter(opts("records_rejected_total", "Received records that this process cannot use."))),
+		frames: register(r, prometheus.NewCounter(opts("frames_received_total", "Frames received."))),
+		rejected: register(r, prometheus.NewCounter(
+			opts("records_rejected_total", "Received records that this process cannot use."))),
 		batches: register(r, prometheus.NewCounterVec(
 			opts("batches_received_total", "Received batches by how they were judged."), []string{"verdict"})),
 		refused: register(r, prometheus.NewCounterVec(

@@ -22,8 +22,8 @@ type Peer struct {
 // Dialer opens connections in tests; nil: TCP.
 type Dialer func(ctx context.Context, address string) (net.Conn, error)
 
-// Validator says why a receiver cannot use a live record; nil: it can. A rejected record is stored and passed on all the
-// same; the rejection is a report to the sender and the log (rule 17).
+// Validator says why a receiver cannot use a live record; nil: it can. A rejected record is stored and passed on all
+// the same; the rejection is a report to the sender and the log (rule 17).
 type Validator func(id ID, r *Record) error
 
 // Rejection reports a record that a receiver cannot use.

@@ -65,7 +65,8 @@ func (s *sender) fix(o *outgoing) bool {
 func (s *sender) frame(o *outgoing) *feedpb.Frame {
 	b := o.batch
 	f := &feedpb.Frame{
-		Stream: o.stream, From: positionProto(b.From), To: positionProto(b.To), Floor: positionProto(b.Floor), Reset_: b.Reset,
+		Stream: o.stream, From: positionProto(b.From), To: positionProto(b.To), Floor: positionProto(b.Floor),
+		Reset_: b.Reset,
 	}
 	limit := s.set.opts.frameBytes
 	for size := 0; b.next < len(b.Records) && (size == 0 || size+recordBytes(b.Records[b.next]) <= limit); b.next++ {
@@ -88,8 +89,8 @@ func (s *sender) frame(o *outgoing) *feedpb.Frame {
 	return f
 }
 
-// progress makes a heartbeat: at a tick for a sub-stream that was silent since the last one, and whenever there is a mark
-// of the writer to forward or a repair to be noticed. Nil while there is something newer to send.
+// progress makes a heartbeat: at a tick for a sub-stream that was silent since the last one, and whenever there is a
+// mark of the writer to forward or a repair to be noticed. Nil while there is something newer to send.
 func (s *sender) progress(o *outgoing, tick bool) *feedpb.Progress {
 	l := o.log
 	l.mu.RLock()

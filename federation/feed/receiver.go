@@ -1,18 +1,16 @@
 package feed
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
 	"pentad.dev/pentad/federation/feed/feedpb"
 )
 
-// receiver is the receiving half of one stream: pure state, driven by open, shut, handle and next, all called under one
-// lock. What is staged here lives and dies with the stream (rule 8).
+// receiver is the receiving half of one stream: pure state, driven by open, shut, handle and next, all called under
+// one lock. What is staged here lives and dies with the stream (rule 8).
 type receiver struct {
 	mu        sync.Mutex // the shells'; the methods leave it alone
 	set       *Set
@@ -24,8 +22,8 @@ type receiver struct {
 	validator Validator
 	// refuses says why a feed is not taken at a position (rule 5, and what the sender may not write); nil: all are taken.
 	refuses func(ID, Position) error
-	// fromWriter says that this is the writer's own stream: it keeps to the filter of the copy that is there, and its seals
-	// are right where others differ.
+	// fromWriter says that this is the writer's own stream: it keeps to the filter of the copy that is there, and its
+	// seals are right where others differ.
 	fromWriter bool
 	// report hears of what an operator should know; may be nil.
 	report func(ID, string, error)
@@ -195,164 +193,6 @@ func (r *receiver) handle(m *feedpb.SenderMessage) ([]*feedpb.Announcement, erro
 	return nil, nil
 }
 
-// frame stages a frame; the last of a batch commits it.
-func (r *receiver) frame(in *incoming, f *feedpb.Frame) {
-	in.frames++
-	in.heard = r.now()
-	r.count.frames.Inc()
-	r.acknowledge(in)
-	if r.tamper != nil && r.tamper(r, in, f) {
-		return
-	}
-	if err := in.stage(f); err != nil {
-		r.refuse(in, feedpb.Reason_REASON_MALFORMED, err)
-		return
-	}
-	if f.GetCommit() {
-		r.commit(in, f)
-	}
-}
-
-func (in *incoming) stage(f *feedpb.Frame) error {
-	head := batch{from: positionOf(f.GetFrom()), to: positionOf(f.GetTo()), floor: positionOf(f.GetFloor()), reset: f.GetReset_()}
-	s := in.staged
-	if s == nil {
-		if head.to.IsZero() || !head.from.Before(head.to) && !(head.reset && in.again) {
-			return fmt.Errorf("%w: batch from %s to %s", errMalformed, head.from, head.to)
-		}
-		s = &head
-		s.asked, s.filter = in.again, in.filter
-		in.staged = s
-	} else if s.from != head.from || s.to != head.to || s.floor != head.floor || s.reset != head.reset {
-		return fmt.Errorf("%w: frame from %s to %s in a batch from %s to %s", errMalformed, head.from, head.to, s.from, s.to)
-	}
-	s.nodes = slices.Grow(s.nodes, len(f.GetRecords()))
-	for _, pr := range f.GetRecords() {
-		n, err := nodeOf(pr)
-		if err != nil {
-			return err
-		}
-		after := Position{}
-		if len(s.nodes) > 0 {
-			after = s.nodes[len(s.nodes)-1].At
-		}
-		switch {
-		case n.At.Before(after) || s.to.Before(n.At) || !s.reset && !s.from.Before(n.At):
-			return fmt.Errorf("%w: %s %q at %s, after %s, in a batch from %s to %s", errMalformed, n.Kind, n.Key, n.At, after, s.from, s.to)
-		case !in.filter.Matches(n.Kind, n.Key):
-			return fmt.Errorf("%w: %s %q is not of filter %s", errMalformed, n.Kind, n.Key, in.filter)
-		}
-		s.nodes = append(s.nodes, n)
-	}
-	return nil
-}
-
-// commit judges the staged batch against what is held now (rule 9).
-func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
-	s := in.staged
-	in.staged = nil
-	s.sealed, s.seal, s.fromWriter = f.GetSealed(), Seal(f.GetSeal()), r.fromWriter
-	if r.refuses != nil {
-		if err := r.refuses(in.id, s.to); err != nil {
-			r.decline(in, err)
-			return
-		}
-	}
-	before := in.log.Position()
-	v := in.log.apply(s)
-	r.count.batches.WithLabelValues(v.String()).Inc()
-	switch v {
-	case applied:
-		in.again = in.again && !s.reset
-		if !s.asked {
-			in.refusals = 0
-		}
-		r.validate(in, s, before)
-	case dropped:
-	case refusedSeal:
-		in.again = true
-		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", s.to))
-		return
-	case refusedFilter:
-		r.refuse(in, feedpb.Reason_REASON_FILTER, fmt.Errorf("filter %s, the copy holds %s", in.filter, in.log.Filter()))
-		return
-	case refusedWriter:
-		r.decline(in, fmt.Errorf("feed %s is written here", in.id))
-		return
-	default:
-		r.refuse(in, feedpb.Reason_REASON_REFUSED, fmt.Errorf("batch from %s to %s, held %s", s.from, s.to, in.log.Position()))
-		return
-	}
-	in.theirs = s.to
-	in.log.hear(s.to, lifeOf(f.GetLife()))
-	r.acknowledge(in)
-}
-
-// validate reports the records of a commit that this process cannot use (rule 17).
-func (r *receiver) validate(in *incoming, s *batch, before Position) {
-	if r.validator == nil {
-		return
-	}
-	const most = 16
-	for _, n := range s.nodes {
-		if n.Value == nil || !s.reset && !before.Before(n.At) {
-			continue
-		}
-		err := r.validator(in.id, &n.Record)
-		if err == nil {
-			continue
-		}
-		in.rejected++
-		r.count.rejected.Inc()
-		if r.report != nil {
-			r.report(in.id, "record rejected", fmt.Errorf("%s %q at %s: %w", n.Kind, n.Key, n.At, err))
-		}
-		if len(in.reports) < most {
-			in.reports = append(in.reports, &feedpb.Rejection{Kind: n.Kind, Key: n.Key, At: positionProto(n.At), Reason: err.Error()})
-		}
-	}
-}
-
-// decline ends a feed for good on this stream.
-func (r *receiver) decline(in *incoming, err error) {
-	if r.report != nil {
-		r.report(in.id, "feed declined", err)
-	}
-	r.leave(in, feedpb.Reason_REASON_DONE, err.Error())
-	r.turnDown(in.id, err)
-	r.lost = append(r.lost, in.id)
-}
-
-func (r *receiver) progress(in *incoming, p *feedpb.Progress) {
-	at := positionOf(p.GetPosition())
-	in.theirs, in.heard = at, r.now()
-	if p.GetSealed() && in.staged == nil && !in.log.verify(at, in.filter, Seal(p.GetSeal()), r.fromWriter) {
-		in.again = true
-		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", at))
-		return
-	}
-	if held := in.log.Position(); in.staged == nil && held.Before(at) {
-		// The sender has sent everything up to at: a batch was lost.
-		r.refuse(in, feedpb.Reason_REASON_REFUSED, fmt.Errorf("sender stands at %s, held %s", at, held))
-		return
-	}
-	in.refusals = 0
-	in.log.hear(at, lifeOf(p.GetLife()))
-}
-
-// closed takes in that the sender ended a sub-stream.
-func (r *receiver) closed(in *incoming, c *feedpb.Closed) {
-	r.forget(in)
-	switch c.GetReason() {
-	case feedpb.Reason_REASON_REPAIRED:
-		in.again = true
-		r.retry(in)
-	default:
-		in.absent = cmp.Or(c.GetDetail(), reasonLabel(c.GetReason()))
-		r.lost = append(r.lost, in.id)
-	}
-}
-
 func (r *receiver) acknowledge(in *incoming) {
 	if !in.acking {
 		in.acking = true
@@ -400,22 +240,6 @@ func (r *receiver) ack(in *incoming) *feedpb.ReceiverMessage {
 	return &feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Ack{Ack: a}}
 }
 
-// turnDown tells the sender that a feed is not taken, once for each reason.
-func (r *receiver) turnDown(id ID, err error) {
-	in := r.feeds[id]
-	if in == nil {
-		in = &incoming{id: id}
-		r.feeds[id] = in
-	}
-	if in.absent == err.Error() {
-		return
-	}
-	in.absent = err.Error()
-	r.out = append(r.out, &feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Refused{
-		Refused: &feedpb.Refused{Feed: string(in.id), Reason: err.Error()},
-	}})
-}
-
 // beat gives a sign of life.
 func (r *receiver) beat() {
 	if len(r.out) == 0 && len(r.acks) == 0 {
@@ -445,5 +269,9 @@ func (r *receiver) tick() time.Duration {
 }
 
 func reasonLabel(reason feedpb.Reason) string {
-	return [...]string{"unspecified", "done", "refused", "seal", "filter", "absent", "repaired", "malformed"}[min(max(int(reason), 0), 7)]
+	labels := [...]string{"unspecified", "done", "refused", "seal", "filter", "absent", "repaired", "malformed"}
+	if reason < 0 || int(reason) >= len(labels) {
+		return labels[0]
+	}
+	return labels[reason]
 }

@@ -34,17 +34,6 @@ type sender struct {
 	remembers map[ID]Position // for a broken rule only
 }
 
-// offered is what a sender knows of one feed.
-type offered struct {
-	log       *Log
-	announced bool
-	home      bool
-	position  Position
-	queued    bool // in announce
-	due       bool // to be announced at the next tick
-	subs      []*outgoing
-}
-
 // outgoing is a sub-stream.
 type outgoing struct {
 	stream     uint64
@@ -115,7 +104,9 @@ func (s *sender) open(m *feedpb.Open) error {
 		return nil
 	}
 	f := s.feed(id, l)
-	o := &outgoing{stream: stream, log: l, filter: filterOf(m.GetFilter()), cursor: positionOf(m.GetHeld()), again: m.GetAgain()}
+	o := &outgoing{
+		stream: stream, log: l, filter: filterOf(m.GetFilter()), cursor: positionOf(m.GetHeld()), again: m.GetAgain(),
+	}
 	l.mu.RLock()
 	o.mark, o.generation, o.floor = l.mark, l.generation, l.floor
 	l.mu.RUnlock()
@@ -164,8 +155,8 @@ func (s *sender) state(l *Log, held, highest Position) {
 	}
 }
 
-// tick sends signs of life: a heartbeat of each sub-stream that was silent since the last tick, of each of the writer's
-// own, and the announcements that could wait. Call it once a heartbeat.
+// tick sends signs of life: a heartbeat of each sub-stream that was silent since the last tick, of each of the
+// writer's own, and the announcements that could wait. Call it once a heartbeat.
 func (s *sender) tick() {
 	for id, f := range s.feeds {
 		if f.due && !f.queued {
@@ -227,80 +218,6 @@ func (s *sender) next() *feedpb.SenderMessage {
 		}
 	}
 	return nil
-}
-
-// look notes that a feed changed.
-func (s *sender) look(id ID, e event) {
-	l, ok := s.set.Get(id)
-	if !ok || !s.offers(l) {
-		s.withdraw(id)
-		return
-	}
-	f := s.feed(id, l)
-	if e&(moved|pulsed) != 0 {
-		for _, o := range f.subs {
-			s.queue(o)
-		}
-	}
-	switch pos, home := l.Position(), l.Home(); {
-	case pos.IsZero() || f.queued:
-	case !f.announced || f.home != home:
-		f.queued = true
-		s.announce = append(s.announce, id)
-	case f.position != pos:
-		f.due = true
-	}
-}
-
-func (s *sender) feed(id ID, l *Log) *offered {
-	f := s.feeds[id]
-	if f == nil || f.log != l {
-		f = &offered{log: l}
-		s.feeds[id] = f
-	}
-	return f
-}
-
-// withdraw ends the offer of a feed that is gone, or not for this reader any more.
-func (s *sender) withdraw(id ID) {
-	f := s.feeds[id]
-	if f == nil {
-		return
-	}
-	delete(s.feeds, id)
-	for _, o := range slices.Clone(f.subs) {
-		s.close(o.stream, feedpb.Reason_REASON_ABSENT, "")
-	}
-	if f.announced {
-		s.control = append(s.control, announcementsOf(&feedpb.Announcement{Feed: string(id), Gone: true}))
-	}
-}
-
-func announcementsOf(as ...*feedpb.Announcement) *feedpb.SenderMessage {
-	return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Announcements{
-		Announcements: &feedpb.Announcements{Announcements: as},
-	}}
-}
-
-func (s *sender) announcements() *feedpb.SenderMessage {
-	n := min(len(s.announce), 1000)
-	as := make([]*feedpb.Announcement, 0, n)
-	for _, id := range s.announce[:n] {
-		f := s.feeds[id]
-		if f == nil {
-			continue
-		}
-		f.log.mu.RLock()
-		f.position, f.home = f.log.pos, f.log.homeLocked()
-		filter := f.log.filter
-		f.log.mu.RUnlock()
-		f.announced, f.queued, f.due = true, false, false
-		as = append(as, &feedpb.Announcement{
-			Feed: string(id), Position: positionProto(f.position), Home: f.home, Filter: filterProto(filter),
-		})
-	}
-	s.announce = s.announce[n:]
-	return announcementsOf(as...)
 }
 
 func (s *sender) queue(o *outgoing) {

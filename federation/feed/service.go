@@ -27,8 +27,8 @@ type ServiceConfig struct {
 	AuthorizeRead func(ctx context.Context, id ID) error
 	// Validator judges published records; may be nil.
 	Validator Validator
-	// Heartbeat is the time between signs of life on an idle stream; 0: one second. A stream of which nothing is heard for
-	// four heartbeats (at least two seconds) is closed.
+	// Heartbeat is the time between signs of life on an idle stream; 0: one second. A stream of which nothing is heard
+	// for four heartbeats (at least two seconds) is closed.
 	Heartbeat time.Duration
 	// MaxAhead is how far an incarnation may lie in the future of this process's clock (rule 5); 0: a day.
 	MaxAhead time.Duration
@@ -60,8 +60,8 @@ type Service struct {
 	count *counters
 }
 
-// NewService returns a service to be registered with feedpb.RegisterFeedsServer, on a server made with ServerOptions. It
-// fails on a wrong configuration. Its streams end with the server's connections.
+// NewService returns a service to be registered with feedpb.RegisterFeedsServer, on a server made with ServerOptions.
+// It fails on a wrong configuration. Its streams end with the server's connections.
 func NewService(cfg ServiceConfig) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -27,8 +27,9 @@ type Set struct {
 // watcher hears of changes, under the log's lock: it must return at once and call back into neither log nor set.
 type watcher interface{ observe(*Log, event) }
 
-// OpenSet returns the feeds whose snapshots lie in dir, stale until their writers are heard of; with dir "" the set lives
-// in memory only. A snapshot that cannot be read in full is set aside with an error in o.Log, and its feed is absent.
+// OpenSet returns the feeds whose snapshots lie in dir, stale until their writers are heard of; with dir "" the set
+// lives in memory only. A snapshot that cannot be read in full is set aside with an error in o.Log, and its feed is
+// absent.
 func OpenSet(dir string, o Options) (*Set, error) {
 	s := &Set{dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, volatile: map[ID]bool{}, saved: map[ID]version{}}
 	if dir != "" {
@@ -122,7 +123,8 @@ type SetWatch struct {
 // Watch returns a watch of all feeds, those that are there included. Close it.
 func (s *Set) Watch() *SetWatch { return s.watch(moved) }
 
-// WatchLiveness is Watch which is also told of each sign of life of a writer, and of a writer's stream that came or went.
+// WatchLiveness is Watch which is also told of each sign of life of a writer, and of a writer's stream that came or
+// went.
 func (s *Set) WatchLiveness() *SetWatch { return s.watch(moved | pulsed | homed) }
 
 func (s *Set) watch(events event) *SetWatch {

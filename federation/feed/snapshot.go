@@ -15,9 +15,10 @@ import (
 // ErrCorrupt is returned for a snapshot that is truncated, changed or of another version. Nothing of it is used.
 var ErrCorrupt = errors.New("corrupt snapshot")
 
-// A snapshot is the magic, then the log's name, position, floor, filter and seal, then its records in the order of their
-// last change, tombstones included, then the checksum of all that (rule 14: nothing is derived from the records).
-// Numbers are unsigned varints, strings are preceded by their length. The last byte of the magic is the version.
+// A snapshot is the magic, then the log's name, position, floor, filter and seal, then its records in the order of
+// their last change, tombstones included, then the checksum of all that (rule 14: nothing is derived from the
+// records). Numbers are unsigned varints, strings are preceded by their length. The last byte of the magic is the
+// version.
 const snapshotMagic = "pentad feed\x00\x01"
 
 const (

@@ -9,9 +9,9 @@ import (
 	"google.golang.org/grpc/connectivity"
 )
 
-// succession decides whose turn it is among peers of which one is used, nearest first. A peer whose connection is there
-// enters; it may start when no nearer one is in, and must leave when a nearer one has settled: so a peer that comes back
-// takes over before the other is left.
+// succession decides whose turn it is among peers of which one is used, nearest first. A peer whose connection is
+// there enters; it may start when no nearer one is in, and must leave when a nearer one has settled: so a peer that
+// comes back takes over before the other is left.
 type succession struct {
 	mu      sync.Mutex
 	in      []bool

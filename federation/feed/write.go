@@ -21,9 +21,9 @@ func (l *Log) Begin(incarnation uint64, whole []Change) (Position, error) {
 	return l.pos, nil
 }
 
-// Commit writes changes as one step: the sequence grows by one. A change that is equal to what is there is dropped, and
-// with no change left there is no commit; of several changes of one key the last counts. The log takes the values over.
-// ErrNotWriter before Begin.
+// Commit writes changes as one step: the sequence grows by one. A change that is equal to what is there is dropped,
+// and with no change left there is no commit; of several changes of one key the last counts. The log takes the values
+// over. ErrNotWriter before Begin.
 func (l *Log) Commit(changes ...Change) (Position, error) {
 	if err := l.check(changes); err != nil {
 		return Position{}, err
@@ -40,9 +40,9 @@ func (l *Log) Commit(changes ...Change) (Position, error) {
 	return l.pos, nil
 }
 
-// CommitAt writes changes as one step that ends at to, a later sequence of the same incarnation; without changes it is
-// progress only. It is how the intent's feed is written, whose sequence is the revision: rule 4 does not hold for it. The
-// first call on an empty log begins the incarnation.
+// CommitAt writes changes as one step that ends at to, a later sequence of the same incarnation; without changes it
+// is progress only. It is how the intent's feed is written, whose sequence is the revision: rule 4 does not hold for
+// it. The first call on an empty log begins the incarnation.
 func (l *Log) CommitAt(to Position, changes ...Change) error {
 	if err := l.check(changes); err != nil {
 		return err
@@ -60,8 +60,8 @@ func (l *Log) CommitAt(to Position, changes ...Change) error {
 	return nil
 }
 
-// Restart makes whole the state at to, of which nothing older is known, as after a Raft snapshot: the floor is to (rule
-// 6), and every reader in the process starts again, whatever its position. The log takes the values over.
+// Restart makes whole the state at to, of which nothing older is known, as after a Raft snapshot: the floor is to
+// (rule 6), and every reader in the process starts again, whatever its position. The log takes the values over.
 func (l *Log) Restart(to Position, whole []Change) error {
 	nodes, err := l.nodes(whole, to)
 	if err != nil {
@@ -75,8 +75,8 @@ func (l *Log) Restart(to Position, whole []Change) error {
 	return nil
 }
 
-// Resign ends the writing, as after the loss of a leader lease: later commits fail with ErrNotWriter, and the log is one
-// more copy.
+// Resign ends the writing, as after the loss of a leader lease: later commits fail with ErrNotWriter, and the log is
+// one more copy.
 func (l *Log) Resign() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +138,9 @@ func (l *Log) nodes(whole []Change, at Position) ([]*node, error) {
 		if c.Value == nil {
 			return nil, fmt.Errorf("feed %s: whole set: %s %q: a deletion", l.id, c.Kind, c.Key)
 		}
-		nodes = append(nodes, &node{Record: Record{Kind: c.Kind, Key: c.Key, Value: c.Value, At: at, Hash: hashValue(c.Value)}})
+		nodes = append(nodes, &node{Record: Record{
+			Kind: c.Kind, Key: c.Key, Value: c.Value, At: at, Hash: hashValue(c.Value),
+		}})
 	}
 	return nodes, nil
 }

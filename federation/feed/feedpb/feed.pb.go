@@ -5,8 +5,8 @@
 // source: federation/feed/feedpb/feed.proto
 
 // The stream of feeds. Many feeds share one stream, each as a sub-stream with a number of its own. The sender announces
-// what it holds, the receiver opens what it wants, stating its position, and the sender sends what is newer. The rules are
-// in federation/feed/DESIGN.md.
+// what it holds, the receiver opens what it wants, stating its position, and the sender sends what is newer. The rules
+// are in federation/feed/DESIGN.md.
 
 package feedpb
 

@@ -1,0 +1,47 @@
+package feed
+
+import (
+	"os"
+	"strconv"
+	"testing"
+)
+
+func TestNetworksKeepEveryRule(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		plan  plan
+		seeds uint64
+	}{
+		{"all rules", plan{}, 150},
+		{"without seals", plan{broken: sealNotCompared}, 150},
+		{"restless", plan{restless: true, broken: sealNotCompared}, 100},
+		{"home starved", plan{broken: sealNotCompared, starve: true}, 60},
+		{"rival writer", plan{rivals: true, broken: sealNotCompared}, 60},
+		{"batches lost", plan{lossy: true, broken: sealNotCompared, tamper: losesBatches}, 60},
+		{"records lost", plan{mistakes: true}, 60},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range seedsFrom(t, c.seeds) {
+				if err, _ := simulate(c.plan, seed); err != nil {
+					t.Errorf("seed %d: %v", seed, err)
+					return
+				}
+			}
+		})
+	}
+}
+
+// seedsFrom multiplies the seeds of a default run by PENTAD_FEED_SOAK, for long runs by hand.
+func seedsFrom(t *testing.T, n uint64) uint64 {
+	t.Helper()
+	s := os.Getenv("PENTAD_FEED_SOAK")
+	if s == "" {
+		return n
+	}
+	times, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		t.Fatalf("PENTAD_FEED_SOAK=%s: %v", s, err)
+	}
+	return n * times
+}
