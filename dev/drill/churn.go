@@ -39,18 +39,16 @@ const (
 // change watched until every relay has told it; in another, instances are started as processes of their own, take traffic,
 // and are drained or killed.
 func (d *Drill) churn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, churnFor)
+	group, ctx := errgroup.WithContext(ctx)
+	limit, cancel := context.WithTimeout(ctx, churnFor)
 	defer cancel()
-	var group errgroup.Group
-	group.Go(func() error { return d.toggle(ctx, d.fullPlaces(), 0) })
-	group.Go(func() error { return d.visitors(ctx) })
+	over := func() bool { return limit.Err() != nil }
+	group.Go(func() error { return d.toggle(ctx, d.fullPlaces(), over) })
+	group.Go(func() error { return d.visitors(ctx, over) })
 	if d.cfg.Plant == PlantSpread {
-		group.Go(func() error { return d.stumble(ctx) })
+		group.Go(func() error { return d.stumble(ctx, over) })
 	}
 	err := group.Wait()
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil
-	}
 	d.expectVisits()
 	changes, _ := d.tracker.results()
 	d.book.expect("endpoints changed", len(changes) > 0, fmt.Sprintf("%d changes", len(changes)))
@@ -67,30 +65,34 @@ func (d *Drill) fullPlaces() []dev.Place {
 	return full
 }
 
-// toggle drains the second instance of each service in each of the places and brings it back, until ctx ends or rounds are
-// over (0: no limit). A change that has begun is ended: instances are all in place afterwards.
-func (d *Drill) toggle(ctx context.Context, places []dev.Place, rounds int) error {
-	for round := 0; rounds == 0 || round < rounds; round++ {
+// toggle drains the second instance of each service in each of the places and brings it back, until it is over; a change that
+// was begun is ended, so that all instances are in place afterwards.
+func (d *Drill) toggle(ctx context.Context, places []dev.Place, over func() bool) error {
+	for round := 0; ; round++ {
 		for _, place := range places {
+			if over() {
+				return nil
+			}
 			instances, err := d.site.Instances(place.Center)
 			if err != nil {
 				return err
 			}
 			in := second(instances, d.services()[round%len(d.services())])
 			for _, what := range []string{drained, resumed} {
-				if err := d.change(context.WithoutCancel(ctx), place, in, what); err != nil {
+				if err := d.change(ctx, place, in, what); err != nil {
 					return err
 				}
-				if err := pause(context.WithoutCancel(ctx), togglePause); err != nil {
+				if err := pause(ctx, togglePause); err != nil {
 					return err
 				}
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
 			}
 		}
 	}
-	return nil
+}
+
+// times is over after n questions.
+func times(n int) (over func() bool) {
+	return func() bool { n--; return n < 0 }
 }
 
 // second is the second instance of a service.
@@ -156,24 +158,21 @@ func (d *Drill) registration(at record.Time, place dev.Place, in sample.Instance
 func visitorName(instance string) string { return dev.SampleName(instance) }
 
 // visitors adds instances one after another, in turn over the centers and services; every second one is killed in the middle
-// of its work, the others are drained.
-func (d *Drill) visitors(ctx context.Context) error {
+// of its work, the others are drained. The last one's life is lived to its end.
+func (d *Drill) visitors(ctx context.Context, over func() bool) error {
 	places, services := d.fullPlaces(), d.services()
-	for n := 0; ; n++ {
+	for n := 0; !over(); n++ {
 		place, service := places[n%len(places)], services[n%len(services)]
 		name := fmt.Sprintf("%s-%s-x%d", service, place.Center, n+1)
 		if err := d.visit(ctx, place, service, name, n%2 == 1); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
+	return nil
 }
 
-// visit is the life of one added instance. It is lived to its end even when the churn's time is over.
+// visit is the life of one added instance.
 func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string, kill bool) error {
-	ctx = context.WithoutCancel(ctx)
 	in, err := d.site.AddInstance(place.Center, service, name)
 	if err != nil {
 		return err

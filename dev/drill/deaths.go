@@ -90,7 +90,7 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	full := d.fullPlaces()
 	before, _ := d.tracker.results()
 	// A center without a server of its own, and one with.
-	if err := d.toggle(ctx, []dev.Place{full[len(full)-1], full[0]}, 3); err != nil {
+	if err := d.toggle(ctx, []dev.Place{full[len(full)-1], full[0]}, times(8)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

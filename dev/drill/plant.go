@@ -12,9 +12,9 @@ import (
 
 // The plants: real faults, made behind the drill's own back, to see that its verdict finds them.
 
-// stumble pauses one relay after another for a moment, until ctx ends.
-func (d *Drill) stumble(ctx context.Context) error {
-	for {
+// stumble pauses one relay after another for a moment, until it is over.
+func (d *Drill) stumble(ctx context.Context, over func() bool) error {
+	for !over() {
 		for _, name := range d.site.Supervisor().Names(dev.RoleRelay) {
 			d.site.Supervisor().Signal(name, syscall.SIGSTOP)
 			err := pause(ctx, 400*time.Millisecond)
@@ -27,6 +27,7 @@ func (d *Drill) stumble(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
 }
 
 // starve empties the registry files of a service, unrecorded, for some seconds.
@@ -87,7 +88,7 @@ func (d *Drill) plantBeforeComparison(ctx context.Context) error {
 	case PlantUnequal:
 		relays := d.site.Supervisor().Names(dev.RoleRelay)
 		d.site.Supervisor().Signal(relays[len(relays)-1], syscall.SIGSTOP)
-		return d.toggle(ctx, d.fullPlaces()[:1], 1)
+		return d.toggle(ctx, d.fullPlaces()[:1], times(1))
 	}
 	return nil
 }
