@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,8 +88,9 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkPush is one change of an assignment to 1,000 streams, from the commit to bytes for gRPC, without it: what the
-// server costs. once: ours; marshal: the same state machine, each response marshalled. One op is one push to one stream.
+// BenchmarkPush is one change of an assignment to 1,000 streams, from the commit to bytes for gRPC, without it: what
+// the server costs. once: ours; marshal: the same state machine, each response marshalled. One op is one push to one
+// stream.
 func BenchmarkPush(b *testing.B) {
 	const streams = 1000
 	for _, endpoints := range []int{10, 5000} {
@@ -150,6 +152,51 @@ func ask(b *testing.B, core *sotw, nonce string) {
 	}, time.Time{}); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkStreamState is what the server keeps for a stream of a client that asks for ten services; gRPC's own buffers
+// and goroutines come on top. shared: all ask for the same; own: each for others.
+func BenchmarkStreamState(b *testing.B) {
+	const streams = 2000
+	for _, own := range []bool{false, true} {
+		b.Run(map[bool]string{false: "shared", true: "own"}[own], func(b *testing.B) {
+			var total uint64
+			for range b.N {
+				t := newTable(Config{})
+				cores := make([]*sotw, streams)
+				before := heap()
+				for i := range cores {
+					cores[i] = newSotw(Config{}.withDefaults(), t)
+					for _, url := range []string{ListenerType, RouteType, ClusterType, EndpointType} {
+						req := &discovery.DiscoveryRequest{TypeUrl: url}
+						for n := range 10 {
+							name := fmt.Sprint("service-", n)
+							if own {
+								name = fmt.Sprint("service-", i, "-", n)
+							}
+							req.ResourceNames = append(req.ResourceNames, name)
+						}
+						if _, err := cores[i].request(req, time.Time{}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					if _, _, err := cores[i].respond(time.Time{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				total += heap() - before
+				runtime.KeepAlive(cores)
+			}
+			b.ReportMetric(float64(total)/float64(b.N)/streams, "B/stream")
+		})
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // BenchmarkBroadcast is the same over gRPC on loopback, clients on the same machine: one op is one change that 1,000

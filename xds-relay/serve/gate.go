@@ -11,15 +11,14 @@ import (
 )
 
 // A gate holds back what would name something that the client does not have yet, or take away what it still names.
-// Listeners and routes wait for the acknowledgement of clusters and endpoints, on wildcard streams only: a client that
-// names what it wants asks in its own order. The removal of a cluster, and of its assignment, waits for that of routes and
-// listeners on every stream, since it may come with the commit that moves the routes away. Positions decide: something
-// that came with the commit at p may go when the types it waits for are settled up to p. Clusters never wait for
-// endpoints' answers, nor endpoints for clusters': a client withholds the acknowledgement of clusters until it has their
-// endpoints (rule 4).
+// Listeners and routes wait for the acknowledgement of clusters and endpoints, on wildcard streams only: a client
+// that names what it wants asks in its own order. The removal of a cluster, and of its assignment, waits for that of
+// routes and listeners on every stream, since it may come with the commit that moves the routes away. Positions
+// decide: something that came with the commit at p may go when the types it waits for are settled up to p. Clusters
+// never wait for endpoints' answers, nor endpoints for clusters': a client withholds the acknowledgement of clusters
+// until it has their endpoints (rule 4).
 
-// gated says whether gates apply to this stream: a client that takes clusters as they come. One that names them asks
-// for what it needs in its own order.
+// gated says whether this is a wildcard stream, of a client that takes clusters as they come.
 func (s *sotw) gated() bool {
 	sub := s.types[ClusterType]
 	return sub != nil && sub.wildcard && !s.cfg.faults.noGate
@@ -35,8 +34,9 @@ func (s *sotw) settled(url string) feed.Position {
 	return sub.settled
 }
 
-// holds says that sub must not send yet what came with the commit at p, since a type that it waits for is not settled up
-// to there. It notes since when it waits; after GateLapse the gate lapses, and stays open until the client has caught up.
+// holds says that sub must not send yet what came with the commit at p, since a type that it waits for is not settled
+// up to there. It notes since when it waits; after GateLapse the gate lapses, and stays open until the client has
+// caught up.
 func (s *sotw) holds(sub *subscription, p feed.Position, now time.Time, types ...string) bool {
 	if s.behind || !slices.ContainsFunc(types, func(url string) bool { return s.settled(url).Before(p) }) {
 		return false
@@ -54,9 +54,10 @@ func (s *sotw) holds(sub *subscription, p feed.Position, now time.Time, types ..
 	return false
 }
 
-// named says that what was removed at p may still be named by the client's routes. The acknowledgement of new routes is
-// not enough for clients that name what they want: they acknowledge what they received, and go by the old until they have
-// the clusters of the new (gRFC A74). So a cluster stays for Linger after routes were sent, or until it is not asked for.
+// named says that what was removed at p may still be named by the client's routes. The acknowledgement of new routes
+// is not enough for clients that name what they want: they acknowledge what they received, and go by the old until
+// they have the clusters of the new (gRFC A74). So a cluster stays for Linger after routes were sent, or until it is
+// not asked for.
 func (s *sotw) named(sub *subscription, p feed.Position, now time.Time) bool {
 	if s.holds(sub, p, now, RouteType, ListenerType) {
 		return true
@@ -82,8 +83,8 @@ func (s *sotw) early(sub *subscription, p feed.Position, now time.Time) bool {
 	return sub.kind.gated && s.gated() && s.holds(sub, p, now, ClusterType, EndpointType)
 }
 
-// keep leaves in a set of clusters those that were removed but may still be named by the client's routes. unchanged: with
-// them, there is nothing to send.
+// keep leaves in a set of clusters those that were removed but may still be named by the client's routes. unchanged:
+// with them, there is nothing to send.
 func (s *sotw) keep(sub *subscription, sh *shelf, list []*resource, now time.Time) (with []*resource, unchanged bool) {
 	if sub.kind.url != ClusterType || !sub.shown || s.cfg.faults.dropAtOnce {
 		return list, false
@@ -97,8 +98,8 @@ func (s *sotw) keep(sub *subscription, sh *shelf, list []*resource, now time.Tim
 	return with, !sub.answer && slices.Equal(with, sub.sent)
 }
 
-// merge returns list with what was there before and is gone, and that alone. All are sorted. In a wildcard's set gone is
-// what list does not have; in a set of names, what it has as missing.
+// merge returns list with what was there before and is gone, and that alone. All are sorted. In a wildcard's set gone
+// is what list does not have; in a set of names, what it has as missing.
 func merge(list, before []*resource, wildcard bool) (with, gone []*resource) {
 	i := 0
 	for _, old := range before {
@@ -117,8 +118,8 @@ func merge(list, before []*resource, wildcard bool) (with, gone []*resource) {
 	return append(with, list[i:]...), gone
 }
 
-// removesEarly says that an assignment has to stay, since its cluster was removed but may still be named by the client's
-// routes.
+// removesEarly says that an assignment has to stay, since its cluster was removed but may still be named by the
+// client's routes.
 func (s *sotw) removesEarly(sub *subscription, res *resource, now time.Time) bool {
 	clusters := s.types[ClusterType]
 	if sub.kind.url != EndpointType || !res.missing || clusters == nil || s.cfg.faults.dropAtOnce {

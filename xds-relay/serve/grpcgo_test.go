@@ -158,8 +158,8 @@ func TestGRPCRelayRestart(t *testing.T) {
 	}
 }
 
-// TestGRPCHomeFromAnotherRelay is rule 6's counterexample: a client moves from A to B, whose content differs, and home to
-// A, which has what the client once acknowledged there.
+// TestGRPCHomeFromAnotherRelay is rule 6's counterexample: a client moves from A to B, whose content differs, and
+// home to A, which has what the client once acknowledged there.
 func TestGRPCHomeFromAnotherRelay(t *testing.T) {
 	if err := awayAndHome(t, faults{}); err != nil {
 		t.Fatal(err)

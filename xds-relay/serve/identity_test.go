@@ -59,7 +59,8 @@ func TestIdentityIsThatOfTheCertificate(t *testing.T) {
 		Certificates: []tls.Certificate{*issue(t, authority, "spiffe://pentad.test/relay/r")},
 		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool,
 	})
-	r := startRelayWith(t, newLog(t, text(t, EndpointType, "e", "1")), "", nil, append(ServerOptions(), grpc.Creds(server)))
+	log := newLog(t, text(t, EndpointType, "e", "1"))
+	r := startRelayWith(t, log, "", nil, append(ServerOptions(), grpc.Creds(server)))
 	conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{*issue(t, authority, id)}, RootCAs: pool,
 	})))

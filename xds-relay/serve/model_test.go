@@ -55,7 +55,9 @@ type modelType struct {
 const missingContent = "!"
 
 func newWorld(f faults, relays int) *world {
-	w := &world{faults: f, now: time.Unix(1_000_000, 0), versions: make(map[string]string), contents: make(map[string]string)}
+	w := &world{
+		faults: f, now: time.Unix(1_000_000, 0), versions: make(map[string]string), contents: make(map[string]string),
+	}
 	s := newScript(f)
 	for i := range relays {
 		w.relays = append(w.relays, s.relay(fmt.Sprint(i)))
@@ -75,8 +77,8 @@ func (w *world) client(wildcard bool, relay int) *modelClient {
 	return c
 }
 
-// connect opens a new stream, as grpc-go and Envoy do after a break: versions are kept, nonces are not, and everything is
-// asked for again.
+// connect opens a new stream, as grpc-go and Envoy do after a break: versions are kept, nonces are not, and
+// everything is asked for again.
 func (c *modelClient) connect(r *scriptRelay) {
 	if c.core != nil {
 		c.core.close()
@@ -180,8 +182,8 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// deliver lets the client take one response, apply it and answer. Content that begins with "bad" is refused: what it had
-// before stays, the rest is applied (A46).
+// deliver lets the client take one response, apply it and answer. Content that begins with "bad" is refused: what it
+// had before stays, the rest is applied (A46).
 func (c *modelClient) deliver() {
 	if len(c.toClient) == 0 {
 		return

@@ -19,7 +19,5 @@ func ServerOptions() []grpc.ServerOption {
 			MinTime: 2500 * time.Millisecond, PermitWithoutStream: true,
 		}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		// Most connections are idle most of the time: write buffers are borrowed, not owned.
-		grpc.SharedWriteBuffer(true),
 	}
 }

@@ -29,14 +29,21 @@ var planted = []struct {
 		"a missing name answered by absence", func(f *faults) { f.silentOnMissing = true },
 		[]string{"missing", "equal", "grpc-go: missing names"},
 	},
-	{"empty names are a wildcard after names were named", func(f *faults) { f.emptyIsWildcard = true }, []string{"wildcard-names"}},
+	{
+		"empty names are a wildcard after names were named", func(f *faults) { f.emptyIsWildcard = true },
+		[]string{"wildcard-names"},
+	},
 	{"answered before ready", func(f *faults) { f.answerUnready = true }, []string{"loopback: not ready"}},
 	{"a third response in flight", func(f *faults) { f.thirdInFlight = true }, []string{"in-flight", "equal"}},
 	{"endpoints don't follow their cluster", func(f *faults) { f.noFollow = true }, []string{"follow", "gates"}},
 	{"routes don't wait for clusters", func(f *faults) { f.noGate = true }, []string{"gates", "never without"}},
-	{"a cluster dropped before the routes that name it", func(f *faults) { f.dropAtOnce = true }, []string{"gates", "never without"}},
 	{
-		"send suppressed on a new stream, endpoints don't follow", func(f *faults) { f.suppressOnNewStream, f.noFollow = true, true },
+		"a cluster dropped before the routes that name it", func(f *faults) { f.dropAtOnce = true },
+		[]string{"gates", "removal-order", "never without"},
+	},
+	{
+		"send suppressed on a new stream, endpoints don't follow",
+		func(f *faults) { f.suppressOnNewStream, f.noFollow = true, true },
 		[]string{"grpc-go: away and home"},
 	},
 }

@@ -45,6 +45,10 @@ func newResource(name string, body []byte, hash uint64, at feed.Position) *resou
 	return r
 }
 
+// errorSize is what a resource error takes on the wire beside the name, which is in it twice; a little more than
+// enough.
+const errorSize = 160
+
 // newMissing is the answer for a name that does not exist, with what stands in for it if there is such a thing.
 func newMissing(name string, body []byte, at feed.Position) *resource {
 	r := &resource{name: name, at: at}
@@ -52,6 +56,7 @@ func newMissing(name string, body []byte, at feed.Position) *resource {
 		r = newResource(name, body, hashOf(body), at)
 	}
 	r.missing = true
+	r.size += errorSize + 2*len(name)
 	r.weight = weigh(name, r.hash, true)
 	return r
 }

@@ -40,7 +40,9 @@ func (s *sotw) drain() {
 			case sub.kind.whole:
 				sub.touch(name)
 			default:
-				sub.due[name] = sub.due[name]
+				if _, ok := sub.due[name]; !ok {
+					sub.due[name] = false
+				}
 			}
 			marked = true
 		}

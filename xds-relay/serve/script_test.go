@@ -58,7 +58,8 @@ type scriptClient struct {
 }
 
 var shortTypes = map[string]string{
-	"LDS": ListenerType, "RDS": RouteType, "CDS": ClusterType, "EDS": EndpointType, "SDS": SecretType, "XDS": "example.com/X",
+	"LDS": ListenerType, "RDS": RouteType, "CDS": ClusterType, "EDS": EndpointType, "SDS": SecretType,
+	"XDS": "example.com/X",
 }
 
 func shortType(url string) string {
@@ -79,7 +80,8 @@ func scriptConfig() Config {
 
 func newScript(f faults) *script {
 	return &script{
-		faults: f, now: time.Unix(1_000_000, 0), relays: make(map[string]*scriptRelay), clients: make(map[string]*scriptClient),
+		faults: f, now: time.Unix(1_000_000, 0), relays: make(map[string]*scriptRelay),
+		clients: make(map[string]*scriptClient),
 	}
 }
 

@@ -56,7 +56,8 @@ type subscription struct {
 	// full: the whole set is to be sent; whole kinds only. changed is what changed since it last was.
 	full    bool
 	changed map[string]struct{}
-	// due is what is to be sent, by name, of kinds that are sent in part; true: the client waits for it, false: it changed.
+	// due is what is to be sent, by name, of kinds that are sent in part; true: the client waits for it, false: it
+	// changed.
 	due map[string]bool
 	// held are removals that wait for routes (see gate.go).
 	held map[string]struct{}
