@@ -1,20 +1,10 @@
 package consensus
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"sync"
@@ -23,142 +13,6 @@ import (
 
 	"github.com/hashicorp/raft"
 )
-
-// authority is a CA for one test.
-type authority struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	pool *x509.CertPool
-}
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{key: key, cert: cert, pool: x509.NewCertPool()}
-	a.pool.AddCert(cert)
-	return a
-}
-
-// issue returns the two sides of a member's TLS.
-func (a *authority) issue(t testing.TB, name string) (server, client *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	server = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: a.pool,
-		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}
-	client = &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: a.pool, MinVersion: tls.VersionTLS13}
-	return server, client
-}
-
-// command is what the test's state machine understands.
-type command struct{ Key, Value string }
-
-func (c command) encode() []byte {
-	b, err := json.Marshal(c)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-// registers is a state machine of named registers; the answer to a command is the register's former value.
-type registers struct {
-	mu     sync.Mutex
-	values map[string]string
-	last   uint64
-	gate   func() // called before each Apply, may block
-}
-
-func newRegisters() *registers { return &registers{values: map[string]string{}} }
-
-func (m *registers) Apply(index uint64, b []byte) []byte {
-	m.mu.Lock()
-	gate := m.gate
-	m.mu.Unlock()
-	if gate != nil {
-		gate()
-	}
-	var c command
-	if err := json.Unmarshal(b, &c); err != nil {
-		panic(fmt.Sprintf("entry %d: %v", index, err))
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if index <= m.last {
-		panic(fmt.Sprintf("entry %d after %d", index, m.last))
-	}
-	former := m.values[c.Key]
-	m.values[c.Key], m.last = c.Value, index
-	return []byte(former)
-}
-
-func (m *registers) get(key string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.values[key]
-}
-
-func (m *registers) setGate(g func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.gate = g
-}
-
-type registersState struct {
-	Values map[string]string
-	Last   uint64
-}
-
-func (m *registers) Snapshot() (Snapshot, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b, err := json.Marshal(registersState{m.values, m.last})
-	return registersSnapshot(b), err
-}
-
-func (m *registers) Restore(r io.Reader) error {
-	var s registersState
-	if err := json.NewDecoder(r).Decode(&s); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.values, m.last = s.Values, s.Last
-	return nil
-}
-
-type registersSnapshot []byte
-
-func (s registersSnapshot) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, bytes.NewReader(s))
-}
-func (registersSnapshot) Release() {}
 
 // links is the network between the members of a cluster: who hears whom, and whose answers are held back.
 type links struct {
@@ -373,14 +227,22 @@ func (c *cluster) others(not ...*member) []*member {
 	return all
 }
 
-// put writes through a member, which must be able to.
-func (c *cluster) put(m *member, key, value string) uint64 {
+// put writes, and returns who led and the index. On a slow machine a leader may lose its office any time; the write is
+// then made again, through the next.
+func (c *cluster) put(key, value string, not ...*member) (leader *member, index uint64) {
 	c.t.Helper()
-	index, _, err := m.node.Propose(timeout(c.t, 20*time.Second), command{key, value}.encode())
-	if err != nil {
-		c.t.Fatalf("%s: put %s=%s: %v", m.id, key, value, err)
+	for range 20 {
+		l := c.leader(not...)
+		index, _, err := l.node.Propose(timeout(c.t, 10*time.Second), command{key, value}.encode())
+		switch {
+		case err == nil:
+			return l, index
+		case !errors.Is(err, ErrOutcomeUnknown) && !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrNoQuorum):
+			c.t.Fatalf("%s: put %s=%s: %v", l.id, key, value, err)
+		}
 	}
-	return index
+	c.t.Fatalf("put %s=%s: no leader stays in office", key, value)
+	return nil, 0
 }
 
 // eventually waits for a condition that must come true.

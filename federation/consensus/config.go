@@ -12,7 +12,7 @@ import (
 )
 
 // MaxCommandSize is the largest command that Propose takes, in bytes.
-const MaxCommandSize = 4 << 20
+const MaxCommandSize = 2 << 20
 
 // Member is a voter and where its Raft listener is reached.
 type Member struct {

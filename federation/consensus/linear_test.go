@@ -166,8 +166,7 @@ func TestLinearizableUnderFaults(t *testing.T) {
 	}
 	r.check()
 	// All come to hold the same.
-	l := c.leader()
-	index := c.put(l, "end", "1")
+	l, index := c.put("end", "1")
 	for _, m := range c.members {
 		if err := m.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
 			t.Fatal(err)

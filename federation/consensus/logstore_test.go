@@ -107,7 +107,7 @@ func fuzzLog(seed uint64, p *plants) error {
 }
 
 func TestLogSurvivesPowerCuts(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(100) {
 		if err := fuzzLog(seed, &plants{}); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

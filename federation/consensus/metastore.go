@@ -74,7 +74,8 @@ func openMetaStore(vfs types.VFS, dir string) (*metaStore, error) {
 		}
 	}
 	if m.gen == 0 {
-		return nil, fmt.Errorf("both copies of the term, the vote and the segment list are damaged: %w", errors.Join(found[:]...))
+		return nil, fmt.Errorf("both copies of the term, the vote and the segment list are damaged: %w",
+			errors.Join(found[:]...))
 	}
 	for i, name := range metaNames {
 		f, err := vfs.OpenWriter(dir, name)

@@ -32,7 +32,7 @@ func metaVote(t *testing.T, m *metaStore) string {
 // A power cut at any instant of a commit, and again at any instant of the recovery from it, leaves the old content or
 // the new one, and the new one if it was acknowledged.
 func TestMetaStoreIsOldOrNewAfterPowerCuts(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		vfs := newMemFS()
 		m, err := createMetaStore(vfs, "")
@@ -41,7 +41,7 @@ func TestMetaStoreIsOldOrNewAfterPowerCuts(t *testing.T) {
 		}
 		want := map[string]bool{"": true} // what may be found
 		for life := range 6 {
-			value := fmt.Sprintf("n%d %s", life, strings.Repeat("x", rnd.IntN(3000)))
+			value := fmt.Sprintf("n%d %s", life, strings.Repeat("x", rnd.IntN(1500)))
 			cutAfter(vfs, rnd.IntN(6))
 			if m.SetStable([]byte("vote"), []byte(value)) == nil {
 				want = map[string]bool{value: true}

@@ -72,7 +72,7 @@ func (n *Node) raftConfig() *raft.Config {
 	c.SnapshotInterval = n.cfg.SnapshotInterval
 	c.SnapshotThreshold = n.cfg.SnapshotThreshold
 	c.TrailingLogs = n.cfg.TrailingLogs
-	c.MaxAppendEntries = 256
+	c.MaxAppendEntries = 128
 	// Proposals that wait while a batch is written go into the next one together also without a buffer. With one, a
 	// command could sit in it unseen when the leadership ends.
 	c.BatchApplyCh = false

@@ -2,22 +2,17 @@ package consensus
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestAcknowledgedWritesSurviveTheLeader(t *testing.T) {
 	c := newCluster(t, 5, nil)
 	l := c.leader()
 	for i := range 20 {
-		c.put(l, fmt.Sprint("k", i), fmt.Sprint("v", i))
+		l, _ = c.put(fmt.Sprint("k", i), fmt.Sprint("v", i))
 	}
 	c.stop(l)
 	began := time.Now()
@@ -31,7 +26,7 @@ func TestAcknowledgedWritesSurviveTheLeader(t *testing.T) {
 			t.Errorf("k%d = %q at the new leader, want %q", i, got, want)
 		}
 	}
-	index := c.put(n, "after", "1")
+	n, index := c.put("after", "1")
 
 	// The old leader comes back as a follower and catches up.
 	c.start(l)
@@ -57,7 +52,7 @@ func TestRestartOfAllResumes(t *testing.T) {
 	c := newCluster(t, 5, nil)
 	l := c.leader()
 	for i := range 30 {
-		c.put(l, "k", fmt.Sprint(i))
+		l, _ = c.put("k", fmt.Sprint(i))
 	}
 	_, _, term := l.node.Leader()
 	for _, m := range c.members {
@@ -78,7 +73,7 @@ func TestRestartOfAllResumes(t *testing.T) {
 // Addresses come from the configuration: a second start may give every member another one, even each other's.
 func TestRestartAtOtherAddresses(t *testing.T) {
 	c := newCluster(t, 3, nil)
-	c.put(c.leader(), "k", "1")
+	c.put("k", "1")
 	for _, m := range c.members {
 		c.stop(m)
 	}
@@ -95,7 +90,7 @@ func TestRestartAtOtherAddresses(t *testing.T) {
 	if got := l.machine.get("k"); got != "1" {
 		t.Errorf("k = %q, want 1", got)
 	}
-	index := c.put(l, "k", "2")
+	l, index := c.put("k", "2")
 	for _, m := range c.members {
 		if err := m.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
 			t.Error(err)
@@ -112,12 +107,12 @@ func TestIsolatedFollowerNeitherDisturbsNorMissesAnything(t *testing.T) {
 	f := c.others(l)[0]
 	c.links.isolate(f.id)
 	for i := range 50 {
-		c.put(l, "k", fmt.Sprint(i))
+		l, _ = c.put("k", fmt.Sprint(i), f)
 	}
 	time.Sleep(time.Second) // it stands for election, in vain
 	_, _, term := l.node.Leader()
 	c.links.set(nil)
-	index := c.put(c.leader(), "k", "end")
+	_, index := c.put("k", "end")
 	if err := f.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +126,7 @@ func TestIsolatedFollowerNeitherDisturbsNorMissesAnything(t *testing.T) {
 
 func TestWithoutAQuorumNothingHangs(t *testing.T) {
 	c := newCluster(t, 3, nil)
-	l := c.leader()
-	c.put(l, "k", "1")
+	l, _ := c.put("k", "1")
 	for _, m := range c.others(l) {
 		c.stop(m)
 	}
@@ -194,7 +188,7 @@ func TestTransferLeadership(t *testing.T) {
 	if now, _ := to.node.Leadership(); !now.Local {
 		t.Errorf("leadership at the new leader: %+v", now)
 	}
-	c.put(to, "k", "1")
+	c.put("k", "1")
 	if err := l.node.TransferLeadership(context.Background(), ""); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("transfer by a follower: %v, want %v", err, ErrNotLeader)
 	}
@@ -213,14 +207,14 @@ func TestFollowerFarBehindGetsASnapshot(t *testing.T) {
 	f := c.others(l)[0]
 	c.stop(f)
 	for i := range 300 {
-		c.put(l, fmt.Sprint("k", i%10), fmt.Sprint(i))
+		l, _ = c.put(fmt.Sprint("k", i%10), fmt.Sprint(i), f)
 	}
 	eventually(t, "the log is compacted", func() bool {
 		first, err := l.node.folder.store.FirstIndex()
 		return err == nil && first > 200
 	})
 	c.start(f)
-	index := c.put(c.leader(), "end", "1")
+	_, index := c.put("end", "1")
 	if err := f.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
 		t.Fatal(err)
 	}
@@ -243,118 +237,4 @@ func TestFollowerFarBehindGetsASnapshot(t *testing.T) {
 	if got, err := n.node.ReadIndex(timeout(t, 10*time.Second)); err != nil || got != index {
 		t.Errorf("read index %d after the restart, want %d: %v", got, index, err)
 	}
-}
-
-// An entry that cannot be applied ends the process: it must not be skipped, nor anything be applied behind it.
-func TestUndecodableEntryEndsTheProcess(t *testing.T) {
-	c := newCluster(t, 3, nil)
-	l := c.leader()
-	c.put(l, "k", "1")
-	if _, _, err := l.node.Propose(timeout(t, 10*time.Second), []byte("not JSON")); !errors.Is(err, ErrOutcomeUnknown) {
-		t.Errorf("propose: %v, want %v", err, ErrOutcomeUnknown)
-	}
-	// The first to apply it ends, then the leader after it; the third alone never learns that it was committed.
-	ended := 0
-	eventually(t, "a majority ends", func() bool {
-		for _, m := range c.members {
-			if m.cancel == nil || len(m.fatal) == 0 {
-				continue
-			}
-			if err := <-m.fatal; !strings.Contains(err.Error(), "cannot be applied") ||
-				!strings.Contains(err.Error(), "registers).Apply") {
-				t.Errorf("%s ended with %q: want the reason and the stack", m.id, err)
-			}
-			if err := <-m.ended; err == nil || !strings.Contains(err.Error(), "cannot be applied") {
-				t.Errorf("%s: Run returned %v", m.id, err)
-			}
-			m.cancel = nil
-			ended++
-		}
-		return ended >= 2
-	})
-}
-
-func TestNobodyWithoutACertificateOfOurs(t *testing.T) {
-	c := newCluster(t, 1, nil)
-	l := c.leader()
-	stranger, _ := newAuthority(t).issue(t, "n2")
-	for name, cfg := range map[string]*tls.Config{
-		"no certificate":           {},
-		"a stranger's certificate": {Certificates: stranger.Certificates},
-	} {
-		cfg.RootCAs = c.ca.pool
-		conn, err := tls.Dial("tcp", l.address, cfg)
-		if err != nil {
-			continue // refused during the handshake
-		}
-		// In TLS 1.3 the refusal comes after the client's side of the handshake.
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if n, err := conn.Read(make([]byte, 1)); err == nil {
-			t.Errorf("%s: read %d bytes", name, n)
-		}
-		conn.Close()
-	}
-	// One who does not even speak TLS holds up nobody.
-	mute, err := net.Dial("tcp", l.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer mute.Close()
-	_, ours := c.ca.issue(t, "n1")
-	conn, err := tls.Dial("tcp", l.address, ours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-}
-
-func TestOneVoterAlone(t *testing.T) {
-	c := newCluster(t, 1, nil)
-	l := c.leader()
-	index := c.put(l, "k", "1")
-	if got, err := l.node.ReadIndex(timeout(t, 10*time.Second)); err != nil || got != index {
-		t.Errorf("read index %d, want %d: %v", got, index, err)
-	}
-	if s := l.node.Status(); s.State != "leader" || s.Leader != "n1" || s.Applied != index || s.Commit < index {
-		t.Errorf("status %+v", s)
-	}
-	if _, _, err := l.node.Propose(context.Background(), make([]byte, MaxCommandSize+1)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("too large a command: %v", err)
-	}
-	c.stop(l)
-	if _, _, err := l.node.Propose(context.Background(), nil); !errors.Is(err, ErrStopped) {
-		t.Errorf("propose at a stopped node: %v", err)
-	}
-	if err := l.node.WaitApplied(context.Background(), 1000); !errors.Is(err, ErrStopped) {
-		t.Errorf("wait at a stopped node: %v", err)
-	}
-	if s := l.node.Status(); s.State != "stopped" {
-		t.Errorf("status %+v", s)
-	}
-}
-
-func TestMetricsAreRegisteredAndCount(t *testing.T) {
-	registry := prometheus.NewPedanticRegistry()
-	c := newCluster(t, 1, func(_ int, cfg *Config) { cfg.Metrics = registry })
-	l := c.leader()
-	c.put(l, "k", "1")
-	found, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, f := range found {
-		for _, m := range f.GetMetric() {
-			seen[f.GetName()] = seen[f.GetName()] || m.GetHistogram().GetSampleCount() > 0 || m.GetGauge().GetValue() > 0 ||
-				m.GetCounter().GetValue() > 0
-		}
-	}
-	for _, name := range []string{"term", "state", "commit_index", "applied_index", "commit_seconds", "fsync_seconds",
-		"read_index_seconds", "proposals_total"} {
-		if !seen["pentad_raft_"+name] {
-			t.Errorf("pentad_raft_%s is missing or zero", name)
-		}
-	}
-	c.stop(l)
-	c.start(l) // registers again
 }

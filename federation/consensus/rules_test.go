@@ -52,7 +52,10 @@ func TestBrokenRulesAreFound(t *testing.T) {
 				t.Fatalf("kept, but: %v", err)
 			}
 			began := time.Now()
-			err := r.scenario(t, r.plant)
+			var err error
+			for attempt := 0; attempt < 3 && err == nil; attempt++ { // a slow machine may spoil one
+				err = r.scenario(t, r.plant)
+			}
 			if err == nil {
 				t.Fatalf("%s: not found", r.broken)
 			}
@@ -101,11 +104,14 @@ func newStaleCluster(t *testing.T, p plants) *staleCluster {
 		}
 		return nil
 	})
-	c.put(c.leader(), "x", "7")
+	c.put("x", "7")
 	c.old = c.members[0]
-	c.handOver(c.old)
-	// n1 sends heartbeats only when a read asks for them; let those of the last read come home.
-	time.Sleep(20 * time.Millisecond)
+	for led := false; !led; { // until an entry of its own term is committed
+		c.handOver(c.old)
+		_, _, err := c.old.node.Propose(timeout(t, time.Second), command{"y", "1"}.encode())
+		led = err == nil
+	}
+	// n1 sends heartbeats only when a read asks for them.
 	eventually(t, "no heartbeat is in flight", func() bool { return heartbeats.Load() == 0 })
 	return c
 }
@@ -138,8 +144,7 @@ func (c *staleCluster) holdAnswers() {
 // overtake cuts n1 off, and acknowledges x=8 at another leader.
 func (c *staleCluster) overtake() {
 	close(c.cut)
-	c.fresh = c.leader(c.old)
-	c.put(c.fresh, "x", "8")
+	c.fresh, _ = c.put("x", "8", c.old)
 }
 
 // read begins a read at n1 and returns once it waits for the others.
@@ -153,7 +158,8 @@ func (c *staleCluster) read(ctx context.Context) (result chan error) {
 		}
 		result <- err
 	}()
-	eventually(c.t, "the read waits", func() bool { return c.waiting() > before || len(result) > 0 })
+	// The first read of n1 has one more beside it: who triggers the heartbeats waits for the answers too.
+	eventually(c.t, "the read waits", func() bool { return c.waiting() >= max(2, before+1) || len(result) > 0 })
 	return result
 }
 
@@ -218,7 +224,7 @@ func readWithSlowMachine(t *testing.T, p plants) error {
 	open := make(chan struct{})
 	slow.machine.setGate(func() { <-open })
 	defer close(open)
-	c.put(l, "x", "8")
+	c.put("x", "8", slow)
 	c.handOver(slow)
 	if _, err := slow.node.ReadIndex(timeout(t, time.Second)); err == nil {
 		if v := slow.machine.get("x"); v != "8" {
@@ -235,9 +241,8 @@ func readBeforeOwnEntry(t *testing.T, p plants) error {
 		cfg.CommitTimeout = time.Hour
 	})
 	defer c.drop()
-	l := c.leader()
-	c.put(l, "x", "7")
-	c.put(l, "x", "8")
+	c.put("x", "7")
+	l, _ := c.put("x", "8")
 	// The next leader reaches the others with heartbeats, not with entries.
 	c.links.set(func(from, _ string, req any, _ bool) error {
 		if from != l.id && hasEntries(req) {
@@ -267,7 +272,7 @@ func readBeforeOwnEntry(t *testing.T, p plants) error {
 func powerCutEverywhere(t *testing.T, p plants) error {
 	c := newCluster(t, 3, func(_ int, cfg *Config) { cfg.break_ = p })
 	defer c.drop()
-	c.put(c.leader(), "x", "8")
+	c.put("x", "8")
 	for _, m := range c.members {
 		m.fs.(*memFS).powerCut(nil)
 	}
@@ -289,8 +294,7 @@ func diskHangs(t *testing.T, p plants) error {
 		cfg.DiskTimeout = 500 * time.Millisecond
 	})
 	defer c.drop()
-	l := c.leader()
-	c.put(l, "x", "7")
+	l, _ := c.put("x", "7")
 	open := make(chan struct{})
 	defer close(open)
 	l.fs.(*memFS).setHook(func(op, _ string) error {
@@ -312,6 +316,6 @@ func diskHangs(t *testing.T, p plants) error {
 	if err := <-proposed; !errors.Is(err, ErrOutcomeUnknown) {
 		t.Errorf("proposal on the disk that hung: %v", err)
 	}
-	c.put(c.leader(l), "x", "9")
+	c.put("x", "9", l)
 	return nil
 }

@@ -1,0 +1,141 @@
+package consensus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// An entry that cannot be applied ends the process: it must not be skipped, nor anything be applied behind it.
+func TestUndecodableEntryEndsTheProcess(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l, _ := c.put("k", "1")
+	if _, _, err := l.node.Propose(timeout(t, 10*time.Second), []byte("not JSON")); !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("propose: %v, want %v", err, ErrOutcomeUnknown)
+	}
+	// The first to apply it ends, then the leader after it; the third alone never learns that it was committed.
+	ended := 0
+	eventually(t, "a majority ends", func() bool {
+		for _, m := range c.members {
+			if m.cancel == nil || len(m.fatal) == 0 {
+				continue
+			}
+			if err := <-m.fatal; !strings.Contains(err.Error(), "cannot be applied") ||
+				!strings.Contains(err.Error(), "registers).Apply") {
+				t.Errorf("%s ended with %q: want the reason and the stack", m.id, err)
+			}
+			if err := <-m.ended; err == nil || !strings.Contains(err.Error(), "cannot be applied") {
+				t.Errorf("%s: Run returned %v", m.id, err)
+			}
+			m.cancel = nil
+			ended++
+		}
+		return ended >= 2
+	})
+}
+
+func TestNobodyWithoutACertificateOfOurs(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	l := c.leader()
+	stranger, _ := newAuthority(t).issue(t, "n2")
+	for name, cfg := range map[string]*tls.Config{
+		"no certificate":           {},
+		"a stranger's certificate": {Certificates: stranger.Certificates},
+	} {
+		cfg.RootCAs = c.ca.pool
+		conn, err := tls.Dial("tcp", l.address, cfg)
+		if err != nil {
+			continue // refused during the handshake
+		}
+		// In TLS 1.3 the refusal comes after the client's side of the handshake.
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if n, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s: read %d bytes", name, n)
+		}
+		conn.Close()
+	}
+	// One who does not even speak TLS holds up nobody.
+	mute, err := net.Dial("tcp", l.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	_, ours := c.ca.issue(t, "n1")
+	conn, err := tls.Dial("tcp", l.address, ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestOneVoterAlone(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	l, index := c.put("k", "1")
+	if got, err := l.node.ReadIndex(timeout(t, 10*time.Second)); err != nil || got != index {
+		t.Errorf("read index %d, want %d: %v", got, index, err)
+	}
+	if s := l.node.Status(); s.State != "leader" || s.Leader != "n1" || s.Applied != index || s.Commit < index {
+		t.Errorf("status %+v", s)
+	}
+	if _, _, err := l.node.Propose(context.Background(), make([]byte, MaxCommandSize+1)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large a command: %v", err)
+	}
+	c.stop(l)
+	if _, _, err := l.node.Propose(context.Background(), nil); !errors.Is(err, ErrStopped) {
+		t.Errorf("propose at a stopped node: %v", err)
+	}
+	if err := l.node.WaitApplied(context.Background(), 1000); !errors.Is(err, ErrStopped) {
+		t.Errorf("wait at a stopped node: %v", err)
+	}
+	if s := l.node.Status(); s.State != "stopped" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestMetricsAreRegisteredAndCount(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	c := newCluster(t, 1, func(_ int, cfg *Config) { cfg.Metrics = registry })
+	l, _ := c.put("k", "1")
+	found, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, f := range found {
+		for _, m := range f.GetMetric() {
+			seen[f.GetName()] = seen[f.GetName()] || m.GetHistogram().GetSampleCount() > 0 || m.GetGauge().GetValue() > 0 ||
+				m.GetCounter().GetValue() > 0
+		}
+	}
+	for _, name := range []string{"term", "state", "commit_index", "applied_index", "commit_seconds", "fsync_seconds",
+		"read_index_seconds", "proposals_total"} {
+		if !seen["pentad_raft_"+name] {
+			t.Errorf("pentad_raft_%s is missing or zero", name)
+		}
+	}
+	c.stop(l)
+	c.start(l) // registers again
+}
+
+func TestRunLeavesNothingBehind(t *testing.T) {
+	before := runtime.NumGoroutine()
+	c := newCluster(t, 3, nil)
+	c.put("k", "1")
+	if _, err := c.leader().node.ReadIndex(timeout(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c.drop()
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+		}
+	}
+}
