@@ -10,6 +10,10 @@ func (w *world) disturb() {
 	if w.restless {
 		rare = 4
 	}
+	forgetful := 0
+	if w.behind {
+		forgetful = 10
+	}
 	acts := []struct {
 		weight int
 		act    func()
@@ -21,6 +25,7 @@ func (w *world) disturb() {
 		{80, w.connectSome},
 		{20, func() { w.cut(w.links[w.rng.IntN(len(w.links))]) }},
 		{6 * rare, w.restartSome},
+		{forgetful, w.restartWriter},
 		{20 * rare, func() { w.save(w.nodes[w.rng.IntN(len(w.nodes))], w.feeds()[w.rng.IntN(3)]) }},
 		{8, w.refilter},
 		{40, func() {
@@ -102,8 +107,11 @@ func (w *world) mayConnect(l *simLink) bool {
 	return true
 }
 
-func (w *world) restartSome() {
-	n := w.nodes[w.rng.IntN(len(w.nodes))]
+func (w *world) restartSome() { w.restartOne(w.nodes[w.rng.IntN(len(w.nodes))]) }
+
+func (w *world) restartWriter() { w.restartOne(w.writers[w.rng.IntN(len(w.writers))].node) }
+
+func (w *world) restartOne(n *simNode) {
 	for _, wr := range w.writers {
 		if wr.node == n {
 			wr.awaited = false
@@ -113,6 +121,10 @@ func (w *world) restartSome() {
 				if w.rng.IntN(2) == 0 && !w.rivals && !w.reuseIncarnation {
 					*wr.used = 0 // the disk was lost with what was persisted
 				}
+			}
+			if w.behind {
+				clear(n.disk)
+				wr.skew, *wr.used = -time.Duration(wr.begins)*time.Minute, 0
 			}
 		}
 	}

@@ -15,6 +15,7 @@ func TestNetworksKeepEveryRule(t *testing.T) {
 		{"all rules", plan{}, 150},
 		{"without seals", plan{broken: sealNotCompared}, 150},
 		{"restless", plan{restless: true, broken: sealNotCompared}, 100},
+		{"clocks behind", plan{behind: true, broken: sealNotCompared}, 60},
 		{"home starved", plan{broken: sealNotCompared, starve: true}, 60},
 		{"rival writer", plan{rivals: true, broken: sealNotCompared}, 60},
 		{"batches lost", plan{lossy: true, broken: sealNotCompared, tamper: losesBatches}, 60},
@@ -32,11 +33,18 @@ func TestNetworksKeepEveryRule(t *testing.T) {
 	}
 }
 
-// seedsFrom multiplies the seeds of a default run by PENTAD_FEED_SOAK, for long runs by hand.
+// soaking says that this is a long run by hand.
+func soaking() bool { return os.Getenv("PENTAD_FEED_SOAK") != "" }
+
+// seedsFrom multiplies the seeds of a default run by PENTAD_FEED_SOAK. With the race detector a few do: the simulator is
+// one goroutine.
 func seedsFrom(t *testing.T, n uint64) uint64 {
 	t.Helper()
 	s := os.Getenv("PENTAD_FEED_SOAK")
-	if s == "" {
+	switch {
+	case s == "" && raceDetector:
+		return 5
+	case s == "":
 		return n
 	}
 	times, err := strconv.ParseUint(s, 10, 32)

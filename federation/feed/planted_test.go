@@ -22,8 +22,8 @@ var plantedBugs = []planted{
 	{"1", "an incarnation is used twice", plan{reuseIncarnation: true}},
 	{"2", "a new incarnation goes on with the old log, by a delta", plan{goesOn: true}},
 	{"3", "an empty set is pushed before the source has answered", plan{pushesEmpty: true}},
-	{"4", "the writer hears of later positions at open only", plan{broken: highestAtOpenOnly}},
-	{"4", "the writer hears of its direct readers only", plan{broken: highestNotPassed}},
+	{"4", "the writer hears of later positions at open only", plan{broken: highestAtOpenOnly, behind: true}},
+	{"4", "the writer hears of its direct readers only", plan{broken: highestNotPassed, behind: true}},
 	{"4", "a writer without the lease does not stop", plan{ignoresLease: true, rivals: true}},
 	{"6", "a server rebuilt from a snapshot keeps a low floor", plan{keepsFloor: true, restless: true}},
 	{"7", "a batch is walked while the log changes", plan{broken: walkWithoutLock}},
@@ -48,16 +48,19 @@ var plantedBugs = []planted{
 	{"18", "a starved copy stays with its one stream", plan{broken: noSecondStream, starve: true}},
 	{"19", "seals are not compared, and records get lost", plan{mistakes: true}},
 	{"20", "a stream begins with a mark that was heard before it", plan{broken: freshCached}},
-	{"20", "a mark ends stale though it is of another position", plan{broken: freshThoughBehind}},
+	{"20", "a mark ends stale though it is of another position", plan{broken: freshThoughBehind, behind: true}},
 }
 
 // TestPlantedBugsAreFound breaks each rule and demands that the oracle sees it. Seals are off: rule 19 exists to mend
-// what is planted here before it shows. The last column says how it looks with them.
+// what is planted here before it shows; in a long run the last column says how it looks with them.
 func TestPlantedBugsAreFound(t *testing.T) {
+	if raceDetector {
+		t.Skip("the simulator is one goroutine")
+	}
 	const most = 400
 	lines := make([]string, len(plantedBugs))
 	t.Cleanup(func() {
-		t.Logf("planted bugs, first seed and step that finds them, and with seals on\n%s", strings.Join(lines, "\n"))
+		t.Logf("planted bugs, first seed and step that find them\n%s", strings.Join(lines, "\n"))
 	})
 	for i, p := range plantedBugs {
 		t.Run(fmt.Sprintf("%s %s", p.rule, p.what), func(t *testing.T) {
@@ -71,12 +74,12 @@ func TestPlantedBugsAreFound(t *testing.T) {
 			if v := (violation{}); !errors.As(err, &v) {
 				t.Fatal(err)
 			}
-			with := "masked by seals in 20 seeds"
-			if s, err := firstViolation(sealed, 20); err != nil {
-				with = fmt.Sprintf("seed %d", s)
-			}
-			if p.rule == "19" {
-				with = "mended in 20 seeds"
+			with := ""
+			if soaking() {
+				with = "with seals: mended in 50 seeds"
+				if s, err := firstViolation(sealed, 50); err != nil {
+					with = fmt.Sprintf("with seals: seed %d", s)
+				}
 			}
 			step, _, _ := strings.Cut(err.Error(), ":")
 			lines[i] = fmt.Sprintf("%-3s %-60s seed %-4d %-12s %s", p.rule, p.what, seed, step, with)

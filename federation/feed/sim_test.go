@@ -28,6 +28,8 @@ type plan struct {
 	keepsFloor bool
 	// rivals runs a second replica of the writer that has lost its lease.
 	rivals bool
+	// behind makes the writers' clocks run late and their agents forget what they used, at each restart.
+	behind bool
 	// restless makes restarts, snapshots and the intent's changes more frequent, and deliveries rarer.
 	restless bool
 	steps    int
