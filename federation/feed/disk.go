@@ -67,7 +67,7 @@ func (s *Set) read(path, name string) (*Log, error) {
 	return l, nil
 }
 
-// save replaces the feed's snapshot in one step: a crash leaves the old one or the new one.
+// save replaces the feed's snapshot in one step: a crash leaves the old one or the new one. s.saving is held.
 func (s *Set) save(l *Log) error {
 	if l.Position().IsZero() {
 		return nil
@@ -88,7 +88,7 @@ func (s *Set) save(l *Log) error {
 	return nil
 }
 
-// replaceFile writes beside path, syncs, renames and syncs the directory.
+// replaceFile writes beside path, syncs and renames; the directory is the caller's to sync.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -102,10 +102,11 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
+	return os.Rename(path+".new", path)
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -114,10 +115,17 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 
 // Save writes the feed's snapshot now, as a writer does with an incarnation that it is about to use.
 func (s *Set) Save(id ID) error {
+	if s.dir == "" {
+		return nil
+	}
+	return errors.Join(s.saveOne(id), syncDir(s.dir))
+}
+
+func (s *Set) saveOne(id ID) error {
 	s.mu.RLock()
 	l, volatile := s.logs[id], s.volatile[id]
 	s.mu.RUnlock()
-	if l == nil || volatile || s.dir == "" {
+	if l == nil || volatile {
 		return nil
 	}
 	s.saving.Lock()
@@ -175,13 +183,13 @@ func (d *saver) note(ids []ID) {
 func (d *saver) saveAll() error {
 	var errs []error
 	for id := range d.dirty {
-		if err := d.set.Save(id); err != nil {
+		if err := d.set.saveOne(id); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		delete(d.dirty, id)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, syncDir(d.set.dir))...)
 }
 
 // retry fires when something is left to be saved.

@@ -19,7 +19,8 @@ type Options struct {
 	Tombstones TombstonePolicy
 	// Now is a monotonic clock, counted from any fixed moment; nil: the process's own. Ages are measured on it.
 	Now func() time.Duration
-	// SaveInterval is the shortest time between two snapshots of one feed; 0: one second.
+	// SaveInterval is the shortest time between two snapshots of one feed; 0: five seconds. What a restart finds may be
+	// that old; it is marked stale, and brought up to date by what changed since.
 	SaveInterval time.Duration
 	// Log hears of what an operator must know, as a corrupt snapshot; nil: discarded.
 	Log *slog.Logger
@@ -52,7 +53,7 @@ func (o Options) withDefaults() Options {
 		o.Now = func() time.Duration { return time.Since(start) }
 	}
 	if o.SaveInterval == 0 {
-		o.SaveInterval = time.Second
+		o.SaveInterval = 5 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

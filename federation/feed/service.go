@@ -153,8 +153,9 @@ func (p *publication) announced(as []*feedpb.Announcement, lost []ID) {
 		if a.GetGone() {
 			p.half.shut(id)
 		} else if err := p.authorize(id); err != nil {
-			p.service.cfg.Log.Warn("publishing refused", "feed", string(id), "error", err)
-			p.half.turnDown(id, err)
+			if p.half.turnDown(id, err) {
+				p.service.cfg.Log.Warn("publishing refused", "feed", string(id), "error", err)
+			}
 		} else {
 			p.half.open(id, Filter{})
 		}

@@ -172,18 +172,19 @@ func (r *receiver) closed(in *incoming, c *feedpb.Closed) {
 	}
 }
 
-// turnDown tells the sender that a feed is not taken, once for each reason.
-func (r *receiver) turnDown(id ID, err error) {
+// turnDown tells the sender that a feed is not taken, once for each reason; false: it was told.
+func (r *receiver) turnDown(id ID, err error) bool {
 	in := r.feeds[id]
 	if in == nil {
 		in = &incoming{id: id}
 		r.feeds[id] = in
 	}
 	if in.absent == err.Error() {
-		return
+		return false
 	}
 	in.absent = err.Error()
 	r.out = append(r.out, &feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Refused{
 		Refused: &feedpb.Refused{Feed: string(in.id), Reason: err.Error()},
 	}})
+	return true
 }
