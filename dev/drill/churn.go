@@ -73,6 +73,12 @@ func (d *Drill) toggle(ctx context.Context, places []dev.Place, over func() bool
 			if over() {
 				return nil
 			}
+			if !d.whole(place) {
+				if err := pause(ctx, togglePause); err != nil {
+					return err
+				}
+				continue
+			}
 			instances, err := d.site.Instances(place.Center)
 			if err != nil {
 				return err
@@ -88,6 +94,16 @@ func (d *Drill) toggle(ctx context.Context, places []dev.Place, over func() bool
 			}
 		}
 	}
+}
+
+// whole says whether what carries a center's changes runs: its agent and its workload. Somebody may have ended them.
+func (d *Drill) whole(place dev.Place) bool {
+	for _, name := range []string{dev.AgentName(place.Center), dev.SampleName(place.Center)} {
+		if s, ok := d.site.Supervisor().Status(name); !ok || s.State != dev.StateRunning {
+			return false
+		}
+	}
+	return true
 }
 
 // times is over after n questions.
@@ -150,7 +166,8 @@ func (d *Drill) registration(at record.Time, place dev.Place, in sample.Instance
 		process = visitorName(in.Name)
 	}
 	return oracle.Registration{
-		At: at, Service: in.Service, Center: place.Center, Instance: in.Name, Address: in.Listen, Process: process, Ready: ready,
+		At: at, Service: in.Service, Center: place.Center, Instance: in.Name, Address: in.Listen, Process: process,
+		Agent: dev.AgentName(place.Center), Ready: ready,
 	}
 }
 
@@ -163,6 +180,12 @@ func (d *Drill) visitors(ctx context.Context, over func() bool) error {
 	places, services := d.fullPlaces(), d.services()
 	for n := 0; !over(); n++ {
 		place, service := places[n%len(places)], services[n%len(services)]
+		if !d.whole(place) {
+			if err := pause(ctx, togglePause); err != nil {
+				return err
+			}
+			continue
+		}
 		name := fmt.Sprintf("%s-%s-x%d", service, place.Center, n+1)
 		if err := d.visit(ctx, place, service, name, n%2 == 1); err != nil {
 			return err
@@ -215,9 +238,7 @@ func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string
 			answers++
 		}
 	}
-	if s, ok := d.site.Supervisor().Status(process); !ok || s.State != dev.StateExited { // else somebody ended it
-		d.visited = append(d.visited, visit{name, answers})
-	}
+	d.visited = append(d.visited, visit{name, answers})
 	if err := pause(ctx, drainsFor); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // readEvery is how often the load generators' files are read.
-const readEvery = 100 * time.Millisecond
+const readEvery = 25 * time.Millisecond
 
 // follow reads the load generators' files until ctx ends.
 func (d *Drill) follow(ctx context.Context) error {

@@ -96,7 +96,7 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := pause(ctx, 5*readEvery); err != nil { // clients' own picking sets are read from files
+	if err := pause(ctx, quietFor/2); err != nil { // clients' own picking sets are read from files
 		return err
 	}
 	after, _ := d.tracker.results()

@@ -109,6 +109,9 @@ func (d *Drill) registerBaseline() error {
 // notice takes the supervisor's events.
 func (d *Drill) notice(e dev.Event) {
 	d.book.process(e)
+	if e.State == dev.StateExited && (e.Role == dev.RoleAgent || e.Role == dev.RoleSample) {
+		d.tracker.excuse(e.Center)
+	}
 	if e.Role == dev.RoleLoad && e.State != dev.StateRunning {
 		select {
 		case d.gone <- e.Center:

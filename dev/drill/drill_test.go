@@ -185,3 +185,26 @@ func TestASummaryOfRequestsSinceATime(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestWhatIsNotMetWhileSomebodyElseEndsProcessesIsToldAndNotJudged(t *testing.T) {
+	b := newBook()
+	b.process(event("x", dev.StateRunning, 0, 1))
+	b.begin(1, "first", "w")
+	b.expect("before", false, "")
+	b.process(event("x", dev.StateExited, 10, 10))
+	b.expect("met all the same", true, "")
+	b.expect("after", false, "why")
+	b.begin(2, "second", "w")
+	b.expect("in the next step", false, "")
+	h, in := b.close(at(60))
+	var judged []string
+	for _, e := range h.Expectations {
+		judged = append(judged, e.What)
+	}
+	if got := strings.Join(judged, ", "); got != "before, met all the same, in the next step" {
+		t.Errorf("judged: %s", got)
+	}
+	if notes := in.Steps[0].Notes; len(notes) != 1 || !strings.Contains(notes[0], "after: why") {
+		t.Errorf("notes %v", notes)
+	}
+}

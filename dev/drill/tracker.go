@@ -35,6 +35,7 @@ type change struct {
 	center  string
 	in      bool // the address is to be there, or not
 	killed  bool // nobody changed the registry: health checks have to find it
+	excused bool // its agent or its process was ended by somebody else before it had arrived
 	// required are the observers that were connected when it was made and did not disconnect before it arrived.
 	required map[string]bool
 }
@@ -114,12 +115,21 @@ func (t *tracker) begin(c change, do func() (record.Time, error)) (*change, erro
 	}
 	c.At, c.Arrivals, c.required = at, map[string]record.Time{}, map[string]bool{}
 	for name, o := range t.observers {
-		if o.since != 0 && (o.center == "" || o.center == c.center) {
-			c.required[name] = true
+		if o.since != 0 && (o.center == "" || o.center == c.center) && o.has(c.Service, c.address) != c.in {
+			c.required[name] = true // one that has it already will not say so again
 		}
 	}
 	t.changes = append(t.changes, &c)
 	return &c, nil
+}
+
+// excuse says that somebody else ended what brings the changes of a center on their way, or what they are about.
+func (t *tracker) excuse(center string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.changes {
+		c.excused = c.excused || c.center == center && len(t.missing(c)) > 0
+	}
 }
 
 // wait returns when every probe has seen the change, and says whether that was within the time. Clients' own sets are read
@@ -171,7 +181,7 @@ func (t *tracker) results() (changes []oracle.Change, detections []time.Duration
 			out.Arrivals[name] = at
 		}
 		if missing := t.missing(c); len(missing) > 0 {
-			if newest[c.address] == c {
+			if newest[c.address] == c && !c.excused {
 				out.Missing = missing
 			} else {
 				out.Superseded = true

@@ -79,9 +79,13 @@ func TestAnUpdateFromBeforeTheChangeProvesNothing(t *testing.T) {
 
 func TestTheNextChangeOfAnAddressOvertakesTheOneBefore(t *testing.T) {
 	tr := begun()
+	for _, relay := range []string{"relay-a", "relay-b"} {
+		tr.saw(relay, "s", 0, at(-1), []string{"1:1"})
+	}
 	tr.make(0, "b", false)
-	tr.make(100, "b", true)
-	tr.saw("relay-a", "s", 0, at(10), nil) // both, in order
+	tr.saw("relay-a", "s", 0, at(10), nil)
+	second := tr.make(100, "b", true)
+	second.required["relay-b"] = true // as if it had shown the first in time
 	tr.saw("relay-a", "s", 0, at(110), []string{"1:1"})
 	tr.saw("relay-b", "s", 0, at(120), []string{"1:1"}) // was never without it: the first change was skipped
 	changes, _ := tr.results()
@@ -131,6 +135,7 @@ func TestWaitingEndsWithTheLastProbe(t *testing.T) {
 func TestADeathIsADetectionAndNoChange(t *testing.T) {
 	tr := begun()
 	tr.saw("relay-a", "s", 0, at(-1), []string{"1:1"})
+	tr.saw("relay-b", "s", 0, at(-1), []string{"1:1"})
 	c, _ := tr.begin(change{Change: oracle.Change{Service: "s"}, address: "1:1", center: "b", killed: true},
 		func() (record.Time, error) { return at(0), nil })
 	tr.saw("relay-a", "s", 0, at(250), nil)
@@ -138,5 +143,25 @@ func TestADeathIsADetectionAndNoChange(t *testing.T) {
 	changes, detections := tr.results()
 	if len(changes) != 0 || len(detections) != 1 || detections[0] != 300*time.Millisecond {
 		t.Errorf("%v, %v (%v)", changes, detections, tr.missing(c))
+	}
+}
+
+func TestADataPlaneThatHasItAlreadyIsNotWaitedFor(t *testing.T) {
+	tr := begun()
+	tr.saw("relay-a", "s", 0, at(-1), []string{"1:1"})
+	c := tr.make(0, "b", true)
+	if got := tr.missing(c); !slices.Equal(got, []string{"relay-b"}) {
+		t.Errorf("missing %v", got)
+	}
+}
+
+func TestWhatSomebodyElseCutOffIsNotJudged(t *testing.T) {
+	tr := begun()
+	tr.make(0, "a", true)
+	tr.make(0, "b", true)
+	tr.excuse("a")
+	changes, _ := tr.results()
+	if !changes[0].Superseded || len(changes[0].Missing) != 0 || len(changes[1].Missing) != 2 {
+		t.Errorf("%+v", changes)
 	}
 }

@@ -20,7 +20,8 @@
 //     (its exit collected, which is after the kernel closed its sockets) and ended after the signal was sent. A request that
 //     began later, before the client noticed the closed connection, is an error like any other, of a cause of its own.
 //     Requests of a client that was killed itself have no outcome and are counted apart.
-//   - Speed: the bounds of Bounds for an endpoint's change and for a new leader.
+//   - Speed: the bounds of Bounds for an endpoint's change and for a new leader. A leader's death is judged only while a
+//     majority of the servers runs: without one nobody can lead.
 //   - Steps: what each step of the drill expects was seen.
 //   - Seen: there was enough to judge. A verdict about nothing is no.
 package oracle

@@ -68,8 +68,8 @@ type Registration struct {
 	At                        Time
 	Service, Center, Instance string
 	Address                   string
-	// Process hosts the instance.
-	Process string
+	// Process hosts the instance, Agent reads the registry file.
+	Process, Agent string
 	// Ready means that requests may be sent; otherwise the instance drains or was removed.
 	Ready bool
 }
@@ -130,7 +130,8 @@ type Change struct {
 	Arrivals map[string]Time
 	// Missing are the data planes that were there all the time and did not have it in the end.
 	Missing []string
-	// Superseded: the endpoint changed again before all had it; the time to the last one is unknown.
+	// Superseded: the endpoint changed again before all had it, or its agent or its process was ended by somebody else; the
+	// time to the last one is unknown.
 	Superseded bool
 }
 

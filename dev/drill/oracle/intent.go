@@ -50,9 +50,10 @@ func lost(h History) Finding {
 	return f
 }
 
-// RoleRelay is the role of a Holder that needs no feeds of reports.
+// Roles that matter here; a relay needs no feeds of reports.
 const (
 	RoleRelay     = "relay"
+	roleServer    = "server"
 	reportsSuffix = "/reports"
 )
 

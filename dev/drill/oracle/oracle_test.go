@@ -43,6 +43,12 @@ func clean() oracle.History {
 		{Process: "sample-a", Role: "sample", Center: "a", Start: at(-6), Ready: at(-5.5), Signal: at(40), End: at(40.02), Killed: true},
 		{Process: "sample-b", Role: "sample", Center: "b", Start: at(-6), Ready: at(-5.5)},
 		{Process: "sample-a", Role: "sample", Center: "a", Start: at(45), Ready: at(45.5)},
+		{Process: "agent-a", Role: "agent", Center: "a", Start: at(-6), Ready: at(-5.5)},
+		{Process: "agent-b", Role: "agent", Center: "b", Start: at(-6), Ready: at(-5.5)},
+		{Process: "server-a", Role: "server", Center: "a", Start: at(-6), Ready: at(-5.5), Signal: at(30), End: at(30.01), Killed: true},
+		{Process: "server-a", Role: "server", Center: "a", Start: at(34), Ready: at(35)},
+		{Process: "server-b", Role: "server", Center: "b", Start: at(-6), Ready: at(-5.5)},
+		{Process: "server-c", Role: "server", Center: "c", Start: at(-6), Ready: at(-5.5)},
 	}
 	for i := range 600 {
 		t := float64(i) / 10
@@ -83,7 +89,7 @@ func address(center string) string { return "127.0.0.1:1" + fmt.Sprint(int(cente
 
 func registration(t float64, center string, ready bool) oracle.Registration {
 	return oracle.Registration{
-		At: at(t), Service: "s", Center: center, Instance: "s-" + center, Address: address(center), Process: "sample-" + center, Ready: ready,
+		At: at(t), Service: "s", Center: center, Instance: "s-" + center, Address: address(center), Process: "sample-" + center, Agent: "agent-" + center, Ready: ready,
 	}
 }
 
@@ -123,6 +129,11 @@ var plants = []struct {
 	says       string
 }{
 	{"a request 1.2 s after a drain", oracle.RuleRemoved, func(h *oracle.History) { h.Requests = append(h.Requests, answer("b", 21.2, "a")) }, "1.20 s after it was removed"},
+	{"a request 1.5 s after the agent came back", oracle.RuleRemoved, func(h *oracle.History) {
+		h.Lives[3].Signal, h.Lives[3].End = at(19), at(19.01)
+		h.Lives = append(h.Lives, oracle.Life{Process: "agent-a", Role: "agent", Start: at(21), Ready: at(22)})
+		h.Requests = append(h.Requests, answer("b", 23.5, "a"))
+	}, "1.50 s after it was removed"},
 	{"a request to an address of nobody", oracle.RuleRemoved, func(h *oracle.History) {
 		r := answer("b", 3, "b")
 		r.Peer = "10.9.9.9:1"
@@ -261,6 +272,15 @@ func TestWhatIsExcused(t *testing.T) {
 			h.Requests = append(h.Requests, record.Request{
 				Client: "b", Service: "s", Start: at(10), End: at(10), Code: "Unavailable", Cause: record.CauseNoEndpoints,
 			})
+		},
+		"a request to an endpoint whose removal no agent had read": func(h *oracle.History) {
+			h.Lives[3].Signal, h.Lives[3].End = at(20.1), at(20.11)
+			h.Lives = append(h.Lives, oracle.Life{Process: "agent-a", Role: "agent", Start: at(22), Ready: at(22.5)})
+			h.Requests = append(h.Requests, answer("b", 23.4, "a"))
+		},
+		"no leader where there was no majority": func(h *oracle.History) {
+			h.Lives[8].Signal, h.Lives[8].End = at(30.5), at(30.51)
+			h.Elections[0].Written, h.Elections[0].Leader = 0, 0
 		},
 		"requests of a killed client": func(h *oracle.History) {
 			h.Requests = append(h.Requests, record.Request{Client: "a", Service: "s", Start: at(10), Open: true})

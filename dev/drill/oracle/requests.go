@@ -58,7 +58,7 @@ func (x *index) removed(b Bounds) Finding {
 		case registration.Service != r.Service:
 			f.violation("%s's client sent a request for %s to %s, which is %s of %s", r.Client, r.Service, r.Peer, registration.Instance, registration.Service)
 		case !registration.Ready:
-			late := r.Start - registration.At
+			late := r.Start - x.effective(registration, b)
 			latest = max(latest, late)
 			if late.Sub(0) > b.Removal {
 				f.violation("%s's client sent a request for %s to %s %s after it was removed", r.Client, r.Service, registration.Instance, ms(late.Sub(0)))
@@ -68,6 +68,27 @@ func (x *index) removed(b Bounds) Finding {
 	f.Measured = fmt.Sprintf("latest request %s after", ms(latest.Sub(0)))
 	return f
 }
+
+// effective is when a removal could begin to spread: at once, unless the agent that reads the file did not run, or died before
+// it can have been expected to hand it on; then when an agent was there again.
+func (x *index) effective(r Registration, b Bounds) Time {
+	if r.Agent == "" {
+		return r.At
+	}
+	for _, l := range x.byProcess[r.Agent] {
+		switch {
+		case l.Ready == 0 || l.End != 0 && min(l.Signal, l.End) <= r.At.Add(b.Removal):
+		case l.Ready <= r.At:
+			return r.At
+		default:
+			return l.Ready
+		}
+	}
+	return endOfTime
+}
+
+// endOfTime is later than every event.
+const endOfTime = Time(1<<63 - 1)
 
 // running says whether a process ran and served throughout.
 func (x *index) running(process string, from, to Time) bool {
@@ -171,7 +192,7 @@ func (x *index) fate(r record.Request) string {
 		}
 	}
 	for i, l := range x.byProcess[registration.Process] {
-		next := Time(1<<63 - 1)
+		next := endOfTime
 		if i+1 < len(x.byProcess[registration.Process]) {
 			next = x.byProcess[registration.Process][i+1].Start
 		}
