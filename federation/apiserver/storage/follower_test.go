@@ -17,7 +17,6 @@ type follower struct {
 	fsm    *intent.FSM
 
 	mu      sync.Mutex
-	log     [][]byte
 	applied int
 	// reading makes a consistent read bring the replica up to date, as a leader's heartbeat does.
 	reading bool
@@ -42,19 +41,14 @@ func (f *follower) ReadRevision(ctx context.Context) (uint64, error) {
 }
 
 func (f *follower) Propose(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
-	result, err := f.leader.Propose(ctx, command)
-	if encoded, bad := intent.Encode(command); err == nil && bad == nil {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.log = append(f.log, encoded)
-	}
-	return result, err
+	return f.leader.Propose(ctx, command)
 }
 
 func (f *follower) catchUp() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for ; f.applied < len(f.log); f.applied++ {
-		f.fsm.Apply(uint64(f.applied+1), f.log[f.applied])
+	for _, entry := range f.leader.entries(f.applied) {
+		f.applied++
+		f.fsm.Apply(uint64(f.applied), entry)
 	}
 }

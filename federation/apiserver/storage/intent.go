@@ -72,8 +72,8 @@ func (s Intent) Consistent(ctx context.Context) (View, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %s", readPatience)
+	if bounded.Err() != nil {
+		err = fmt.Errorf("no leader answered within %s", readPatience)
 	}
 	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf(
 		"no consistent read (%v): it needs a quorum of the federation's servers, as writes do. What this server has, "+

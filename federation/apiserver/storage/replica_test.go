@@ -14,10 +14,10 @@ import (
 
 // replica is a Backend without replication: one real state machine, to which commands are applied at once.
 type replica struct {
-	t     testing.TB
-	fsm   *intent.FSM
-	mu    sync.Mutex
-	index uint64
+	t   testing.TB
+	fsm *intent.FSM
+	mu  sync.Mutex
+	log [][]byte
 	// propose, when set, is asked first; read is what ReadRevision fails with.
 	propose func(*intentpb.Command) error
 	read    error
@@ -55,8 +55,15 @@ func (r *replica) Propose(_ context.Context, command *intentpb.Command) (intent.
 	if err != nil {
 		return intent.Result{}, err
 	}
-	r.index++
-	return intent.DecodeResult(r.fsm.Apply(r.index, encoded))
+	r.log = append(r.log, encoded)
+	return intent.DecodeResult(r.fsm.Apply(uint64(len(r.log)), encoded))
+}
+
+// entries are the log from one index on.
+func (r *replica) entries(from int) [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log[from:]
 }
 
 // advance moves the revision by a write of another kind.
