@@ -1,0 +1,159 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/client"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/identity/ca"
+	"pentad.dev/pentad/process"
+)
+
+const trustDomain = "pentad.test"
+
+// estate is a few servers in this process, with real sockets, certificates, logs and disks.
+type estate struct {
+	t         *testing.T
+	authority *ca.Authority
+	configs   []Config
+	servers   []*Server
+	stops     []context.CancelFunc
+	done      []chan error
+}
+
+func newEstate(t *testing.T, n int) *estate {
+	t.Helper()
+	e := &estate{t: t}
+	var err error
+	if e.authority, err = ca.Open(t.TempDir(), trustDomain, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	raft, err := ca.Open(t.TempDir(), trustDomain, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var peers []Peer
+	for i := range n {
+		name := fmt.Sprintf("s%d", i+1)
+		place := process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}
+		config := Config{
+			Name: name, Place: place, DataDir: t.TempDir(),
+			Listen:          Listen{Raft: freePort(t), GRPC: freePort(t), API: freePort(t), Admin: freePort(t)},
+			ElectionTimeout: &metav1.Duration{Duration: 300 * time.Millisecond},
+		}
+		id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
+		config.Certificates, config.RaftCertificates = issue(t, e.authority, id), issue(t, raft, id)
+		config.APIClientCA = config.Certificates.CA
+		peers = append(peers, Peer{Name: name, Place: place, Raft: config.Listen.Raft, GRPC: config.Listen.GRPC})
+		e.configs = append(e.configs, config)
+	}
+	for i := range e.configs {
+		e.configs[i].Servers = peers
+		e.servers, e.stops, e.done = append(e.servers, nil), append(e.stops, nil), append(e.done, nil)
+		e.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range e.servers {
+			e.stop(i)
+		}
+	})
+	return e
+}
+
+func (e *estate) start(i int) {
+	e.t.Helper()
+	s, err := New(e.configs[i], slog.New(slog.DiscardHandler))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	e.servers[i], e.stops[i], e.done[i] = s, cancel, done
+	go func() { done <- s.Run(ctx) }()
+}
+
+func (e *estate) stop(i int) {
+	if e.servers[i] == nil {
+		return
+	}
+	e.stops[i]()
+	if err := <-e.done[i]; err != nil {
+		e.t.Errorf("server %s: %v", e.configs[i].Name, err)
+	}
+	e.servers[i] = nil
+}
+
+// leader waits until every running server knows the same leader, and returns its index.
+func (e *estate) leader() int {
+	e.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		known := map[string]bool{}
+		for _, s := range e.servers {
+			if s != nil {
+				id, _, _ := s.node.Leader()
+				known[id] = true
+			}
+		}
+		for i, config := range e.configs {
+			if len(known) == 1 && known[config.Name] && e.servers[i] != nil && e.servers[i].node.IsLeader() {
+				return i
+			}
+		}
+	}
+	e.t.Fatal("no leader")
+	return -1
+}
+
+// source is an identity that the estate's authority signed.
+func (e *estate) source(role identity.Role, name string, organizations ...string) *identity.Source {
+	e.t.Helper()
+	files := issue(e.t, e.authority, identity.ID{TrustDomain: trustDomain, Role: role, Name: name}, organizations...)
+	source, err := identity.Load(files)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return source
+}
+
+// api is a client of one server's API.
+func (e *estate) api(i int, timeout time.Duration) *client.Client {
+	e.t.Helper()
+	operator := e.source(identity.RoleOperator, "ops", "pentad:admins")
+	c, err := client.New(client.Config{
+		Endpoints: []string{e.configs[i].Listen.API}, TLS: operator.Client(identity.RoleServer), Timeout: timeout,
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(c.Close)
+	return c
+}
+
+func issue(t *testing.T, authority *ca.Authority, id identity.ID, organizations ...string) identity.Files {
+	t.Helper()
+	dir := t.TempDir()
+	files := identity.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
+	err := authority.Issue(ca.Request{ID: id, Organizations: organizations, Hosts: []string{"127.0.0.1"}, Validity: time.Hour}, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}

@@ -1,0 +1,150 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/federation/model/modelpb"
+	"pentad.dev/pentad/process"
+)
+
+func center(name, region string) *v1alpha1.Center {
+	return &v1alpha1.Center{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.CenterSpec{Region: region}}
+}
+
+func TestIntentIsWrittenAndReadAtEveryServerAndSurvivesTheLeader(t *testing.T) {
+	e := newEstate(t, 3)
+	leader := e.leader()
+	follower := (leader + 1) % 3
+	created, err := e.api(follower, 10*time.Second).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if created.UID == "" || created.Generation != 1 || created.Status.ObservedGeneration != 1 {
+		t.Errorf("created through a follower: %+v", created)
+	}
+	for i := range 3 {
+		got, err := e.api(i, 10*time.Second).Centers().Get(t.Context(), "hz-a", metav1.GetOptions{})
+		if err != nil || got.ResourceVersion != created.ResourceVersion {
+			t.Errorf("read at server %d right after the write: %v, %v", i, got, err)
+		}
+	}
+
+	e.stop(leader)
+	if _, err := e.api(follower, 10*time.Second).Centers().Create(t.Context(), center("hz-b", "hangzhou"), metav1.CreateOptions{}); err != nil {
+		t.Errorf("a write with two of three servers: %v", err)
+	}
+	e.start(leader)
+	e.leader()
+	if got, err := e.api(leader, 10*time.Second).Centers().List(t.Context(), metav1.ListOptions{}); err != nil || len(got.Items) != 2 {
+		t.Errorf("the server that came back: %v, %v", got, err)
+	}
+}
+
+func TestWithoutAQuorumAWriteIsRefusedAndAStaleReadIsNamed(t *testing.T) {
+	e := newEstate(t, 3)
+	leader := e.leader()
+	if _, err := e.api(leader, 10*time.Second).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	last := (leader + 1) % 3
+	e.stop(leader)
+	e.stop((leader + 2) % 3)
+	for e.servers[last].vacancy.lasts() < 3*time.Second {
+		time.Sleep(50 * time.Millisecond)
+	}
+	api := e.api(last, 2*time.Second)
+	_, err := api.Centers().Create(t.Context(), center("hz-b", "hangzhou"), metav1.CreateOptions{})
+	if !apierrors.IsServiceUnavailable(errors.Unwrap(err)) && !strings.Contains(err.Error(), "quorum") {
+		t.Errorf("a write without a quorum: %v", err)
+	}
+	_, err = api.Centers().Get(t.Context(), "hz-a", metav1.GetOptions{})
+	if err == nil || !strings.Contains(err.Error(), "resourceVersion=0") {
+		t.Errorf("a read without a quorum must name the stale read: %v", err)
+	}
+	if got, err := api.Centers().List(t.Context(), metav1.ListOptions{ResourceVersion: "0"}); err != nil || len(got.Items) != 1 {
+		t.Errorf("a stale read without a quorum: %v, %v", got, err)
+	}
+}
+
+func TestAnAgentPublishesItsOwnFeedsAlone(t *testing.T) {
+	e := newEstate(t, 1)
+	set, err := feed.OpenSet("", feed.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := &modelpb.Service{Name: "orders", Ports: []*modelpb.Port{{Name: "grpc", Number: 9000}}}
+	value, err := model.Encode(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []feed.ID{"mine/static", "theirs/static"} {
+		if _, err := set.Log(id).Begin(1<<50, []feed.Change{{Kind: model.KindService, Key: "orders", Value: value}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publisher, err := feed.NewPublisher(feed.PublisherConfig{
+		Set: set, OnAhead: func(feed.ID, feed.Position) {},
+		One: []feed.Peer{{Name: "s1", Address: e.configs[0].Listen.GRPC, TLS: e.source(identity.RoleAgent, "mine").Client(identity.RoleServer)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = publisher.Run(t.Context()) }()
+
+	feeds := e.servers[0].feeds
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if l, ok := feeds.Get("mine/static"); ok && l.Len() == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the agent's own feed did not arrive: %+v", publisher.Status())
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	if l, ok := feeds.Get("theirs/static"); ok && l.Len() > 0 {
+		t.Error("an agent wrote another cluster's feed")
+	}
+}
+
+func TestOnlyServersForwardWrites(t *testing.T) {
+	e := newEstate(t, 1)
+	for _, role := range []identity.Role{identity.RoleAgent, identity.RoleRelay} {
+		conn, err := grpc.NewClient(e.configs[0].Listen.GRPC,
+			grpc.WithTransportCredentials(credentials.NewTLS(e.source(role, "hz-a-vm").Client(identity.RoleServer))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = intentpb.NewIntentClient(conn).Propose(t.Context(), &intentpb.ProposeRequest{}, grpc.WaitForReady(true))
+		if status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "only servers may") {
+			t.Errorf("%s forwarded a write: %v", role, err)
+		}
+	}
+}
+
+func TestACertificateOfSomebodyElseIsRefused(t *testing.T) {
+	e := newEstate(t, 1)
+	config := e.configs[0]
+	config.Name, config.DataDir = "s2", t.TempDir()
+	_, err := New(config, slog.New(slog.DiscardHandler))
+	var usage *process.UsageError
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "certificates.cert") {
+		t.Errorf("started with the certificate of s1: %v", err)
+	}
+}
