@@ -14,21 +14,28 @@ import (
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/xds-relay/render"
-	"pentad.dev/pentad/xds-relay/upstream"
 )
 
 const (
-	// silentAfter is how long nothing may be heard of a cluster's writer before its endpoints are demoted.
-	silentAfter = 5 * time.Second
+	// defaultSilentAfter is how long nothing may be heard of a cluster's writer before its endpoints are demoted.
+	defaultSilentAfter = 5 * time.Second
 	// judgeEvery is how often liveness and readiness are looked at.
 	judgeEvery = 250 * time.Millisecond
 )
 
+// knowledge is what upstream holds.
+type knowledge interface {
+	Set() *feed.Set
+	// Ready is nil once it may be rendered.
+	Ready() error
+}
+
 // pipeline brings what upstream holds through catalog and render into the feed of resources. One goroutine runs it.
 type pipeline struct {
-	upstream  *upstream.Upstream
-	resources *feed.Log
-	log       *slog.Logger
+	upstream    knowledge
+	resources   *feed.Log
+	silentAfter time.Duration
+	log         *slog.Logger
 
 	mu       sync.Mutex // guards what follows: the status page reads it, too
 	catalog  *catalog.Catalog
@@ -39,13 +46,13 @@ type pipeline struct {
 	begun    bool
 }
 
-func newPipeline(up *upstream.Upstream, resources *feed.Log, view render.View, log *slog.Logger) (*pipeline, error) {
+func newPipeline(up knowledge, resources *feed.Log, view render.View, log *slog.Logger) (*pipeline, error) {
 	renderer, err := render.New(view)
 	if err != nil {
 		return nil, err
 	}
 	return &pipeline{
-		upstream: up, resources: resources, log: log,
+		upstream: up, resources: resources, silentAfter: defaultSilentAfter, log: log,
 		catalog: catalog.New(), renderer: renderer, cursors: map[feed.ID]*feed.Cursor{}, silent: map[string]bool{},
 	}, nil
 }
@@ -117,7 +124,7 @@ func (p *pipeline) judge() (changed []string) {
 		}
 	}
 	for cluster, age := range ages {
-		silent := age > silentAfter
+		silent := age > p.silentAfter
 		if silent == p.silent[cluster] {
 			continue
 		}

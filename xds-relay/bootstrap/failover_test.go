@@ -160,8 +160,8 @@ func begin(t *testing.T, changes []feed.Change) *feed.Log {
 	return log
 }
 
-// The client has everything it asked for, so nothing makes it look for another relay but the loss of its own. It loses no
-// call, and hears of the next change from the other relay.
+// The client has everything it asked for, so nothing makes it look for another relay but the loss of its own. It loses
+// no call, and hears of the next change from the other relay.
 func TestClientMovesToTheNextRelayWhenItsOwnDies(t *testing.T) {
 	first, second := backend(t, "first"), backend(t, "second")
 	resources := begin(t, orders(t, first))
@@ -248,7 +248,8 @@ func TestClientChecksEachRelaysCertificateAgainstItsAddress(t *testing.T) {
 
 func TestSchemeRefusesWhatIsNoAddress(t *testing.T) {
 	for target, want := range map[string]string{
-		"ipv4:10.0.0.1:1,nonsense": `"nonsense"`, "ipv4:[::1]:1": "not of scheme ipv4", "ipv6:10.0.0.1:1": "not of scheme ipv6",
+		"ipv4:10.0.0.1:1,nonsense": `"nonsense"`, "ipv4:[::1]:1": "not of scheme ipv4",
+		"ipv6:10.0.0.1:1": "not of scheme ipv6",
 	} {
 		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err == nil {

@@ -11,8 +11,8 @@ import (
 	"pentad.dev/pentad/federation/model/modelpb"
 )
 
-// BenchmarkRenderAfterOneChange is one endpoint's change, from the cluster's feed to the feed of resources: catalog.Apply
-// and Renderer.Update, each time of another service. It must not depend on how many services there are.
+// BenchmarkRenderAfterOneChange is one endpoint's change, from the cluster's feed to the feed of resources:
+// catalog.Apply and Renderer.Update, each time of another service. It must not depend on how many services there are.
 func BenchmarkRenderAfterOneChange(b *testing.B) {
 	for _, services := range []int{100, 10_000} {
 		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
@@ -48,7 +48,8 @@ func (e *estate) timeChanges(n int) time.Duration {
 	return time.Since(start)
 }
 
-// changeOne changes one endpoint of the next service: a turn over all services makes them unhealthy, the next one ready.
+// changeOne changes one endpoint of the next service: a turn over all services makes them unhealthy, the next one
+// ready.
 func (e *estate) changeOne() {
 	state := modelpb.EndpointState(2 * ((e.turn/e.services + 1) % 2))
 	e.commit(model.FeedID("hz-a", "static"), sliceOf(e.t, "hz-a", e.turn%e.services, state))

@@ -1,0 +1,194 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/federation/model/modelpb"
+	"pentad.dev/pentad/xds-relay/render"
+)
+
+// held is knowledge that a test writes.
+type held struct {
+	set *feed.Set
+	err error
+}
+
+func (h *held) Set() *feed.Set { return h.set }
+func (h *held) Ready() error   { return h.err }
+
+func newHeld(t *testing.T) *held {
+	t.Helper()
+	set, err := feed.OpenSet("", feed.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &held{set: set}
+	h.write(t, feed.IntentID, map[[2]string]string{
+		{"Center", "hz-a"}: `{"spec":{"region":"hangzhou"}}`, {"Cluster", "hz-a-vm"}: `{"spec":{"center":"hz-a"}}`,
+		{"Center", "sh-a"}: `{"spec":{"region":"shanghai"}}`, {"Cluster", "sh-a-vm"}: `{"spec":{"center":"sh-a"}}`,
+	})
+	return h
+}
+
+func (h *held) write(t *testing.T, id feed.ID, records map[[2]string]string) *feed.Log {
+	t.Helper()
+	var whole []feed.Change
+	for name, value := range records {
+		whole = append(whole, feed.Change{Kind: name[0], Key: name[1], Value: []byte(value)})
+	}
+	l := h.set.Log(id)
+	if _, err := l.Begin(feed.NextIncarnation(time.Now().UnixMilli(), 0, l.Highest().Incarnation, 1), whole); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// orders writes a cluster's feed with one instance of orders.
+func (h *held) orders(t *testing.T, cluster string, port uint32) *feed.Log {
+	t.Helper()
+	encode := func(m proto.Message) string {
+		value, err := model.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(value)
+	}
+	return h.write(t, model.FeedID(cluster, "static"), map[[2]string]string{
+		{model.KindService, "orders"}: encode(&modelpb.Service{Name: "orders", Ports: []*modelpb.Port{{Name: "grpc", Number: 9000}}}),
+		{model.KindEndpointSlice, "orders/0"}: encode(&modelpb.EndpointSlice{
+			Service: "orders", PortNames: []string{"grpc"},
+			Endpoints: []*modelpb.Endpoint{{Address: "10.0.0.1", Ports: []uint32{port}}},
+		}),
+	})
+}
+
+func run(t *testing.T, h *held) (*pipeline, *feed.Log) {
+	t.Helper()
+	resources := feed.NewLog(resourcesID, feed.Filter{}, feed.Options{})
+	p, err := newPipeline(h, resources, render.View{Class: render.ClassGRPC, Region: "hangzhou", Center: "hz-a"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.silentAfter = 400 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return p, resources
+}
+
+// ports are the endpoints' ports of orders, in order of priority: "1 2/3" is 1 and 2 first, then 3.
+func ports(t *testing.T, resources *feed.Log) string {
+	t.Helper()
+	byPriority := map[uint32][]string{}
+	for r := range resources.All() {
+		if r.Kind != render.TypeEndpoint {
+			continue
+		}
+		var wrapped anypb.Any
+		var assignment endpointv3.ClusterLoadAssignment
+		if err := errors.Join(proto.Unmarshal(r.Value, &wrapped), wrapped.UnmarshalTo(&assignment)); err != nil {
+			t.Fatal(err)
+		}
+		for _, locality := range assignment.GetEndpoints() {
+			for _, e := range locality.GetLbEndpoints() {
+				port := e.GetEndpoint().GetAddress().GetSocketAddress().GetPortValue()
+				byPriority[locality.GetPriority()] = append(byPriority[locality.GetPriority()], fmt.Sprint(port))
+			}
+		}
+	}
+	var tiers []string
+	for i := range uint32(len(byPriority)) {
+		tiers = append(tiers, strings.Join(byPriority[i], " "))
+	}
+	return strings.Join(tiers, "/")
+}
+
+func eventually(t *testing.T, want string, got func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); got() != want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %q, want %q", got(), want)
+		}
+	}
+}
+
+func TestNothingIsShownBeforeTheKnowledgeIsWhole(t *testing.T) {
+	h := newHeld(t)
+	h.err = errors.New("not yet")
+	h.orders(t, "hz-a-vm", 1)
+	_, resources := run(t, h)
+	time.Sleep(2 * judgeEvery)
+	if at := resources.Position(); !at.IsZero() {
+		t.Errorf("shown at %s though upstream was not ready", at)
+	}
+}
+
+func TestASilentClusterIsDemotedBehindEveryLiveOneAndNotWithdrawn(t *testing.T) {
+	h := newHeld(t)
+	near := h.orders(t, "hz-a-vm", 1)
+	h.orders(t, "sh-a-vm", 2)
+	_, resources := run(t, h)
+	show := func() string { return ports(t, resources) }
+	eventually(t, "1/2", show)
+
+	near.Resign() // its writer is heard of no more; the other one writes in this process, so it stays live
+	eventually(t, "2/1", show)
+
+	h.orders(t, "hz-a-vm", 3) // the writer is back
+	eventually(t, "3/2", show)
+}
+
+func TestAChangeGoesThroughWithoutATick(t *testing.T) {
+	h := newHeld(t)
+	l := h.orders(t, "hz-a-vm", 1)
+	_, resources := run(t, h)
+	show := func() string { return ports(t, resources) }
+	eventually(t, "1", show)
+	slice := &modelpb.EndpointSlice{Service: "orders", PortNames: []string{"grpc"}, Endpoints: []*modelpb.Endpoint{{Address: "10.0.0.1", Ports: []uint32{7}}}}
+	value, err := model.Encode(slice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor := resources.Cursor(resources.Position())
+	defer cursor.Close()
+	if _, err := l.Commit(feed.Change{Kind: model.KindEndpointSlice, Key: "orders/0", Value: value}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "7", show)
+}
+
+func TestARecordThatCannotBeUsedIsReported(t *testing.T) {
+	h := newHeld(t)
+	l := h.orders(t, "hz-a-vm", 1)
+	p, resources := run(t, h)
+	eventually(t, "1", func() string { return ports(t, resources) })
+	if _, err := l.Commit(feed.Change{Kind: model.KindEndpointSlice, Key: "orders/0", Value: []byte("garbage")}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "1", func() string {
+		var s Status
+		p.report(&s)
+		return fmt.Sprint(len(s.Problems))
+	})
+	if got := ports(t, resources); got != "1" {
+		t.Errorf("what was there before does not stay in force: %q", got)
+	}
+}
