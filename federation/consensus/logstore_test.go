@@ -168,7 +168,7 @@ func TestDiskFullRefusesTheWriteAndRecovers(t *testing.T) {
 }
 
 func TestFailedSyncAndFailedWriteEndTheProcess(t *testing.T) {
-	for _, op := range []string{"sync", "write"} {
+	for op, failure := range map[string]error{"sync": syscall.ENOSPC, "write": syscall.EIO} {
 		vfs := newMemFS()
 		s, died, err := openLog(vfs, &plants{})
 		if err != nil {
@@ -176,7 +176,7 @@ func TestFailedSyncAndFailedWriteEndTheProcess(t *testing.T) {
 		}
 		vfs.setHook(func(o, _ string) error {
 			if o == op {
-				return syscall.EIO
+				return failure
 			}
 			return nil
 		})

@@ -111,7 +111,8 @@ func readMeta(vfs types.VFS, dir, name string) (gen uint64, c metaContent, err e
 	if string(head[:8]) != metaMagic {
 		return bad("starts with %q, not %q", head[:8], metaMagic)
 	}
-	gen, size, sum := binary.BigEndian.Uint64(head[8:]), binary.BigEndian.Uint64(head[16:]), binary.BigEndian.Uint64(head[24:])
+	gen = binary.BigEndian.Uint64(head[8:])
+	size, sum := binary.BigEndian.Uint64(head[16:]), binary.BigEndian.Uint64(head[24:])
 	if size > metaMax {
 		return bad("content of %d bytes", size)
 	}

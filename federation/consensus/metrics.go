@@ -28,7 +28,8 @@ func newMetrics(n *Node, to prometheus.Registerer) (*metrics, error) {
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pentad_raft_commit_seconds",
 			Help: "From a proposal to its result at the leader.", Buckets: buckets}),
 		reads: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "pentad_raft_read_index_seconds",
-			Help: "Duration of linearizable read confirmations at the leader by outcome.", Buckets: buckets}, []string{"outcome"}),
+			Help: "Duration of linearizable read confirmations at the leader by outcome.", Buckets: buckets},
+			[]string{"outcome"}),
 		syncs: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pentad_raft_fsync_seconds",
 			Help: "Duration of each fsync of the log, the vote and snapshots.", Buckets: buckets}),
 	}

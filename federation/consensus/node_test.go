@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestAcknowledgedWritesSurviveTheLeader(t *testing.T) {
@@ -223,8 +225,14 @@ func TestFollowerFarBehindGetsASnapshot(t *testing.T) {
 			t.Errorf("k%d = %q, want %q", i, got, want)
 		}
 	}
-	// And a restart from snapshots, of all.
+	// And a restart of all, from snapshots that have everything in them.
 	for _, m := range c.members {
+		if err := m.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.node.raft.Load().Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			t.Fatal(err)
+		}
 		c.stop(m)
 	}
 	for _, m := range c.members {
