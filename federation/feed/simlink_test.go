@@ -35,7 +35,12 @@ func (w *world) connect(l *simLink) {
 	l.inS, l.inR = newInbox(), newInbox()
 	l.from.set.addWatcher(l.inS)
 	l.to.set.addWatcher(l.inR)
-	offers := func(lg *Log) bool { return !l.publish || lg.published() }
+	offers := func(lg *Log) bool {
+		if l.publish {
+			return lg.published()
+		}
+		return lg.id != IntentID || l.from.server // its marks go one hop
+	}
 	l.sender = newSender(l.from.set, l.inS, offers)
 	l.sender.remembers = l.remembers
 	l.receiver = newReceiver(l.to.set, l.inR)
