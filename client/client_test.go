@@ -193,7 +193,7 @@ func TestRefusalsAreFinal(t *testing.T) {
 		t.Errorf("a name that cannot be: %v after %d requests, want it refused at once", err, first.requests.Load())
 	}
 	if _, err := c.Centers().Apply(t.Context(), hzA(), metav1.ApplyOptions{}); err == nil ||
-		!strings.Contains(err.Error(), "FieldManager: must be set") {
+		!strings.Contains(err.Error(), "fieldManager: must be set") {
 		t.Errorf("apply of nobody: %v", err)
 	}
 }
@@ -280,7 +280,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"exactly one must be set":                       {Endpoints: []string{"a:1"}},
 		"must name a server":                            {TLS: &tls.Config{}},
-		`Endpoints[1]: "http://a:1": must be host:port`: {TLS: &tls.Config{}, Endpoints: []string{"b:2", "http://a:1"}},
+		`endpoints[1]: "http://a:1": must be host:port`: {TLS: &tls.Config{}, Endpoints: []string{"b:2", "http://a:1"}},
 		"without a path":                                {TLS: &tls.Config{}, Endpoints: []string{"https://a:1/x"}},
 		"must not be negative":                          {TLS: &tls.Config{}, Endpoints: []string{"a:1"}, Timeout: -1},
 	} {

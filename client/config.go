@@ -33,18 +33,18 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if (c.TLS == nil) == (c.REST == nil) {
-		errs = append(errs, errors.New("TLS, REST: exactly one must be set"))
+		errs = append(errs, errors.New("tls, rest: exactly one must be set"))
 	}
 	if len(c.endpoints()) == 0 {
-		errs = append(errs, errors.New("Endpoints: must name a server"))
+		errs = append(errs, errors.New("endpoints: must name a server"))
 	}
 	for i, endpoint := range c.endpoints() {
 		if _, err := endpointURL(endpoint); err != nil {
-			errs = append(errs, fmt.Errorf("Endpoints[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("endpoints[%d]: %w", i, err))
 		}
 	}
 	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout %s: must not be negative", c.Timeout))
+		errs = append(errs, fmt.Errorf("timeout %s: must not be negative", c.Timeout))
 	}
 	return errors.Join(errs...)
 }

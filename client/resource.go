@@ -68,7 +68,7 @@ func (r Resource[T, L]) Update(ctx context.Context, object T, options metav1.Upd
 func (r Resource[T, L]) Apply(ctx context.Context, object T, options metav1.ApplyOptions) (T, error) {
 	out := r.newObject()
 	if options.FieldManager == "" {
-		return r.result(out, "apply", object.GetName(), errors.New("options: FieldManager: must be set"))
+		return r.result(out, "apply", object.GetName(), errors.New("options: fieldManager: must be set"))
 	}
 	body, err := r.declaration(object)
 	if err != nil {

@@ -49,12 +49,12 @@ func (c Config) Validate() error {
 		name string
 		ok   bool
 	}{
-		{"Name", c.Name != ""},
-		{"Listener", c.Listener != nil},
-		{"Certificates", c.Certificates != nil},
-		{"Backend", c.Backend != nil},
-		{"Version", c.Version != ""},
-		{"Logger", c.Logger != nil},
+		{"name", c.Name != ""},
+		{"listener", c.Listener != nil},
+		{"certificates", c.Certificates != nil},
+		{"backend", c.Backend != nil},
+		{"version", c.Version != ""},
+		{"logger", c.Logger != nil},
 	} {
 		if !part.ok {
 			errs = append(errs, fmt.Errorf("%s: must be set", part.name))

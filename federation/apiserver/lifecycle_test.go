@@ -74,7 +74,7 @@ func settled(want int) int {
 
 func TestConfigWithHolesIsRefused(t *testing.T) {
 	_, err := New(Config{Name: "hz-a-1"})
-	for _, field := range []string{"Listener", "Certificates", "Backend", "Version", "Logger"} {
+	for _, field := range []string{"listener", "certificates", "backend", "version", "logger"} {
 		if err == nil || !strings.Contains(err.Error(), field+": must be set") {
 			t.Errorf("%v: want %s named", err, field)
 		}

@@ -46,10 +46,10 @@ type Planted struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Scheme == nil {
-		errs = append(errs, errors.New("Scheme: must be set"))
+		errs = append(errs, errors.New("scheme: must be set"))
 	}
 	if c.Backend == nil {
-		errs = append(errs, errors.New("Backend: must be set"))
+		errs = append(errs, errors.New("backend: must be set"))
 	}
 	return errors.Join(errs...)
 }

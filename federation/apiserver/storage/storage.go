@@ -42,16 +42,16 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.State == nil {
-		errs = append(errs, errors.New("State: must be set"))
+		errs = append(errs, errors.New("state: must be set"))
 	}
 	if c.Codec == nil {
-		errs = append(errs, errors.New("Codec: must be set"))
+		errs = append(errs, errors.New("codec: must be set"))
 	}
 	if c.NewObject == nil {
-		errs = append(errs, errors.New("NewObject: must be set"))
+		errs = append(errs, errors.New("newObject: must be set"))
 	}
 	if c.Prefix == "" {
-		errs = append(errs, errors.New("Prefix: must be set"))
+		errs = append(errs, errors.New("prefix: must be set"))
 	}
 	return errors.Join(errs...)
 }
