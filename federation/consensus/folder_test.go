@@ -205,6 +205,9 @@ func TestSnapshotsAreWholeOrAbsent(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := write(s, 3); err != nil { // a leader may send the same one again
+			t.Fatal(err)
+		}
 		cutAfter(vfs, steps)
 		acked := write(s, 4) == nil
 		vfs.powerCut(rnd)
@@ -237,5 +240,35 @@ func TestSnapshotsAreWholeOrAbsent(t *testing.T) {
 			}
 			f.now = bad
 		}
+	}
+}
+
+// A snapshot that is finished while another one is being written leaves that one alone.
+func TestSnapshotsBesideEachOther(t *testing.T) {
+	vfs := newMemFS()
+	s := &snapshots{fs: vfs, logger: hclog.NewNullLogger()}
+	var sinks []raft.SnapshotSink
+	for range 3 {
+		k, err := s.Create(1, 9, 1, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Write([]byte("content")); err != nil {
+			t.Fatal(err)
+		}
+		sinks = append(sinks, k)
+	}
+	for _, i := range []int{1, 2, 0} {
+		if err := sinks[i].Close(); err != nil {
+			t.Fatal(err)
+		}
+		if i != 0 {
+			if _, _, err := s.Open(sinks[i].ID()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if names, _ := vfs.ListDir(""); len(names) != snapRetain {
+		t.Errorf("kept %v", names)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/hashicorp/go-hclog"
@@ -26,6 +27,9 @@ type snapshots struct {
 	fs     types.VFS
 	dir    string
 	logger hclog.Logger
+
+	mu   sync.Mutex
+	open map[string]bool // being written: one may be taken while another one is installed
 }
 
 const (
@@ -38,28 +42,24 @@ const (
 	snapMeta   = 1 << 20
 )
 
-func snapshotName(index, term uint64) string {
-	return fmt.Sprintf("%020d-%020d%s", index, term, snapSuffix)
+// snapshotName sorts by index, then by term, then by which came later.
+func snapshotName(index, term uint64, n int) string {
+	return fmt.Sprintf("%020d-%020d-%06d%s", index, term, n, snapSuffix)
 }
 
 // Create implements raft.SnapshotStore.
 func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
-	name := snapshotName(index, term)
-	f, err := s.fs.Create(s.dir, name, 0)
-	if errors.Is(err, fs.ErrExist) {
-		// The same state, begun before and perhaps not finished: it is made again, unless it is good.
-		if _, _, err := s.read(name); err == nil {
-			return nil, fmt.Errorf("snapshot %s exists already", name)
+	// The same state may come twice: a leader sends its snapshot again when the answer to the first was lost.
+	var name string
+	var f types.WritableFile
+	for n, err := 0, fs.ErrExist; errors.Is(err, fs.ErrExist); n++ {
+		name = snapshotName(index, term, n)
+		if f, err = s.fs.Create(s.dir, name, 0); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("snapshot %s: %w", name, err)
 		}
-		if err := s.fs.Delete(s.dir, name); err != nil {
-			return nil, err
-		}
-		f, err = s.fs.Create(s.dir, name, 0)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("snapshot %s: %w", name, err)
-	}
+	s.mark(name, true)
 	k := &sink{store: s, file: f, sum: xxhash.New(), meta: raft.SnapshotMeta{
 		Version: version, ID: name, Index: index, Term: term,
 		Configuration: configuration, ConfigurationIndex: configurationIndex,
@@ -76,7 +76,7 @@ func (s *snapshots) List() ([]*raft.SnapshotMeta, error) {
 	}
 	var found []*raft.SnapshotMeta
 	for _, name := range names {
-		if !strings.HasSuffix(name, snapSuffix) {
+		if !strings.HasSuffix(name, snapSuffix) || s.writing(name) {
 			continue
 		}
 		_, meta, err := s.read(name)
@@ -158,6 +158,24 @@ func (s *snapshots) read(name string) (h snapshotHead, meta *raft.SnapshotMeta, 
 	return h, meta, nil
 }
 
+func (s *snapshots) mark(name string, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[string]bool{}
+	}
+	s.open[name] = open
+	if !open {
+		delete(s.open, name)
+	}
+}
+
+func (s *snapshots) writing(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[name]
+}
+
 // reap deletes all but the newest whole snapshots, and what was never finished.
 func (s *snapshots) reap() error {
 	found, err := s.List()
@@ -174,7 +192,7 @@ func (s *snapshots) reap() error {
 	}
 	var errs []error
 	for _, name := range names {
-		if strings.HasSuffix(name, snapSuffix) && !keep[name] {
+		if strings.HasSuffix(name, snapSuffix) && !keep[name] && !s.writing(name) {
 			errs = append(errs, s.fs.Delete(s.dir, name))
 		}
 	}
@@ -208,7 +226,9 @@ func (k *sink) Close() error {
 		return nil
 	}
 	k.done = true
-	if err := errors.Join(k.finish(), k.file.Close()); err != nil {
+	err := errors.Join(k.finish(), k.file.Close())
+	k.store.mark(k.meta.ID, false)
+	if err != nil {
 		return errors.Join(fmt.Errorf("snapshot %s: %w", k.meta.ID, err), k.store.fs.Delete(k.store.dir, k.meta.ID))
 	}
 	return k.store.reap()
@@ -241,5 +261,6 @@ func (k *sink) Cancel() error {
 		return nil
 	}
 	k.done = true
+	defer k.store.mark(k.meta.ID, false)
 	return errors.Join(k.file.Close(), k.store.fs.Delete(k.store.dir, k.meta.ID))
 }
