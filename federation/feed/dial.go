@@ -14,7 +14,7 @@ import (
 
 // retryMost is the longest pause between two tries to reach a peer: a server that is replaced is found again within
 // it.
-const retryMost = 300 * time.Millisecond
+const retryMost = 150 * time.Millisecond
 
 // maxMessage is above the largest frame: the frame limit plus one record of MaxValue.
 const maxMessage = 4 << 20

@@ -276,3 +276,20 @@ func TestCursorsAgreeUnderConcurrentWriters(t *testing.T) {
 	close(stop)
 	readers.Wait()
 }
+
+func TestPositionIsTextInJSON(t *testing.T) {
+	for text, want := range map[string]Position{"0.0": {}, "18446744073709551615.7": {1<<64 - 1, 7}} {
+		var p Position
+		if err := p.UnmarshalText([]byte(text)); err != nil || p != want {
+			t.Errorf("%s: %s, %v", text, p, err)
+		}
+		if b, _ := p.MarshalText(); string(b) != text {
+			t.Errorf("%s becomes %s", text, b)
+		}
+	}
+	for _, bad := range []string{"", "1", "1.", "1.2.3", "a.b", "-1.2", "1.2 "} {
+		if err := new(Position).UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}

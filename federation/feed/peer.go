@@ -28,39 +28,41 @@ type Validator func(id ID, r *Record) error
 
 // Rejection reports a record that a receiver cannot use.
 type Rejection struct {
-	Kind, Key string
-	At        Position
-	Reason    string
+	Kind   string   `json:"kind"`
+	Key    string   `json:"key"`
+	At     Position `json:"at"`
+	Reason string   `json:"reason"`
 }
 
 // PeerStatus is the state of a connection for operators.
 type PeerStatus struct {
-	Name, Address string
+	Name    string `json:"name"`
+	Address string `json:"address"`
 	// Connected says that a stream is open.
-	Connected bool
+	Connected bool `json:"connected"`
 	// Active says, of one of several peers of which one is used, that it is this one.
-	Active bool
+	Active bool `json:"active"`
 	// Error is why the last stream ended.
-	Error string
-	Feeds []PeerFeed
+	Error string     `json:"error,omitempty"`
+	Feeds []PeerFeed `json:"feeds,omitempty"`
 }
 
 // PeerFeed is a feed on a connection.
 type PeerFeed struct {
-	ID ID
+	ID ID `json:"id"`
 	// Open says that there is a sub-stream.
-	Open bool
+	Open bool `json:"open"`
 	// Position is what the peer announced, or acknowledged.
-	Position Position
+	Position Position `json:"position"`
 	// Highest is what the peer heard of (rule 4); of senders unknown.
-	Highest Position
+	Highest Position `json:"highest,omitzero"`
 	// Home says that the feed's writer is connected to the peer.
-	Home bool
+	Home bool `json:"home,omitempty"`
 	// Refused is why the peer does not take, or give, the feed.
-	Refused string
+	Refused string `json:"refused,omitempty"`
 	// Rejections are the last records that the peer rejected; Rejected counts them all.
-	Rejections []Rejection
-	Rejected   uint64
+	Rejections []Rejection `json:"rejections,omitempty"`
+	Rejected   uint64      `json:"rejected,omitempty"`
 }
 
 const (

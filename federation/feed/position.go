@@ -26,3 +26,16 @@ func (p Position) Before(q Position) bool { return p.Compare(q) < 0 }
 func (p Position) IsZero() bool { return p == Position{} }
 
 func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Incarnation, p.Seq) }
+
+// MarshalText makes a position "incarnation.seq" in JSON and in logs.
+func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (p *Position) UnmarshalText(text []byte) error {
+	var q Position
+	if _, err := fmt.Sscanf(string(text), "%d.%d", &q.Incarnation, &q.Seq); err != nil || q.String() != string(text) {
+		return fmt.Errorf("position %q: must be incarnation.sequence", text)
+	}
+	*p = q
+	return nil
+}
