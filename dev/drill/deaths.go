@@ -29,7 +29,7 @@ func (d *Drill) killLeader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.elect(ctx, leader, func() record.Time {
+	if err := d.elect(ctx, leader, false, func() record.Time {
 		at := record.Now()
 		d.site.Supervisor().Kill(leader)
 		return at
@@ -52,14 +52,14 @@ func (d *Drill) waitLeader(ctx context.Context, other string) (string, error) {
 	return leader, err
 }
 
-// elect carries out a leader's death and measures what follows.
-func (d *Drill) elect(ctx context.Context, leader string, kill func() record.Time) error {
+// elect carries out a leader's death, alone or with its region, and measures what follows.
+func (d *Drill) elect(ctx context.Context, leader string, region bool, kill func() record.Time) error {
 	d.quickWrites.Store(true)
 	defer d.quickWrites.Store(false)
 	if err := pause(ctx, writePause); err != nil { // every writer is quick now
 		return err
 	}
-	election := oracle.Election{Step: d.book.step(), Old: strings.TrimPrefix(leader, "server-")}
+	election := oracle.Election{Step: d.book.step(), Old: strings.TrimPrefix(leader, "server-"), Region: region}
 	undo := d.plantSlowElection(leader)
 	election.Killed = kill()
 	defer undo()
@@ -171,7 +171,7 @@ func (d *Drill) killRegion(ctx context.Context) error {
 	}
 	leader := d.leader(ctx)
 	if s, ok := d.site.Supervisor().Status(leader); ok && s.Spec.Region == region {
-		if err := d.elect(ctx, leader, kill); err != nil {
+		if err := d.elect(ctx, leader, true, kill); err != nil {
 			return err
 		}
 	} else {

@@ -180,12 +180,12 @@ func (t *tracker) results() (changes []oracle.Change, detections []time.Duration
 		for name, at := range c.Arrivals {
 			out.Arrivals[name] = at
 		}
-		if missing := t.missing(c); len(missing) > 0 {
-			if newest[c.address] == c && !c.excused {
-				out.Missing = missing
-			} else {
-				out.Superseded = true
-			}
+		missing := t.missing(c)
+		switch {
+		case c.excused || len(missing) > 0 && newest[c.address] != c:
+			out.Superseded = true
+		default:
+			out.Missing = missing
 		}
 		if c.killed {
 			if len(out.Missing) == 0 && !out.Superseded {

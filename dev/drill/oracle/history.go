@@ -21,15 +21,17 @@ type Bounds struct {
 	ErrorRatio float64 `json:"errorRatio"`
 	// Spread is the 99th percentile of the time from an endpoint's change to the last data plane.
 	Spread time.Duration `json:"spread"`
-	// Write is the time from a leader's death to the next acknowledged write.
-	Write time.Duration `json:"write"`
+	// Write is the time from a leader's death to the next acknowledged write; Region is the same when the leader died with a
+	// region: of what is left, hardly more than a majority, all must agree on one candidate.
+	Write  time.Duration `json:"write"`
+	Region time.Duration `json:"region"`
 }
 
 // DefaultBounds are the promises of the project.
 func DefaultBounds() Bounds {
 	return Bounds{
 		Removal: time.Second, Settle: 3 * time.Second, Starved: 3 * time.Second,
-		ErrorRatio: 0.001, Spread: 100 * time.Millisecond, Write: 2 * time.Second,
+		ErrorRatio: 0.001, Spread: 100 * time.Millisecond, Write: 2 * time.Second, Region: 5 * time.Second,
 	}
 }
 
@@ -147,6 +149,8 @@ func (c Change) Spread() time.Duration {
 // Election is a leader's death and what followed.
 type Election struct {
 	Step, Old, New string
+	// Region says that it died together with other servers.
+	Region bool
 	// Killed is when the signal was sent. Leader is when another server was first seen to lead; Written is when the first
 	// write that began after the kill was acknowledged. Zero: never.
 	Killed, Leader, Written Time

@@ -208,6 +208,9 @@ var plants = []struct {
 	{"a change that did not arrive", oracle.RuleSpread, func(h *oracle.History) { h.Changes[1].Missing = []string{"relay-b-1"} }, "never reached [relay-b-1]"},
 	{"a slow leader", oracle.RuleWrite, func(h *oracle.History) { h.Elections[0].Written = at(32.2) }, "2.20 s after a was killed"},
 	{"no write after the leader's death", oracle.RuleWrite, func(h *oracle.History) { h.Elections[0].Written = 0 }, "no write was acknowledged"},
+	{"a slow leader after a region's death", oracle.RuleRegion, func(h *oracle.History) {
+		h.Elections = append(h.Elections, oracle.Election{Step: "region", Old: "b", Region: true, Killed: at(50), Leader: at(55), Written: at(55.5)})
+	}, "5.50 s after b was killed"},
 	{"a step that did not do what it is for", oracle.RuleSteps, func(h *oracle.History) { h.Expectations[0].Met = false }, "all traffic is local"},
 	{"a client that was never heard of", oracle.RuleSeen, func(h *oracle.History) {
 		h.Clients = append(h.Clients, oracle.ClientLife{Center: "c", From: at(1), To: at(60)})
@@ -281,6 +284,9 @@ func TestWhatIsExcused(t *testing.T) {
 		"no leader where there was no majority": func(h *oracle.History) {
 			h.Lives[8].Signal, h.Lives[8].End = at(30.5), at(30.51)
 			h.Elections[0].Written, h.Elections[0].Leader = 0, 0
+		},
+		"a slower leader after a region's death": func(h *oracle.History) {
+			h.Elections = append(h.Elections, oracle.Election{Step: "region", Old: "b", Region: true, Killed: at(50), Leader: at(53), Written: at(53.5)})
 		},
 		"requests of a killed client": func(h *oracle.History) {
 			h.Requests = append(h.Requests, record.Request{Client: "a", Service: "s", Start: at(10), Open: true})

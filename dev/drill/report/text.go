@@ -38,13 +38,13 @@ func (r Report) Headline() string {
 func (r Report) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n\n", r.Headline())
-	fmt.Fprintf(&b, "  %-4s %-42s %s\n", "", "promise", "measured (bound)")
+	fmt.Fprintf(&b, "  %-4s %-50s %s\n", "", "promise", "measured (bound)")
 	for _, f := range r.Verdict.Findings {
 		mark := "ok"
 		if !f.Pass {
 			mark = "NO"
 		}
-		fmt.Fprintf(&b, "  %-4s %-42s %s (%s)\n", mark, f.Rule, f.Measured, f.Bound)
+		fmt.Fprintf(&b, "  %-4s %-50s %s (%s)\n", mark, f.Rule, f.Measured, f.Bound)
 		for _, example := range f.Examples {
 			fmt.Fprintf(&b, "         - %s\n", example)
 		}
@@ -66,7 +66,8 @@ func (r Report) Text(w io.Writer) error {
 	}
 	b.WriteByte('\n')
 	for _, e := range r.Figures.Elections {
-		fmt.Fprintf(&b, "  leader %s killed: new leader %s after %.0f ms, acknowledged write after %.0f ms\n", e.Old, e.New, e.LeaderMS, e.WriteMS)
+		fmt.Fprintf(&b, "  leader %s killed (step %s): new leader %s after %.0f ms, acknowledged write after %.0f ms\n",
+			e.Old, e.Step, e.New, e.LeaderMS, e.WriteMS)
 	}
 	if d := r.Figures.Detection; d.Count > 0 {
 		fmt.Fprintf(&b, "  killed instance found by health checks, to the last data plane: p50 %.0f ms, max %.0f ms of %d\n", d.P50, d.Max, d.Count)
