@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"pentad.dev/pentad/agents"
 	"pentad.dev/pentad/federation/server"
@@ -54,6 +55,7 @@ Ctrl-C. Exit status: 0 stopped, 1 failed, 2 a wrong flag, file or folder (nothin
 			if err != nil {
 				return err
 			}
+			klog.SetSlogLogger(log) // the API library logs for the whole process
 			if path == "" {
 				return process.Usagef("--config must name a file (see %s --help)", cmd.CommandPath())
 			}

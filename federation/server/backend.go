@@ -52,7 +52,7 @@ func (b *backend) State() *intent.FSM { return b.machine }
 func (b *backend) Propose(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
 	data, err := intent.Encode(command)
 	if err != nil {
-		return intent.Result{}, err
+		return intent.Result{}, fmt.Errorf("%w: %w", storage.ErrNotWritten, err)
 	}
 	var result []byte
 	err = b.atLeader(ctx, call{
@@ -100,7 +100,7 @@ func (b *backend) atLeader(ctx context.Context, c call) error {
 		err := b.once(attempt, c)
 		cancel()
 		if err == nil || !retryable(err) {
-			return err
+			return surely(err)
 		}
 		unknown = unknown || c.writes && mayHaveHappened(err)
 		if !unknown && b.vacancy.lasts() > b.patience {
@@ -128,6 +128,19 @@ func (b *backend) once(ctx context.Context, c call) error {
 		return fmt.Errorf("%w, and none is known", consensus.ErrNotLeader)
 	}
 	return c.there(ctx, client)
+}
+
+// surely adds that nothing was written to an error that says so by its kind.
+func surely(err error) error {
+	refused := errors.Is(err, consensus.ErrDiskFull) || errors.Is(err, consensus.ErrTooLarge)
+	switch status.Code(err) {
+	case codes.ResourceExhausted, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
+		refused = true
+	}
+	if refused {
+		return fmt.Errorf("%w: %w", storage.ErrNotWritten, err)
+	}
+	return err
 }
 
 // retryable says whether another attempt, perhaps at another leader, may help.
