@@ -77,7 +77,9 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 	if s.machine, err = intent.New(intent.Config{Feed: feed.Options{Log: s.log}}); err != nil {
 		return nil, err
 	}
-	if s.node, err = consensus.New(s.consensusConfig(metrics)); err != nil {
+	if s.node, err = consensus.New(s.consensusConfig(metrics)); errors.Is(err, consensus.ErrFolder) {
+		return nil, &process.UsageError{Err: err}
+	} else if err != nil {
 		return nil, err
 	}
 	backend, err := s.newBackend()
