@@ -64,7 +64,7 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 	term := node.Status().Term + 1
 	answered := make(chan error, 1)
 	go func() {
-		req := &raft.AppendEntriesRequest{RPCHeader: header("n2"), Term: term, Leader: []byte("n2")}
+		req := &raft.AppendEntriesRequest{RPCHeader: header("n2"), Term: term}
 		var resp raft.AppendEntriesResponse
 		err := voterLines[0].AppendEntries("n1", raft.ServerAddress(voters[0].Address), req, &resp)
 		if err == nil && !resp.Success {
