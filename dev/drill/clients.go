@@ -68,7 +68,7 @@ func (d *Drill) clientGone(center string) {
 func (d *Drill) clientLine(path, center string, l record.Line) {
 	switch l.What {
 	case record.Ready:
-		d.clients[path] = &oracle.ClientLife{Center: center, Services: d.services(), From: l.At}
+		d.clients[path] = &oracle.ClientLife{Center: center, Services: d.services(), Rate: d.rate(), From: l.At}
 	case record.Closed:
 		if c := d.clients[path]; c != nil {
 			c.To = l.At
@@ -88,6 +88,13 @@ func (d *Drill) services() []string {
 		names = append(names, s.Name)
 	}
 	return names
+}
+
+func (d *Drill) rate() float64 {
+	if rate := d.site.Estate().Rate; rate > 0 {
+		return rate
+	}
+	return sample.DefaultRate
 }
 
 // clientLives are the load generators' lives, those that were killed ending with their process.

@@ -28,7 +28,7 @@ func (d *Drill) conclude(ctx context.Context, cause error) error {
 	for _, r := range readers {
 		history.Requests = append(history.Requests, r.InFlight()...)
 	}
-	in.History, in.Bounds = history, d.cfg.Bounds
+	in.History, in.Bounds, in.Strict = history, d.cfg.Bounds, d.cfg.Strict
 	in.Verdict = oracle.Judge(history, d.cfg.Bounds)
 	in.Version, in.Started, in.Began, in.Ended = d.cfg.Version, d.started, d.began, ended
 	in.Machine = thisMachine(processes)

@@ -36,7 +36,9 @@ type Config struct {
 	Out io.Writer
 	// Plain prints lines even when Out is a terminal.
 	Plain bool
-	Log   *slog.Logger
+	// Strict makes a missed bound of speed a failure, as a broken promise is.
+	Strict bool
+	Log    *slog.Logger
 	// Bounds are what is promised; the zero value means oracle.DefaultBounds.
 	Bounds oracle.Bounds
 	// Plant breaks something on purpose, to see that the verdict finds it; one of Plants, or empty.

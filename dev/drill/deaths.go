@@ -73,6 +73,7 @@ func (d *Drill) elect(ctx context.Context, leader string, region bool, kill func
 		return election.Leader != 0 && election.Written != 0
 	})
 	d.book.election(election)
+	d.book.expect("a new leader takes writes", err != nil || election.Written != 0, fmt.Sprintf("%s after %s", election.New, election.Old))
 	return err
 }
 

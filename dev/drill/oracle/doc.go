@@ -8,7 +8,7 @@
 //     in place. The bound is not the time that the change travels (that is measured apart), but the promise.
 //   - Starved: no client is left without endpoints that existed. An endpoint exists while a registry names it as Ready and
 //     its process runs, both for Bounds.Settle at least. Two signs: a request that failed because the client had none to pick
-//     from, and a client that for Bounds.Starved got no good answer from a service although it asked.
+//     from, and a client that, from when it asked, got no good answer from a service for Bounds.Starved.
 //   - Lost: no acknowledged intent is lost. Each object of the drill's writer is written again and again, one write at a time,
 //     and every write that changes the spec raises its generation by one; so each acknowledged write must have a higher
 //     generation than the one before, and at the end every server must show the object at the last acknowledged generation
@@ -20,8 +20,11 @@
 //     (its exit collected, which is after the kernel closed its sockets) and ended after the signal was sent. A request that
 //     began later, before the client noticed the closed connection, is an error like any other, of a cause of its own.
 //     Requests of a client that was killed itself have no outcome and are counted apart.
+//   - Reach: every change of an endpoint arrives at every data plane that is there all the time.
 //   - Speed: the bounds of Bounds for an endpoint's change and for a new leader. A leader's death is judged only while a
-//     majority of the servers runs: without one nobody can lead.
+//     majority of the servers runs: without one nobody can lead. Speed hangs on the machine, so it is a judgement of its own,
+//     beside the one about promises.
 //   - Steps: what each step of the drill expects was seen.
-//   - Seen: there was enough to judge. A verdict about nothing is no.
+//   - Seen: there was enough to judge: events of each kind, and clients that could make most of their requests (a machine that
+//     stands still breaks no promise, but shows none either). A verdict about nothing is no.
 package oracle

@@ -62,6 +62,8 @@ type History struct {
 type ClientLife struct {
 	Center   string
 	Services []string
+	// Rate is requests a second to each service.
+	Rate     float64
 	From, To Time
 }
 

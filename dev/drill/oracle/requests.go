@@ -111,12 +111,10 @@ func (x *index) existed(service string, from, to Time) (string, bool) {
 
 func (x *index) starved(b Bounds) Finding {
 	f := Finding{Rule: RuleStarved, Bound: fmt.Sprintf("at most %s without a good answer", ms(b.Starved))}
-	answers := map[string][]record.Request{}
+	asked := map[string][]record.Request{}
 	for _, r := range x.h.Requests {
 		key := r.Client + "\x00" + r.Service
-		if r.OK() {
-			answers[key] = append(answers[key], r)
-		}
+		asked[key] = append(asked[key], r)
 		if r.Cause != record.CauseNoEndpoints {
 			continue
 		}
@@ -127,33 +125,41 @@ func (x *index) starved(b Bounds) Finding {
 	var longest Time
 	for _, c := range x.h.Clients {
 		for _, service := range c.Services {
-			longest = max(longest, x.gaps(c, service, answers[c.Center+"\x00"+service], b, &f))
+			longest = max(longest, x.gaps(c, service, asked[c.Center+"\x00"+service], b, &f))
 		}
 	}
 	f.Measured = fmt.Sprintf("longest %s", ms(longest.Sub(0)))
 	return f
 }
 
-// gaps finds the times without a good answer in a client's life.
-func (x *index) gaps(c ClientLife, service string, answers []record.Request, b Bounds, f *Finding) (longest Time) {
-	ends := []Time{c.From}
-	for _, r := range answers {
-		if r.End >= c.From && r.End <= c.To {
-			ends = append(ends, r.End)
-		}
-	}
-	ends = append(ends, c.To)
-	slices.Sort(ends)
-	for i := 1; i < len(ends); i++ {
-		gap := ends[i] - ends[i-1]
-		if gap.Sub(0) <= b.Starved {
-			longest = max(longest, gap)
+// gaps finds the times without a good answer in a client's life, each from when the client first asked.
+func (x *index) gaps(c ClientLife, service string, requests []record.Request, b Bounds, f *Finding) (longest Time) {
+	var starts, answers []Time
+	for _, r := range requests {
+		if r.Start < c.From || r.Start > c.To {
 			continue
 		}
-		if instance, ok := x.existed(service, ends[i-1].Add(-b.Settle), ends[i]); ok {
-			longest = max(longest, gap)
-			f.violation("%s's client got no good answer from %s for %s, %s existed", c.Center, service, ms(gap.Sub(0)), instance)
+		starts = append(starts, r.Start)
+		if r.OK() && r.End <= c.To {
+			answers = append(answers, r.End)
 		}
+	}
+	slices.Sort(starts)
+	slices.Sort(answers)
+	from := c.From
+	for _, to := range append(answers, c.To) {
+		i, _ := slices.BinarySearch(starts, from)
+		if i < len(starts) && starts[i] < to {
+			gap := to - starts[i]
+			instance, ok := "", gap.Sub(0) <= b.Starved
+			if ok {
+				longest = max(longest, gap)
+			} else if instance, ok = x.existed(service, starts[i].Add(-b.Settle), to); ok {
+				longest = max(longest, gap)
+				f.violation("%s's client got no good answer from %s for %s, %s existed", c.Center, service, ms(gap.Sub(0)), instance)
+			}
+		}
+		from = to
 	}
 	return longest
 }

@@ -17,6 +17,7 @@ type Input struct {
 	Ended       record.Time
 	Machine     Machine
 	Interrupted string
+	Strict      bool
 	Bounds      oracle.Bounds
 	History     oracle.History
 	Verdict     oracle.Verdict
@@ -47,7 +48,7 @@ func Build(in Input) Report {
 	a := in.Verdict.Accounts
 	r := Report{
 		Version: in.Version, Started: in.Started, Seconds: b.seconds(in.Ended), Machine: in.Machine, Interrupted: in.Interrupted,
-		Pass: in.Verdict.Pass && in.Interrupted == "", Verdict: in.Verdict, Bounds: in.Bounds,
+		Pass: in.Verdict.Pass && in.Interrupted == "" && (in.Verdict.Fast || !in.Strict), Strict: in.Strict, Verdict: in.Verdict, Bounds: in.Bounds,
 		Figures: Figures{
 			Requests: len(in.History.Requests), Failed: a.Failed(), InFlight: a.InFlight, Unknown: a.Unknown,
 			Spread: Distribute(oracle.Spreads(in.History.Changes)), Detection: Distribute(in.Detections),

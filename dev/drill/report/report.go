@@ -13,15 +13,17 @@ type Report struct {
 	Seconds float64   `json:"seconds"`
 	Machine Machine   `json:"machine"`
 	// Interrupted says why the drill did not come to its end; empty if it did.
-	Interrupted string         `json:"interrupted,omitempty"`
-	Pass        bool           `json:"pass"`
-	Verdict     oracle.Verdict `json:"verdict"`
-	Bounds      oracle.Bounds  `json:"bounds"`
-	Figures     Figures        `json:"figures"`
-	Steps       []Step         `json:"steps"`
-	Centers     []Center       `json:"centers"`
-	Marks       []Mark         `json:"marks"`
-	Changes     []Change       `json:"changes"`
+	Interrupted string `json:"interrupted,omitempty"`
+	// Pass is what the exit status says: the promises were kept and, if the drill was strict, the bounds of speed, too.
+	Pass    bool           `json:"pass"`
+	Strict  bool           `json:"strict,omitempty"`
+	Verdict oracle.Verdict `json:"verdict"`
+	Bounds  oracle.Bounds  `json:"bounds"`
+	Figures Figures        `json:"figures"`
+	Steps   []Step         `json:"steps"`
+	Centers []Center       `json:"centers"`
+	Marks   []Mark         `json:"marks"`
+	Changes []Change       `json:"changes"`
 }
 
 // Machine is where the drill ran.

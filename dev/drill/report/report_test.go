@@ -188,6 +188,18 @@ func TestAnInterruptedDrillNeverPasses(t *testing.T) {
 	}
 }
 
+func TestSpeedFailsAStrictDrillOnly(t *testing.T) {
+	in := sampleInput()
+	in.Verdict = oracle.Verdict{Pass: true, Findings: []oracle.Finding{{Rule: "x", Pass: true}, {Rule: "y", Speed: true}}}
+	if r := report.Build(in); !r.Pass || !strings.Contains(r.Headline(), "1 of 1 bounds of speed") {
+		t.Errorf("pass %v, headline %q", r.Pass, r.Headline())
+	}
+	in.Strict = true
+	if r := report.Build(in); r.Pass || !strings.HasPrefix(r.Headline(), "FAIL") {
+		t.Errorf("strict: pass %v, headline %q", r.Pass, r.Headline())
+	}
+}
+
 func TestAReportOfNothingCanBeWritten(t *testing.T) {
 	r := report.Build(report.Input{Began: at(0), Ended: at(0)})
 	if err := errors.Join(r.Text(io.Discard), r.JSON(io.Discard), r.HTML(io.Discard)); err != nil {

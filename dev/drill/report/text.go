@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"pentad.dev/pentad/dev/drill/oracle"
 )
 
 // JSON writes the report for programs.
@@ -21,35 +23,50 @@ func (r Report) Headline() string {
 	switch {
 	case r.Interrupted != "":
 		return "INTERRUPTED: " + r.Interrupted
-	case r.Pass:
+	case r.Pass && r.Verdict.Fast:
 		return "PASS: every promise was kept"
+	case r.Pass:
+		return fmt.Sprintf("PASS: every promise was kept, but %d of %d bounds of speed were missed", r.broken(true), r.rules(true))
+	case r.Verdict.Pass:
+		return fmt.Sprintf("FAIL: every promise was kept, but %d of %d bounds of speed were missed", r.broken(true), r.rules(true))
 	default:
-		broken := 0
-		for _, f := range r.Verdict.Findings {
-			if !f.Pass {
-				broken++
-			}
-		}
-		return fmt.Sprintf("FAIL: %d of %d promises were broken", broken, len(r.Verdict.Findings))
+		return fmt.Sprintf("FAIL: %d of %d promises were broken", r.broken(false), r.rules(false))
 	}
+}
+
+// broken and rules count the findings about speed, or those about promises.
+func (r Report) broken(speed bool) (n int) {
+	for _, f := range r.Verdict.Findings {
+		if f.Speed == speed && !f.Pass {
+			n++
+		}
+	}
+	return n
+}
+
+func (r Report) rules(speed bool) (n int) {
+	for _, f := range r.Verdict.Findings {
+		if f.Speed == speed {
+			n++
+		}
+	}
+	return n
 }
 
 // Text writes the report for a terminal.
 func (r Report) Text(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n\n", r.Headline())
-	fmt.Fprintf(&b, "  %-4s %-50s %s\n", "", "promise", "measured (bound)")
-	for _, f := range r.Verdict.Findings {
-		mark := "ok"
-		if !f.Pass {
-			mark = "NO"
-		}
-		fmt.Fprintf(&b, "  %-4s %-50s %s (%s)\n", mark, f.Rule, f.Measured, f.Bound)
-		for _, example := range f.Examples {
-			fmt.Fprintf(&b, "         - %s\n", example)
-		}
-		if more := f.Violations - len(f.Examples); more > 0 {
-			fmt.Fprintf(&b, "         - and %d more\n", more)
+	fmt.Fprintf(&b, "\n%s\n", r.Headline())
+	for _, part := range []struct {
+		name  string
+		speed bool
+		no    string
+	}{{"promise", false, "NO"}, {"speed", true, "SLOW"}} {
+		fmt.Fprintf(&b, "\n  %-4s %-50s %s\n", "", part.name, "measured (bound)")
+		for _, f := range r.Verdict.Findings {
+			if f.Speed == part.speed {
+				finding(&b, f, part.no)
+			}
 		}
 	}
 	fmt.Fprintf(&b, "\n  %-2s %-20s %6s %8s %7s %9s %17s %19s\n", "", "step", "time", "requests", "errors", "in flight",
@@ -75,6 +92,20 @@ func (r Report) Text(w io.Writer) error {
 	fmt.Fprintf(&b, "  %d requests in %.0f s, %d processes, %d CPUs\n", r.Figures.Requests, r.Seconds, r.Machine.Processes, r.Machine.CPUs)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func finding(b *strings.Builder, f oracle.Finding, no string) {
+	mark := "ok"
+	if !f.Pass {
+		mark = no
+	}
+	fmt.Fprintf(b, "  %-4s %-50s %s (%s)\n", mark, f.Rule, f.Measured, f.Bound)
+	for _, example := range f.Examples {
+		fmt.Fprintf(b, "         - %s\n", example)
+	}
+	if more := f.Violations - len(f.Examples); more > 0 {
+		fmt.Fprintf(b, "         - and %d more\n", more)
+	}
 }
 
 func pair(d Distribution) string {
