@@ -24,7 +24,7 @@ func TestNetworksKeepEveryRule(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range seedsFrom(t, c.seeds) {
-				if err, _ := simulate(c.plan, seed); err != nil {
+				if _, err := simulate(c.plan, seed); err != nil {
 					t.Errorf("seed %d: %v", seed, err)
 					return
 				}

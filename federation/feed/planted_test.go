@@ -90,7 +90,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 
 func firstViolation(p plan, seeds uint64) (uint64, error) {
 	for seed := range seeds {
-		if err, _ := simulate(p, seed); err != nil {
+		if _, err := simulate(p, seed); err != nil {
 			return seed, err
 		}
 	}

@@ -260,7 +260,7 @@ func (w *world) fail(format string, args ...any) {
 }
 
 // simulate runs one network and returns what the oracle found, or nil.
-func simulate(p plan, seed uint64) (found error, steps int) {
+func simulate(p plan, seed uint64) (steps int, found error) {
 	w := newWorld(p, seed)
 	defer func() {
 		steps = w.step
@@ -274,5 +274,5 @@ func simulate(p plan, seed uint64) (found error, steps int) {
 	}()
 	w.disturb()
 	w.settle()
-	return nil, 0
+	return 0, nil
 }
