@@ -126,6 +126,7 @@ func (s *Site) layServer(place Place, servers []server.Peer) error {
 		Name: place.Center, Place: place.Place, DataDir: s.path("state", name),
 		Listen:       server.Listen{Raft: at[raftListener], GRPC: at[grpcListener], API: at[apiListener], Admin: at[adminListener]},
 		Certificates: certs, RaftCertificates: raftCerts, APIClientCA: certs.CA, Servers: servers,
+		ElectionTimeout: &metav1.Duration{Duration: electionTimeout},
 	}
 	return s.add(Spec{Name: name, Role: RoleServer, Place: place.Place, Listeners: listeners}, config)
 }
