@@ -121,6 +121,13 @@ func (b *book) mark(kind, center, text string) {
 	b.marks = append(b.marks, report.Event{At: record.Now(), Kind: kind, Center: center, Text: text})
 }
 
+// lastMarks are the newest events.
+func (b *book) lastMarks(n int) []report.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.marks[max(0, len(b.marks)-n):])
+}
+
 // begin opens a step and closes the one before.
 func (b *book) begin(number int, name, what string) {
 	b.mu.Lock()

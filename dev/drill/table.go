@@ -22,6 +22,8 @@ const (
 	lineEvery = 5 * time.Second
 	// window is what the table sums up.
 	window = 2 * time.Second
+	// lastMarks is how many events the table tells.
+	lastMarks = 6
 )
 
 // ANSI sequences.
@@ -171,6 +173,10 @@ func (d *Drill) draw() string {
 		}
 		fmt.Fprintf(&b, "  %-10s %-8s %s %8.0f %s %8.1f %8.1f   %s\n", p.Region, p.Center, d.lights(p), float64(len(times)+failed)/window.Seconds(),
 			fails, percentile(times, 0.5), percentile(times, 0.99), servedBy(centers, by))
+	}
+	b.WriteByte('\n')
+	for _, m := range d.book.lastMarks(lastMarks) {
+		fmt.Fprintf(&b, "  %s%6.1f s  %s%s\n", faint, m.At.Sub(d.began).Seconds(), m.Text, plain)
 	}
 	return b.String()
 }
