@@ -8,7 +8,7 @@ import (
 )
 
 // ServerOptions returns what a gRPC server needs to carry xDS streams: the codec, and keepalive that suits the
-// clients. Envoy's ADS cluster pings every 5 s (design rule 7) and keeps its connection while it has no stream;
+// clients. Envoy's ADS cluster pings every 5 s (rule 7) and keeps its connection while it has no stream;
 // grpc-go pings every 5 min and waits 20 s. The server finds dead peers by itself, since a client that is gone
 // without a word would hold a stream, and what it was sent, for as long as TCP retransmits.
 func ServerOptions() []grpc.ServerOption {
