@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "supervise" {
 		os.Exit(superviseUntilKilled(os.Args[2]))
 	}
+	// The race detector makes every process wait for a second at its end; children would look slow to stop.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

@@ -2,7 +2,6 @@ package drill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -207,10 +206,12 @@ func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string
 	}
 	defer d.site.Supervisor().Stop(process)
 	if err := d.site.WaitReady(ctx, arrivesIn, process); err != nil {
-		if errors.Is(err, dev.ErrEnded) {
-			return nil // somebody ended it; the book knows
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		return err
+		d.book.note(err.Error())
+		d.visited = append(d.visited, visit{name, 0})
+		return nil
 	}
 	d.book.ready(process)
 	from := record.Now()

@@ -248,23 +248,36 @@ func (d *Drill) allBack(ctx context.Context, stopWriting func()) error {
 // convergesIn bounds the wait for equal holders, once nothing is written any more.
 const convergesIn = 10 * time.Second
 
+// compareHolders waits until all are equal. Who was ended by somebody else is started again, and compared then.
 func (d *Drill) compareHolders(ctx context.Context) error {
 	begun := record.Now()
 	var holders []oracle.Holder
+	var failed error
 	_, err := waitUntil(ctx, convergesIn, 100*time.Millisecond, func() bool {
+		if failed = d.restore(ctx); failed != nil {
+			return true
+		}
 		holders = d.holders(ctx)
 		return oracle.Equal(holders)
 	})
 	d.book.hold(holders)
 	d.book.note(fmt.Sprintf("holders compared %s after the last write", short(record.Now().Sub(begun))))
-	return err
+	return errors.Join(err, failed)
 }
 
+// compareFinals asks every server for the writers' objects, again if somebody else ended it meanwhile.
 func (d *Drill) compareFinals(ctx context.Context) error {
-	finals, err := d.finals(ctx)
-	if err != nil {
-		return fmt.Errorf("final objects: %w", err)
-	}
+	var finals map[string]map[string]oracle.Object
+	var failed error
+	_, err := waitUntil(ctx, convergesIn, 100*time.Millisecond, func() bool {
+		if failed = d.restore(ctx); failed == nil {
+			finals, failed = d.finals(ctx)
+		}
+		return failed == nil
+	})
 	d.book.final(finals)
-	return nil
+	if failed != nil {
+		failed = fmt.Errorf("final objects: %w", failed)
+	}
+	return errors.Join(err, failed)
 }
