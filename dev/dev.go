@@ -78,17 +78,19 @@ func (s *Site) directions() {
 		}
 		fmt.Fprintln(out)
 	}
+	first, last := s.estate.Places()[0].Center, s.estate.Places()[len(s.apis)-1].Center
 	fmt.Fprintf(out, `
 Try, in another terminal:
 
   export KUBECONFIG=%s
-  kubectl get pentad
-  kubectl --context %s get centers
-  pentad bootstrap grpc --help
-  kill -9 %d        # the server of %s; the rest goes on
+  kubectl get pentad                   # centers, clusters and policies
+  kubectl --context %s get centers   # any server answers
+  %s status --data %s
+  $EDITOR %s   # set an instance to "state: Draining"
+  kill -9 %d   # the server of %s; the rest goes on
 
 Ctrl-C stops everything; the same command resumes.
-`, s.Kubeconfig(), s.apis[len(s.apis)-1].center, s.pid(ServerName(s.apis[0].center)), s.apis[0].center)
+`, s.Kubeconfig(), last, s.cfg.Binary, s.cfg.Data, s.path("registry", first+".yaml"), s.pid(ServerName(first)), first)
 }
 
 func (s *Site) pid(name string) int {
