@@ -146,7 +146,11 @@ func TestAWrongStartIsAUsageErrorAndHoldsNothing(t *testing.T) {
 		"in use by another process":     func(*Config) {},
 		"this agent is spiffe://pentad": func(c *Config) { c.Certificates = s.certificates(identity.RoleAgent, "other") },
 		"certificates: stat":            func(c *Config) { c.Certificates.Key = s.path("none") },
-		"listen.admin":                  func(c *Config) { c.Listen.Admin = taken.listeners["admin"].Addr().String() },
+		"services[0].prot: Invalid value: 1: unknown field": func(c *Config) {
+			c.Sources[0].Path = s.path("wrong.yaml")
+			check(t, os.WriteFile(c.Sources[0].Path, []byte("services: [{name: orders, prot: 1}]"), 0o600))
+		},
+		"listen.admin": func(c *Config) { c.Listen.Admin = taken.listeners["admin"].Addr().String() },
 	} {
 		config := s.config(servers)
 		wrong(&config)
