@@ -64,7 +64,7 @@ func ReadEstate(path string) (*Estate, error) {
 		return estate, process.ParseConfig("the built-in estate", defaultEstate, estate)
 	}
 	if err := process.LoadConfig(path, estate); err != nil {
-		return nil, fmt.Errorf("estate file %w", err)
+		return nil, fmt.Errorf("estate file: %w", err)
 	}
 	return estate, nil
 }

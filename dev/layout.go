@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -215,7 +216,7 @@ func (s *Site) sample(place Place, name string, instances []sample.Instance) (Sp
 	for i := range instances {
 		instances[i].Listen = at[instances[i].Name]
 	}
-	env, err := s.bootstrap(place, name)
+	env, err := s.bootstrap(place, name, s.centers[place.Center].relays)
 	config := &sample.ServerConfig{
 		Name: name, Place: place.Place, Listen: sample.Listen{Admin: at[adminListener]}, XDS: true, Instances: instances,
 	}
@@ -249,7 +250,10 @@ func (s *Site) layLoad(place Place, _ []server.Peer) error {
 	if err != nil {
 		return err
 	}
-	env, err := s.bootstrap(place, name)
+	// The workload prefers the first relay, the clients prefer the last: each has something to do.
+	relays := slices.Clone(s.centers[place.Center].relays)
+	slices.Reverse(relays)
+	env, err := s.bootstrap(place, name, relays)
 	if err != nil {
 		return err
 	}
@@ -263,13 +267,13 @@ func (s *Site) layLoad(place Place, _ []server.Peer) error {
 	return s.add(Spec{Name: name, Role: RoleLoad, Place: place.Place, Env: env, Listeners: listeners}, config)
 }
 
-// bootstrap writes the xDS bootstrap of a data plane, and returns the variable that names it.
-func (s *Site) bootstrap(place Place, name string) ([]string, error) {
+// bootstrap writes the xDS bootstrap of a data plane that prefers the relays in this order, and returns the variable that names
+// it.
+func (s *Site) bootstrap(place Place, name string, relays []string) ([]string, error) {
 	certs, err := s.certs.issue(name, identity.RoleWorkload, name)
 	if err != nil {
 		return nil, err
 	}
-	relays := s.centers[place.Center].relays
 	data, err := bootstrap.GRPC(bootstrap.Config{
 		Node: name, Region: place.Region, Center: place.Center, Relays: relays, SingleRelay: len(relays) == 1,
 		Certificates: &bootstrap.Certificates{Certificate: certs.Cert, Key: certs.Key, CA: certs.CA},
