@@ -46,7 +46,12 @@ func (c *certificates) files(folder string) identity.Files {
 }
 
 // issue makes a certificate in a folder of the process's name.
-func (c *certificates) issue(folder string, role identity.Role, name string, organizations ...string) (identity.Files, error) {
+func (c *certificates) issue(
+	folder string,
+	role identity.Role,
+	name string,
+	organizations ...string,
+) (identity.Files, error) {
 	return issue(c.all, c.files(folder), identity.ID{TrustDomain: c.domain, Role: role, Name: name}, organizations)
 }
 
@@ -56,7 +61,12 @@ func (c *certificates) issueRaft(folder, name string) (identity.Files, error) {
 	return issue(c.raft, c.files(filepath.Join(folder, "raft")), id, nil)
 }
 
-func issue(authority *ca.Authority, files identity.Files, id identity.ID, organizations []string) (identity.Files, error) {
+func issue(
+	authority *ca.Authority,
+	files identity.Files,
+	id identity.ID,
+	organizations []string,
+) (identity.Files, error) {
 	return files, authority.Issue(ca.Request{
 		ID: id, Organizations: organizations, Hosts: []string{loopback, "localhost"}, Validity: leafValidity,
 	}, files)

@@ -22,8 +22,8 @@ func New(cfg Config) (*Dev, error) {
 	return &Dev{cfg: cfg}, nil
 }
 
-// Run starts the estate, says where everything is, and stops it in order when ctx ends. A process that ends meanwhile is
-// reported and left alone.
+// Run starts the estate, says where everything is, and stops it in order when ctx ends. A process that ends meanwhile
+// is reported and left alone.
 func (d *Dev) Run(ctx context.Context) error {
 	ended := make(chan Event, 100)
 	cfg := d.cfg

@@ -56,7 +56,9 @@ func TestRunSaysWhereEverythingIsTellsOfDeathsAndStops(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
 	out.waitFor(t, "Ctrl-C stops everything")
-	for _, want := range []string{cfg.Data + "/kubeconfig", cfg.Data + "/logs", "hangzhou", "sh-a", "https://127.0.0.1:", "kubectl"} {
+	for _, want := range []string{
+		cfg.Data + "/kubeconfig", cfg.Data + "/logs", "hangzhou", "sh-a", "https://127.0.0.1:", "kubectl",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said", want)
 		}

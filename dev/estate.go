@@ -56,8 +56,8 @@ type Service struct {
 // DefaultEstate is the text of the estate that is built in, to be shown or copied.
 func DefaultEstate() string { return string(defaultEstate) }
 
-// ReadEstate reads an estate file; an empty path means the one that is built in. Every error is a process.UsageError that
-// names the field, the value and what would be right.
+// ReadEstate reads an estate file; an empty path means the one that is built in. Every error is a process.UsageError
+// that names the field, the value and what would be right.
 func ReadEstate(path string) (*Estate, error) {
 	estate := &Estate{}
 	if path == "" {
@@ -92,7 +92,15 @@ func (e *Estate) Validate() error {
 			field := fmt.Sprintf("%s.centers[%d]", field, j)
 			errs = append(errs, checkName(field+".name", center.Name, validation.IsDNS1123Label))
 			if where, there := centers[center.Name]; there {
-				errs = append(errs, fmt.Errorf("%s.name: %q is in region %q already: center names are unique in the estate", field, center.Name, where))
+				errs = append(
+					errs,
+					fmt.Errorf(
+						"%s.name: %q is in region %q already: center names are unique in the estate",
+						field,
+						center.Name,
+						where,
+					),
+				)
 			}
 			centers[center.Name] = region.Name
 			switch center.Role {
@@ -103,12 +111,18 @@ func (e *Estate) Validate() error {
 				full++
 			case v1alpha1.CenterArbiter:
 			default:
-				errs = append(errs, fmt.Errorf("%s.role: %q is neither %s nor %s", field, center.Role, v1alpha1.CenterFull, v1alpha1.CenterArbiter))
+				errs = append(
+					errs,
+					fmt.Errorf("%s.role: %q is neither %s nor %s", field, center.Role, v1alpha1.CenterFull, v1alpha1.CenterArbiter),
+				)
 			}
 		}
 	}
 	if len(centers) > maxCenters {
-		errs = append(errs, fmt.Errorf("regions: %d centers are too many for one machine, at most %d", len(centers), maxCenters))
+		errs = append(
+			errs,
+			fmt.Errorf("regions: %d centers are too many for one machine, at most %d", len(centers), maxCenters),
+		)
 	}
 	if len(centers) > 0 && full == 0 {
 		errs = append(errs, fmt.Errorf("regions: no center is %s: nothing would run", v1alpha1.CenterFull))
@@ -132,7 +146,10 @@ func (e *Estate) validateServices() error {
 			known = known || name == s.Name
 		}
 		if !known {
-			errs = append(errs, fmt.Errorf("%s.name: %q is no sample service, only %s", field, s.Name, strings.Join(sample.ServiceNames(), ", ")))
+			errs = append(
+				errs,
+				fmt.Errorf("%s.name: %q is no sample service, only %s", field, s.Name, strings.Join(sample.ServiceNames(), ", ")),
+			)
 		}
 		if seen[s.Name] {
 			errs = append(errs, fmt.Errorf("%s.name: %q is there already", field, s.Name))
@@ -143,7 +160,10 @@ func (e *Estate) validateServices() error {
 		}
 	}
 	if e.Rate < 0 || e.Rate > 1000 {
-		errs = append(errs, fmt.Errorf("rate: %g is not between 0 (the default, %d) and 1000 requests a second", e.Rate, sample.DefaultRate))
+		errs = append(
+			errs,
+			fmt.Errorf("rate: %g is not between 0 (the default, %d) and 1000 requests a second", e.Rate, sample.DefaultRate),
+		)
 	}
 	return errors.Join(errs...)
 }

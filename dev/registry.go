@@ -25,8 +25,8 @@ const (
 	checkTimeout  = "250ms"
 )
 
-// Registry is the static registry file of one cluster, which its agent watches. It is the only writer while a drill runs;
-// between runs people may edit the file.
+// Registry is the static registry file of one cluster, which its agent watches. It is the only writer while a drill
+// runs; between runs people may edit the file.
 type Registry struct {
 	path string
 
@@ -69,8 +69,8 @@ type registryInstance struct {
 	State   string         `json:"state"`
 }
 
-// openRegistry writes the file with the given instances, unless there is one already: then it is kept as it is, somebody may
-// have edited it, and cannot be changed from here.
+// openRegistry writes the file with the given instances, unless there is one already: then it is kept as it is,
+// somebody may have edited it, and cannot be changed from here.
 func openRegistry(path string, services []Service, instances []sample.Instance) (*Registry, error) {
 	if _, err := os.Stat(path); err == nil {
 		return &Registry{path: path}, nil

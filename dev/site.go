@@ -58,8 +58,8 @@ type center struct {
 	registry *Registry
 }
 
-// Open takes the data folder and writes everything that the processes need; it starts nothing. Errors of the user's (a wrong
-// estate file, a folder in use, of another version or another estate, a busy port) are process.UsageErrors.
+// Open takes the data folder and writes everything that the processes need; it starts nothing. Errors of the user's (a
+// wrong estate file, a folder in use, of another version or another estate, a busy port) are process.UsageErrors.
 func Open(cfg Config) (*Site, error) {
 	estate, err := ReadEstate(cfg.Estate)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"pentad.dev/pentad/process"
 )
 
-// The test binary stands in for pentad: started with a role as its first argument, it takes its listeners, answers on its
-// admin page, and obeys the file named by STANDIN_<role>.
+// The test binary stands in for pentad: started with a role as its first argument, it takes its listeners, answers on
+// its admin page, and obeys the file named by STANDIN_<role>.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[2] == "--config" {
 		if err := standIn(os.Args[1]); err != nil {

@@ -31,8 +31,8 @@ var tiers = [...]tier{
 	{"clients", []Role{RoleLoad}},
 }
 
-// Up starts what does not run, in order, and returns when everything is ready. The servers are told at the first time which
-// centers and clusters there are.
+// Up starts what does not run, in order, and returns when everything is ready. The servers are told at the first time
+// which centers and clusters there are.
 func (s *Site) Up(ctx context.Context) error {
 	for _, t := range tiers {
 		starting := s.supervisor.NotRunning(t.roles...)
@@ -61,8 +61,8 @@ func (s *Site) Up(ctx context.Context) error {
 // Down stops everything in order.
 func (s *Site) Down() { s.supervisor.StopAll() }
 
-// WaitReady returns when every process says that it serves. It fails when one ends before that, when ctx ends, or with the
-// reasons of those that are not ready in time.
+// WaitReady returns when every process says that it serves. It fails when one ends before that, when ctx ends, or with
+// the reasons of those that are not ready in time.
 func (s *Site) WaitReady(ctx context.Context, within time.Duration, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

@@ -41,7 +41,10 @@ func (b *book) process(e dev.Event) {
 	}
 	if e.State == dev.StateRunning {
 		b.alive[e.Process] = len(b.history.Lives)
-		b.history.Lives = append(b.history.Lives, oracle.Life{Process: e.Process, Role: string(e.Role), Center: e.Center, Start: e.Done})
+		b.history.Lives = append(
+			b.history.Lives,
+			oracle.Life{Process: e.Process, Role: string(e.Role), Center: e.Center, Start: e.Done},
+		)
 		if !b.quietStarts {
 			mark(report.MarkStart, e.Process+" started")
 		}
@@ -160,16 +163,22 @@ func (b *book) note(text string) {
 	}
 }
 
-// expect notes what the current step expects. What is not met while somebody else ends processes is not held against the
-// estate, but told; the promises are judged in any case.
+// expect notes what the current step expects. What is not met while somebody else ends processes is not held against
+// the estate, but told; the promises are judged in any case.
 func (b *book) expect(what string, met bool, detail string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := len(b.spans); !met && n > 0 && b.unasked > b.unaskedBefore {
-		b.spans[n-1].Notes = append(b.spans[n-1].Notes, fmt.Sprintf("not judged, since somebody ended %s: %s: %s", b.lastUnasked, what, detail))
+		b.spans[n-1].Notes = append(
+			b.spans[n-1].Notes,
+			fmt.Sprintf("not judged, since somebody ended %s: %s: %s", b.lastUnasked, what, detail),
+		)
 		return
 	}
-	b.history.Expectations = append(b.history.Expectations, oracle.Expectation{Step: b.currentStep, What: what, Met: met, Detail: detail})
+	b.history.Expectations = append(
+		b.history.Expectations,
+		oracle.Expectation{Step: b.currentStep, What: what, Met: met, Detail: detail},
+	)
 }
 
 // requested adds requests that ended.

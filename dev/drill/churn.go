@@ -20,8 +20,8 @@ const (
 	togglePause = 60 * time.Millisecond
 	// servesFor is how long an added instance takes traffic before it is drained or killed.
 	servesFor = 1500 * time.Millisecond
-	// drainsFor is how long an instance that was taken out is kept running: requests under way end, and one that is sent too
-	// late would be seen.
+	// drainsFor is how long an instance that was taken out is kept running: requests under way end, and one that is sent
+	// too late would be seen.
 	drainsFor = 1500 * time.Millisecond
 )
 
@@ -34,9 +34,9 @@ const (
 	killed  = "killed"
 )
 
-// churn changes endpoints for a while: in one strand, instances of the baseline drain and resume one after another, each
-// change watched until every relay has told it; in another, instances are started as processes of their own, take traffic,
-// and are drained or killed.
+// churn changes endpoints for a while: in one strand, instances of the baseline drain and resume one after another,
+// each change watched until every relay has told it; in another, instances are started as processes of their own, take
+// traffic, and are drained or killed.
 func (d *Drill) churn(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	limit, cancel := context.WithTimeout(ctx, churnFor)
@@ -64,8 +64,8 @@ func (d *Drill) fullPlaces() []dev.Place {
 	return full
 }
 
-// toggle drains the second instance of each service in each of the places and brings it back, until it is over; a change that
-// was begun is ended, so that all instances are in place afterwards.
+// toggle drains the second instance of each service in each of the places and brings it back, until it is over; a
+// change that was begun is ended, so that all instances are in place afterwards.
 func (d *Drill) toggle(ctx context.Context, places []dev.Place, over func() bool) error {
 	for round := 0; ; round++ {
 		for _, place := range places {
@@ -173,8 +173,8 @@ func (d *Drill) registration(at record.Time, place dev.Place, in sample.Instance
 // visitorName is the process of an added instance.
 func visitorName(instance string) string { return dev.SampleName(instance) }
 
-// visitors adds instances one after another, in turn over the centers and services; every second one is killed in the middle
-// of its work, the others are drained. The last one's life is lived to its end.
+// visitors adds instances one after another, in turn over the centers and services; every second one is killed in the
+// middle of its work, the others are drained. The last one's life is lived to its end.
 func (d *Drill) visitors(ctx context.Context, over func() bool) error {
 	places, services := d.fullPlaces(), d.services()
 	for n := 0; !over(); n++ {

@@ -133,7 +133,8 @@ func (d *Drill) newProbe(place dev.Place, n int, address string) (*probe.Probe, 
 		names = append(names, resource)
 	}
 	return probe.New(probe.Config{
-		Relay: address, Node: "probe-" + name, Region: place.Region, Center: place.Center, TLS: source.Client(identity.RoleRelay),
+		Relay: address, Node: "probe-" + name, Region: place.Region, Center: place.Center,
+		TLS:   source.Client(identity.RoleRelay),
 		Names: names, Log: d.cfg.Log,
 		Connected: func(on bool) { d.tracker.connect(name, "", on) },
 		Update:    func(u probe.Update) { d.tracker.saw(name, byName[u.Name], 0, u.At, u.Addresses) },
@@ -155,9 +156,14 @@ func (d *Drill) served(from, to record.Time, service string) map[string]map[stri
 	return matrix
 }
 
-// settledSince waits until, for a quiet time, every client got all its answers from the service from where want says; it
-// returns the beginning of that time, at the earliest begun. It gives up after movesIn.
-func (d *Drill) settledSince(ctx context.Context, begun record.Time, service string, want func(client, server string) bool) (record.Time, error) {
+// settledSince waits until, for a quiet time, every client got all its answers from the service from where want says;
+// it returns the beginning of that time, at the earliest begun. It gives up after movesIn.
+func (d *Drill) settledSince(
+	ctx context.Context,
+	begun record.Time,
+	service string,
+	want func(client, server string) bool,
+) (record.Time, error) {
 	clients := d.liveClients()
 	for {
 		if err := pause(ctx, readEvery); err != nil {
@@ -186,7 +192,12 @@ func (d *Drill) settledSince(ctx context.Context, begun record.Time, service str
 			return settled, nil
 		}
 		if now.Sub(begun) > movesIn {
-			return 0, fmt.Errorf("after %s clients %v still get answers from elsewhere: %v", movesIn, clients, d.served(now.Add(-quietFor), now, service))
+			return 0, fmt.Errorf(
+				"after %s clients %v still get answers from elsewhere: %v",
+				movesIn,
+				clients,
+				d.served(now.Add(-quietFor), now, service),
+			)
 		}
 	}
 }

@@ -83,7 +83,11 @@ func (d *Drill) write(r report.Report) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	_, err := fmt.Fprintf(d.cfg.Out, "\n  report: %s (and .json, .txt), logs: %s\n", filepath.Join(d.cfg.Data, "report.html"),
-		filepath.Join(estateFolder(d.cfg.Data), "logs"))
+	_, err := fmt.Fprintf(
+		d.cfg.Out,
+		"\n  report: %s (and .json, .txt), logs: %s\n",
+		filepath.Join(d.cfg.Data, "report.html"),
+		filepath.Join(estateFolder(d.cfg.Data), "logs"),
+	)
 	return err
 }

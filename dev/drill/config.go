@@ -24,7 +24,8 @@ var (
 type Config struct {
 	// Estate is the path of the estate file; empty: the one that is built in. It must have at least three centers.
 	Estate string
-	// Data is the drill's folder. What an earlier drill left there is removed; any other folder that is not empty is refused.
+	// Data is the drill's folder. What an earlier drill left there is removed; any other folder that is not empty is
+	// refused.
 	Data string
 	// Keep leaves the processes' own data in the folder. Reports, logs and request records stay in any case.
 	Keep bool
@@ -92,7 +93,10 @@ func (c Config) validate() error {
 		return process.Usagef("estate: regions: a drill needs %d centers or more, not %d: one less must still be a majority",
 			fewestCenters, len(estate.Places()))
 	case len(regions) < 2:
-		return process.Usagef("estate: regions: a drill needs Full centers in two regions or more, not in %d: one region is killed", len(regions))
+		return process.Usagef(
+			"estate: regions: a drill needs Full centers in two regions or more, not in %d: one region is killed",
+			len(regions),
+		)
 	}
 	largest := map[string]int{}
 	for _, p := range estate.Places() {
@@ -100,12 +104,20 @@ func (c Config) validate() error {
 	}
 	victim := estate.Places()[0].Region
 	if 2*largest[victim] >= len(estate.Places()) {
-		return process.Usagef("estate: regions[0]: %s has %d of %d centers: the drill kills the first region, the rest must be a majority",
-			victim, largest[victim], len(estate.Places()))
+		return process.Usagef(
+			"estate: regions[0]: %s has %d of %d centers: the drill kills the first region, the rest must be a majority",
+			victim,
+			largest[victim],
+			len(estate.Places()),
+		)
 	}
 	for _, s := range estate.Services {
 		if s.Instances < 2 {
-			return process.Usagef("estate: services: %s has %d instance in a center: a drill drains one and needs 2 or more", s.Name, s.Instances)
+			return process.Usagef(
+				"estate: services: %s has %d instance in a center: a drill drains one and needs 2 or more",
+				s.Name,
+				s.Instances,
+			)
 		}
 	}
 	return nil

@@ -18,8 +18,8 @@ const (
 	lookEvery  = 10 * time.Millisecond
 	// lossFor is how long a region or the quorum is gone.
 	lossFor = 10 * time.Second
-	// knownIn is when the loss of the quorum is known to the servers that are left: they give a new leader a chance first, and
-	// a write that is sent into that time may have reached a majority or not, which takes long to say.
+	// knownIn is when the loss of the quorum is known to the servers that are left: they give a new leader a chance first,
+	// and a write that is sent into that time may have reached a majority or not, which takes long to say.
 	knownIn = 4 * time.Second
 )
 
@@ -73,7 +73,11 @@ func (d *Drill) elect(ctx context.Context, leader string, region bool, kill func
 		return election.Leader != 0 && election.Written != 0
 	})
 	d.book.election(election)
-	d.book.expect("a new leader takes writes", err != nil || election.Written != 0, fmt.Sprintf("%s after %s", election.New, election.Old))
+	d.book.expect(
+		"a new leader takes writes",
+		err != nil || election.Written != 0,
+		fmt.Sprintf("%s after %s", election.New, election.Old),
+	)
 	return err
 }
 
@@ -108,7 +112,11 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 		}
 	}
 	n := len(after) - len(before)
-	d.book.expect("endpoint changes reach every relay without a quorum", n > 0 && reached == n, fmt.Sprintf("%d of %d changes", reached, n))
+	d.book.expect(
+		"endpoint changes reach every relay without a quorum",
+		n > 0 && reached == n,
+		fmt.Sprintf("%d of %d changes", reached, n),
+	)
 	if err := pause(ctx, knownIn-record.Now().Sub(begun)); err != nil {
 		return err
 	}
@@ -154,8 +162,7 @@ func (d *Drill) expectWrites(ctx context.Context) error {
 func (d *Drill) killRegion(ctx context.Context) error {
 	region := d.site.Estate().Places()[0].Region
 	service := d.movedService(1)
-	if err := d.moves(ctx, service, "moves to "+region, func() (record.Time, error) { return d.prefer(ctx, service, region) },
-		func(_, server string) bool { return d.regionOf(server) == region }); err != nil {
+	if err := d.movesTo(ctx, service, region); err != nil {
 		return err
 	}
 	var victims []string
@@ -187,8 +194,8 @@ func (d *Drill) killRegion(ctx context.Context) error {
 	if err != nil {
 		d.book.expect("traffic of "+service+" goes on elsewhere", false, err.Error())
 	} else {
-		d.book.expect("traffic of "+service+" goes on elsewhere", true, fmt.Sprintf("last answer from %s %s after the kill", region,
-			short(max(0, settled.Sub(killed)))))
+		detail := fmt.Sprintf("last answer from %s %s after the kill", region, short(max(0, settled.Sub(killed))))
+		d.book.expect("traffic of "+service+" goes on elsewhere", true, detail)
 	}
 	d.expectGoesOn(killed, service)
 	if err := d.expectWrites(ctx); err != nil {

@@ -47,13 +47,14 @@ func New(cfg Config) (*Drill, error) {
 		cfg.Bounds = oracle.DefaultBounds()
 	}
 	return &Drill{
-		cfg: cfg, screen: &screen{out: cfg.Out}, book: newBook(), tracker: newTracker(), clients: map[string]*oracle.ClientLife{}, files: map[string]string{},
+		cfg: cfg, screen: &screen{out: cfg.Out}, book: newBook(), tracker: newTracker(),
+		clients: map[string]*oracle.ClientLife{}, files: map[string]string{},
 		gone: make(chan string, 100),
 	}, nil
 }
 
-// Run holds the drill. It returns nil when the verdict is yes, ErrFailed when it is no, ErrInterrupted when ctx ended first;
-// in these cases the report was written.
+// Run holds the drill. It returns nil when the verdict is yes, ErrFailed when it is no, ErrInterrupted when ctx ended
+// first; in these cases the report was written.
 func (d *Drill) Run(ctx context.Context) error {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // connections to the dead are expected
 	if err := checkMachine(d.cfg); err != nil {
@@ -64,7 +65,8 @@ func (d *Drill) Run(ctx context.Context) error {
 	}
 	var err error
 	d.site, err = dev.Open(dev.Config{
-		Estate: d.cfg.Estate, Data: estateFolder(d.cfg.Data), Binary: d.cfg.Binary, Out: d.screen, Log: d.cfg.Log, Notify: d.notice,
+		Estate: d.cfg.Estate, Data: estateFolder(d.cfg.Data), Binary: d.cfg.Binary, Out: d.screen, Log: d.cfg.Log,
+		Notify: d.notice,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,14 @@ func TestOnlyADrillsOwnFolderIsEmptied(t *testing.T) {
 }
 
 func event(name string, state dev.State, at, done int) dev.Event {
-	return dev.Event{Process: name, Role: dev.RoleSample, Place: process.Place{Center: "a"}, State: state, At: recordAt(at), Done: recordAt(done)}
+	return dev.Event{
+		Process: name,
+		Role:    dev.RoleSample,
+		Place:   process.Place{Center: "a"},
+		State:   state,
+		At:      recordAt(at),
+		Done:    recordAt(done),
+	}
 }
 
 func recordAt(ms int) record.Time { return at(ms) }
@@ -145,7 +153,8 @@ func TestTheBookTellsDeathsFromStopsAndThoseThatNobodyAskedFor(t *testing.T) {
 	if !killed.Killed || killed.Unasked || killed.Signal != at(10) || killed.End != at(12) || killed.Ready == 0 {
 		t.Errorf("killed: %+v", killed)
 	}
-	if !exited.Killed || !exited.Unasked || exited.Signal != at(30).Add(-unaskedBefore) || exited.End != at(30) || exited.Ready != 0 {
+	if !exited.Killed || !exited.Unasked || exited.Signal != at(30).Add(-unaskedBefore) || exited.End != at(30) ||
+		exited.Ready != 0 {
 		t.Errorf("exited: %+v", exited)
 	}
 	if stopped.Killed || stopped.End != at(52) {
@@ -155,8 +164,9 @@ func TestTheBookTellsDeathsFromStopsAndThoseThatNobodyAskedFor(t *testing.T) {
 	for _, m := range in.Marks {
 		kinds = append(kinds, m.Kind)
 	}
-	if got, want := strings.Join(kinds, " "), strings.Join([]string{report.MarkKill, report.MarkStart, report.MarkLost, report.MarkStart}, " "); got != want {
-		t.Errorf("marks %s, want %s", got, want)
+	want := []string{report.MarkKill, report.MarkStart, report.MarkLost, report.MarkStart}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("marks %s, want %s", kinds, want)
 	}
 }
 
@@ -177,7 +187,14 @@ func TestTheFirstWriteAfterADeathIsOneThatBeganAfterIt(t *testing.T) {
 
 func TestASummaryOfRequestsSinceATime(t *testing.T) {
 	b := newBook()
-	b.requested([]record.Request{{Start: at(0), End: at(1)}, {Start: at(5), End: at(9)}, {Start: at(6), End: at(7)}, {Start: at(20), End: at(21)}})
+	b.requested(
+		[]record.Request{
+			{Start: at(0), End: at(1)},
+			{Start: at(5), End: at(9)},
+			{Start: at(6), End: at(7)},
+			{Start: at(20), End: at(21)},
+		},
+	)
 	if got := len(b.since(at(5), at(20))); got != 2 {
 		t.Errorf("%d requests, want 2", got)
 	}

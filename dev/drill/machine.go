@@ -38,11 +38,20 @@ func checkMachine(cfg Config) error {
 	}
 	need := megabytesPerCenter * len(estate.Places())
 	if have := memory("MemAvailable"); have > 0 && have < need {
-		return fmt.Errorf("%d MB of memory are available, a drill with %d centers needs about %d", have, len(estate.Places()), need)
+		return fmt.Errorf(
+			"%d MB of memory are available, a drill with %d centers needs about %d",
+			have,
+			len(estate.Places()),
+			need,
+		)
 	}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < filesNeeded {
-		return fmt.Errorf("a process may open %d files here, a drill needs %d: raise the limit (ulimit -n)", files.Max, filesNeeded)
+		return fmt.Errorf(
+			"a process may open %d files here, a drill needs %d: raise the limit (ulimit -n)",
+			files.Max,
+			filesNeeded,
+		)
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func (d *Drill) starve(ctx context.Context) error {
 	return nil
 }
 
-// plantSlowElection pauses so many servers that there is no majority once the leader is dead, and brings them back later.
+// plantSlowElection pauses so many servers that there is no majority once the leader is dead, and brings them back
+// later.
 func (d *Drill) plantSlowElection(leader string) (undo func()) {
 	if d.cfg.Plant != PlantWrite {
 		return func() {}

@@ -14,8 +14,8 @@ import (
 	"pentad.dev/pentad/dev/drill/report"
 )
 
-// TestEachPlantedFaultIsFound holds a whole drill for each plant, about ten minutes in all, and needs the real processes: it
-// runs when PENTAD_BINARY names the executable.
+// TestEachPlantedFaultIsFound holds a whole drill for each plant, about ten minutes in all, and needs the real
+// processes: it runs when PENTAD_BINARY names the executable.
 //
 //	make build && PENTAD_BINARY=$PWD/.bin/pentad go test -run EachPlantedFault -timeout 30m -v ./dev/drill
 func TestEachPlantedFaultIsFound(t *testing.T) {
@@ -24,8 +24,9 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		t.Skip("PENTAD_BINARY does not name the executable")
 	}
 	rules := map[string]string{
-		PlantRemoval: oracle.RuleRemoved, PlantStarved: oracle.RuleStarved, PlantLost: oracle.RuleLost, PlantUnequal: oracle.RuleUnequal,
-		PlantSpread: oracle.RuleSpread, PlantWrite: oracle.RuleWrite,
+		PlantRemoval: oracle.RuleRemoved, PlantStarved: oracle.RuleStarved, PlantLost: oracle.RuleLost,
+		PlantUnequal: oracle.RuleUnequal,
+		PlantSpread:  oracle.RuleSpread, PlantWrite: oracle.RuleWrite,
 	}
 	for _, plant := range Plants() {
 		t.Run(plant, func(t *testing.T) {

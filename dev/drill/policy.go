@@ -12,8 +12,8 @@ import (
 	"pentad.dev/pentad/dev/sample/record"
 )
 
-// prefer applies a policy by which everybody calls a service in a region, if there is an endpoint, and returns when the API
-// had acknowledged it.
+// prefer applies a policy by which everybody calls a service in a region, if there is an endpoint, and returns when the
+// API had acknowledged it.
 func (d *Drill) prefer(ctx context.Context, service, region string) (record.Time, error) {
 	policy := &v1alpha1.ServicePolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: service},
@@ -43,14 +43,20 @@ func (d *Drill) policy(ctx context.Context) error {
 	places := d.fullPlaces()
 	region := places[len(places)-1].Region
 	service := d.movedService(0)
-	if err := d.moves(ctx, service, "moves to "+region, func() (record.Time, error) { return d.prefer(ctx, service, region) },
-		func(_, server string) bool { return d.regionOf(server) == region }); err != nil {
+	if err := d.movesTo(ctx, service, region); err != nil {
 		return err
 	}
 	if err := pause(ctx, holdFor); err != nil {
 		return err
 	}
 	return d.moves(ctx, service, "moves back home", func() (record.Time, error) { return d.forget(ctx, service) }, local)
+}
+
+// movesTo moves a service's traffic to a region.
+func (d *Drill) movesTo(ctx context.Context, service, region string) error {
+	do := func() (record.Time, error) { return d.prefer(ctx, service, region) }
+	there := func(_, server string) bool { return d.regionOf(server) == region }
+	return d.moves(ctx, service, "moves to "+region, do, there)
 }
 
 func local(client, server string) bool { return client == server }
@@ -62,7 +68,12 @@ func (d *Drill) movedService(i int) string {
 }
 
 // moves changes intent and expects that the traffic of a service follows.
-func (d *Drill) moves(ctx context.Context, service, what string, do func() (record.Time, error), want func(client, server string) bool) error {
+func (d *Drill) moves(
+	ctx context.Context,
+	service, what string,
+	do func() (record.Time, error),
+	want func(client, server string) bool,
+) error {
 	at, err := do()
 	if err != nil {
 		return err

@@ -16,9 +16,12 @@ import (
 // rawWriteTimeout is more patience than a server may need to refuse.
 const rawWriteTimeout = 15 * time.Second
 
-// rawWrite makes one attempt to create an object at one server, as kubectl would, without the client's repetitions. It returns
-// the HTTP status and the message of the API's answer.
-func (d *Drill) rawWrite(ctx context.Context, address string) (took time.Duration, status int, message string, err error) {
+// rawWrite makes one attempt to create an object at one server, as kubectl would, without the client's repetitions. It
+// returns the HTTP status and the message of the API's answer.
+func (d *Drill) rawWrite(
+	ctx context.Context,
+	address string,
+) (took time.Duration, status int, message string, err error) {
 	source, err := identity.Load(d.site.Operator())
 	if err != nil {
 		return 0, 0, "", err

@@ -96,7 +96,12 @@ func (d *Drill) holders(ctx context.Context) []oracle.Holder {
 	var holders []oracle.Holder
 	for _, name := range names {
 		s, _ := d.site.Supervisor().Status(name)
-		holder := oracle.Holder{Process: name, Role: string(s.Spec.Role), Center: s.Spec.Center, Feeds: map[string]oracle.FeedState{}}
+		holder := oracle.Holder{
+			Process: name,
+			Role:    string(s.Spec.Role),
+			Center:  s.Spec.Center,
+			Feeds:   map[string]oracle.FeedState{},
+		}
 		if r := results[name]; r.err != nil {
 			holder.Error = r.err.Error()
 		} else {

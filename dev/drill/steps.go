@@ -25,7 +25,8 @@ type step struct {
 	run        func(context.Context) error
 }
 
-// steps runs all steps. stopWriting ends the writer before the final comparison. The error says why the drill could not go on.
+// steps runs all steps. stopWriting ends the writer before the final comparison. The error says why the drill could not
+// go on.
 func (d *Drill) steps(ctx context.Context, stopWriting func()) error {
 	victim := d.site.Estate().Places()[0].Region
 	all := []step{
@@ -35,7 +36,11 @@ func (d *Drill) steps(ctx context.Context, stopWriting func()) error {
 		{"leader", "SIGKILL of the Raft leader", d.killLeader},
 		{"no quorum", "a majority of the servers is dead: discovery goes on, intent is read-only", d.noQuorum},
 		{"region", "SIGKILL of every process of region " + victim, d.killRegion},
-		{"all back", "everything runs again, all holders are compared", func(ctx context.Context) error { return d.allBack(ctx, stopWriting) }},
+		{
+			"all back",
+			"everything runs again, all holders are compared",
+			func(ctx context.Context) error { return d.allBack(ctx, stopWriting) },
+		},
 	}
 	for i, s := range all {
 		d.book.begin(i+1, s.name, s.what)
@@ -96,7 +101,11 @@ func (d *Drill) expectLocal(from, to record.Time) {
 			}
 		}
 	}
-	d.book.expect("all traffic is local", all > 0 && elsewhere == 0, fmt.Sprintf("%d of %d answers came from another center", elsewhere, all))
+	d.book.expect(
+		"all traffic is local",
+		all > 0 && elsewhere == 0,
+		fmt.Sprintf("%d of %d answers came from another center", elsewhere, all),
+	)
 }
 
 // fullCenters are the centers with clients, whose load generators run.

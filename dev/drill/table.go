@@ -105,7 +105,8 @@ func (d *Drill) plainLines(ctx context.Context) {
 				fmt.Fprintf(d.cfg.Out, "step %d, %s: %s\n", s.step, s.name, s.what)
 			} else if time.Since(last) >= lineEvery {
 				last = time.Now()
-				fmt.Fprintf(d.cfg.Out, "  %5.1f s  %d requests, %d failed, %d processes dead\n", s.at.Seconds(), s.requests, s.failed, len(s.dead))
+				fmt.Fprintf(d.cfg.Out, "  %5.1f s  %d requests, %d failed, %d processes dead\n",
+					s.at.Seconds(), s.requests, s.failed, len(s.dead))
 			}
 		}
 	}
@@ -150,7 +151,17 @@ func (d *Drill) draw() string {
 	fmt.Fprintf(&b, "%6.1f s  %d requests, %d failed\n\n", s.at.Seconds(), s.requests, s.failed)
 
 	centers := d.fullPlaces()
-	fmt.Fprintf(&b, "  %-10s %-8s %-28s %8s %7s %8s %8s   served by\n", "region", "center", "processes", "req/s", "failed", "p50 ms", "p99 ms")
+	fmt.Fprintf(
+		&b,
+		"  %-10s %-8s %-28s %8s %7s %8s %8s   served by\n",
+		"region",
+		"center",
+		"processes",
+		"req/s",
+		"failed",
+		"p50 ms",
+		"p99 ms",
+	)
 	recent := d.book.since(now.Add(-window), now)
 	for _, p := range centers {
 		var times []time.Duration
@@ -171,8 +182,18 @@ func (d *Drill) draw() string {
 		if failed > 0 {
 			fails = red + fails + plain
 		}
-		fmt.Fprintf(&b, "  %-10s %-8s %s %8.0f %s %8.1f %8.1f   %s\n", p.Region, p.Center, d.lights(p), float64(len(times)+failed)/window.Seconds(),
-			fails, percentile(times, 0.5), percentile(times, 0.99), servedBy(centers, by))
+		fmt.Fprintf(
+			&b,
+			"  %-10s %-8s %s %8.0f %s %8.1f %8.1f   %s\n",
+			p.Region,
+			p.Center,
+			d.lights(p),
+			float64(len(times)+failed)/window.Seconds(),
+			fails,
+			percentile(times, 0.5),
+			percentile(times, 0.99),
+			servedBy(centers, by),
+		)
 	}
 	b.WriteByte('\n')
 	for _, m := range d.book.lastMarks(lastMarks) {

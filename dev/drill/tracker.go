@@ -132,8 +132,8 @@ func (t *tracker) excuse(center string) {
 	}
 }
 
-// wait returns when every probe has seen the change, and says whether that was within the time. Clients' own sets are read
-// from files a little later and are not waited for.
+// wait returns when every probe has seen the change, and says whether that was within the time. Clients' own sets are
+// read from files a little later and are not waited for.
 func (t *tracker) wait(ctx context.Context, c *change, within time.Duration) bool {
 	timeout := time.NewTimer(within)
 	defer timeout.Stop()

@@ -15,11 +15,20 @@ var unavailable = []struct {
 	cause   string
 	phrases []string
 }{
-	{record.CauseBroken, []string{"error reading from server", "transport is closing", "connection reset", "closed the connection",
-		"the connection is draining", "broken pipe", "connection closed"}},
-	{record.CauseUnreachable, []string{"last connection error", "connection error", "Error while dialing", "connection refused"}},
-	{record.CauseNoEndpoints, []string{"no children to pick from", "no targets to pick from", "no SubConn", "zero addresses",
-		"no addresses", "no endpoints", "does not exist", "not found", "resource error", "priority", "xds:", "no valid"}},
+	{
+		record.CauseBroken,
+		[]string{"error reading from server", "transport is closing", "connection reset", "closed the connection",
+			"the connection is draining", "broken pipe", "connection closed"},
+	},
+	{
+		record.CauseUnreachable,
+		[]string{"last connection error", "connection error", "Error while dialing", "connection refused"},
+	},
+	{
+		record.CauseNoEndpoints,
+		[]string{"no children to pick from", "no targets to pick from", "no SubConn", "zero addresses",
+			"no addresses", "no endpoints", "does not exist", "not found", "resource error", "priority", "xds:", "no valid"},
+	},
 }
 
 // cause classes a failed request by what the client saw.

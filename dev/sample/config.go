@@ -19,7 +19,8 @@ type ServerConfig struct {
 	Name string `json:"name"`
 	process.Place
 	Listen Listen `json:"listen"`
-	// XDS makes the servers take their listeners from xDS, by the bootstrap in GRPC_XDS_BOOTSTRAP; otherwise they are plain.
+	// XDS makes the servers take their listeners from xDS, by the bootstrap in GRPC_XDS_BOOTSTRAP; otherwise they are
+	// plain.
 	XDS bool `json:"xds,omitempty"`
 	// Instances are what the process serves.
 	Instances []Instance `json:"instances"`
@@ -110,7 +111,10 @@ func (c *LoadConfig) Validate() error {
 		errs = append(errs, checkService(fmt.Sprintf("services[%d]", i), name))
 	}
 	if c.Rate < 0 || c.Rate > 10_000 {
-		errs = append(errs, fmt.Errorf("rate: %g is not between 0 (the default, %d) and 10000 requests a second", c.Rate, DefaultRate))
+		errs = append(
+			errs,
+			fmt.Errorf("rate: %g is not between 0 (the default, %d) and 10000 requests a second", c.Rate, DefaultRate),
+		)
 	}
 	if d := c.Deadline; d != nil && (d.Duration < time.Millisecond || d.Duration > time.Minute) {
 		errs = append(errs, fmt.Errorf("deadline: %s is not between 1ms and 1m", d.Duration))

@@ -37,8 +37,8 @@ type Load struct {
 	failed    atomic.Uint64
 }
 
-// NewLoad takes a valid configuration, and listens (see process.Listen); Run gives the listener back. This process's gRPC
-// learns to read the addresses of relays (see bootstrap).
+// NewLoad takes a valid configuration, and listens (see process.Listen); Run gives the listener back. This process's
+// gRPC learns to read the addresses of relays (see bootstrap).
 func NewLoad(cfg LoadConfig, log *slog.Logger) (*Load, error) {
 	ipv4.Register()
 	listeners, err := process.Listen(cfg.addresses())
@@ -58,7 +58,9 @@ func (l *Load) Run(ctx context.Context) error {
 		return err
 	}
 	begun := record.Now()
-	writer, err := record.Create(filepath.Join(l.cfg.Records, fmt.Sprintf("%s-%d%s", l.cfg.Name, begun, record.FileExtension)))
+	writer, err := record.Create(
+		filepath.Join(l.cfg.Records, fmt.Sprintf("%s-%d%s", l.cfg.Name, begun, record.FileExtension)),
+	)
 	if err != nil {
 		return err
 	}
@@ -158,7 +160,8 @@ func (l *Load) one(writer *record.Writer, name string, conn *grpc.ClientConn, n 
 	l.requests.Add(1)
 	if err != nil {
 		l.failed.Add(1)
-		line.Code, line.Cause, line.Error = status.Code(err).String(), cause(err, to.Addr != nil), status.Convert(err).Message()
+		line.Code, line.Cause = status.Code(err).String(), cause(err, to.Addr != nil)
+		line.Error = status.Convert(err).Message()
 	}
 	writer.End(id, line)
 }

@@ -70,10 +70,13 @@ func NewServer(cfg ServerConfig, log *slog.Logger) (*Server, error) {
 func (s *Server) newInstance(in Instance) (*instance, error) {
 	one := &instance{Instance: in}
 	if s.cfg.XDS {
-		server, err := xds.NewGRPCServer(grpc.Creds(insecure.NewCredentials()), xds.ServingModeCallback(func(_ net.Addr, mode xds.ServingModeChangeArgs) {
-			one.serving.Store(mode.Mode == connectivity.ServingModeServing)
-			s.log.Info("serving mode", "instance", in.Name, "mode", mode.Mode.String(), "error", mode.Err)
-		}))
+		server, err := xds.NewGRPCServer(
+			grpc.Creds(insecure.NewCredentials()),
+			xds.ServingModeCallback(func(_ net.Addr, mode xds.ServingModeChangeArgs) {
+				one.serving.Store(mode.Mode == connectivity.ServingModeServing)
+				s.log.Info("serving mode", "instance", in.Name, "mode", mode.Mode.String(), "error", mode.Err)
+			}),
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +85,10 @@ func (s *Server) newInstance(in Instance) (*instance, error) {
 		one.server = grpc.NewServer()
 		one.serving.Store(true)
 	}
-	services()[in.Service].register(one.server, &samplepb.Origin{Region: s.cfg.Region, Center: s.cfg.Center, Instance: in.Name})
+	services()[in.Service].register(
+		one.server,
+		&samplepb.Origin{Region: s.cfg.Region, Center: s.cfg.Center, Instance: in.Name},
+	)
 	grpc_health_v1.RegisterHealthServer(one.server, health.NewServer())
 	return one, nil
 }

@@ -22,8 +22,11 @@ const (
 // service is one of the workload's services.
 type service struct {
 	register func(grpc.ServiceRegistrar, *samplepb.Origin)
-	call     func(context.Context, grpc.ClientConnInterface, uint64, ...grpc.CallOption) (*samplepb.Origin, error)
+	call     func(context.Context, conn, uint64, ...grpc.CallOption) (*samplepb.Origin, error)
 }
+
+// conn is a channel to call through.
+type conn = grpc.ClientConnInterface
 
 // services is a function so that nobody can change the table.
 func services() map[string]service {
@@ -32,8 +35,9 @@ func services() map[string]service {
 			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
 				samplepb.RegisterCatalogServer(r, catalogServer{origin: o})
 			},
-			call: func(ctx context.Context, c grpc.ClientConnInterface, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
-				out, err := samplepb.NewCatalogClient(c).GetItem(ctx, &samplepb.GetItemRequest{Item: fmt.Sprintf("item-%d", n%100)}, o...)
+			call: func(ctx context.Context, c conn, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
+				out, err := samplepb.NewCatalogClient(c).
+					GetItem(ctx, &samplepb.GetItemRequest{Item: fmt.Sprintf("item-%d", n%100)}, o...)
 				return out.GetOrigin(), err
 			},
 		},
@@ -41,8 +45,9 @@ func services() map[string]service {
 			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
 				samplepb.RegisterAssetsServer(r, assetsServer{origin: o})
 			},
-			call: func(ctx context.Context, c grpc.ClientConnInterface, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
-				out, err := samplepb.NewAssetsClient(c).GetBalance(ctx, &samplepb.GetBalanceRequest{User: fmt.Sprintf("user-%d", n%1000)}, o...)
+			call: func(ctx context.Context, c conn, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
+				out, err := samplepb.NewAssetsClient(c).
+					GetBalance(ctx, &samplepb.GetBalanceRequest{User: fmt.Sprintf("user-%d", n%1000)}, o...)
 				return out.GetOrigin(), err
 			},
 		},
@@ -50,7 +55,7 @@ func services() map[string]service {
 			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
 				samplepb.RegisterOrdersServer(r, ordersServer{origin: o})
 			},
-			call: func(ctx context.Context, c grpc.ClientConnInterface, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
+			call: func(ctx context.Context, c conn, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
 				in := &samplepb.PlaceOrderRequest{User: fmt.Sprintf("user-%d", n%1000), Item: fmt.Sprintf("item-%d", n%100)}
 				out, err := samplepb.NewOrdersClient(c).PlaceOrder(ctx, in, o...)
 				return out.GetOrigin(), err
@@ -83,7 +88,10 @@ type assetsServer struct {
 	origin *samplepb.Origin
 }
 
-func (s assetsServer) GetBalance(_ context.Context, in *samplepb.GetBalanceRequest) (*samplepb.GetBalanceResponse, error) {
+func (s assetsServer) GetBalance(
+	_ context.Context,
+	in *samplepb.GetBalanceRequest,
+) (*samplepb.GetBalanceResponse, error) {
 	return &samplepb.GetBalanceResponse{Origin: s.origin, Balance: number(in.GetUser())}, nil
 }
 
@@ -92,7 +100,10 @@ type ordersServer struct {
 	origin *samplepb.Origin
 }
 
-func (s ordersServer) PlaceOrder(_ context.Context, in *samplepb.PlaceOrderRequest) (*samplepb.PlaceOrderResponse, error) {
+func (s ordersServer) PlaceOrder(
+	_ context.Context,
+	in *samplepb.PlaceOrderRequest,
+) (*samplepb.PlaceOrderResponse, error) {
 	return &samplepb.PlaceOrderResponse{Origin: s.origin, Order: fmt.Sprintf("%s/%s", in.GetUser(), in.GetItem())}, nil
 }
 

@@ -13,9 +13,9 @@ import (
 )
 
 // watchBalancers records each change of what this process's clients pick from: the moment when an endpoint's change has
-// reached the last place where it matters. xDS configures round robin by name, at the leaf of its tree of policies, one leaf
-// a locality; so the name is taken by a policy that notes what it is given and hands it on. gRPC's table of policies is one
-// for the process and must not change while channels are made: call it once, before the first.
+// reached the last place where it matters. xDS configures round robin by name, at the leaf of its tree of policies, one
+// leaf a locality; so the name is taken by a policy that notes what it is given and hands it on. gRPC's table of
+// policies is one for the process and must not change while channels are made: call it once, before the first.
 func watchBalancers(writer *record.Writer, log *slog.Logger) {
 	inner := balancer.Get(roundrobin.Name)
 	if already, ok := inner.(*tapBuilder); ok {

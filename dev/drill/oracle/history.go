@@ -21,8 +21,8 @@ type Bounds struct {
 	ErrorRatio float64 `json:"errorRatio"`
 	// Spread is the 99th percentile of the time from an endpoint's change to the last data plane.
 	Spread time.Duration `json:"spread"`
-	// Write is the time from a leader's death to the next acknowledged write; Region is the same when the leader died with a
-	// region: of what is left, hardly more than a majority, all must agree on one candidate.
+	// Write is the time from a leader's death to the next acknowledged write; Region is the same when the leader died with
+	// a region: of what is left, hardly more than a majority, all must agree on one candidate.
 	Write  time.Duration `json:"write"`
 	Region time.Duration `json:"region"`
 }
@@ -83,8 +83,8 @@ type Life struct {
 	Process, Role, Center string
 	// Start is when it was there. Ready is when it first said that it serves, zero if it never did.
 	Start, Ready Time
-	// Signal is when it was sent the signal that ended it, End when it was gone. Zero: it runs. For an end that nobody asked
-	// for, Signal is the earliest moment at which it may have happened.
+	// Signal is when it was sent the signal that ended it, End when it was gone. Zero: it runs. For an end that nobody
+	// asked for, Signal is the earliest moment at which it may have happened.
 	Signal, End Time
 	// Killed says that the end was sudden, by the drill or by somebody else; otherwise it stopped in order.
 	Killed bool
@@ -134,8 +134,8 @@ type Change struct {
 	Arrivals map[string]Time
 	// Missing are the data planes that were there all the time and did not have it in the end.
 	Missing []string
-	// Superseded: the endpoint changed again before all had it, or its agent or its process was ended by somebody else; the
-	// time to the last one is unknown.
+	// Superseded: the endpoint changed again before all had it, or its agent or its process was ended by somebody else;
+	// the time to the last one is unknown.
 	Superseded bool
 }
 

@@ -25,7 +25,13 @@ func lost(h History) Finding {
 			}
 			acknowledged++
 			if last.Acknowledged && w.Generation <= last.Generation {
-				f.violation("%s: generation %d was acknowledged after %d: what %d wrote was lost", name, w.Generation, last.Generation, last.Generation)
+				f.violation(
+					"%s: generation %d was acknowledged after %d: what %d wrote was lost",
+					name,
+					w.Generation,
+					last.Generation,
+					last.Generation,
+				)
 			}
 			if last.Acknowledged && w.Generation > last.Generation+1+unanswered {
 				f.violation("%s: generation %d was acknowledged after %d, only %d writes had no answer: somebody else wrote",
@@ -39,14 +45,25 @@ func lost(h History) Finding {
 			case last.Acknowledged && !there:
 				f.violation("%s: acknowledged at generation %d, not there on %s", name, last.Generation, server)
 			case last.Acknowledged && object.Generation < last.Generation:
-				f.violation("%s: acknowledged at generation %d, on %s it is at %d", name, last.Generation, server, object.Generation)
+				f.violation(
+					"%s: acknowledged at generation %d, on %s it is at %d",
+					name,
+					last.Generation,
+					server,
+					object.Generation,
+				)
 			case object.Generation > last.Generation+unanswered:
 				f.violation("%s: on %s it is at generation %d, acknowledged was %d and %d writes have no answer",
 					name, server, object.Generation, last.Generation, unanswered)
 			}
 		}
 	}
-	f.Measured = fmt.Sprintf("%d of %d writes acknowledged, compared on %d servers", acknowledged, len(h.Writes), len(h.Finals))
+	f.Measured = fmt.Sprintf(
+		"%d of %d writes acknowledged, compared on %d servers",
+		acknowledged,
+		len(h.Writes),
+		len(h.Finals),
+	)
 	return f
 }
 

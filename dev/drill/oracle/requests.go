@@ -17,7 +17,8 @@ type index struct {
 
 func newIndex(h History) *index {
 	x := &index{
-		h: h, byAddress: map[string][]Registration{}, byService: map[string]map[string][]Registration{}, byProcess: map[string][]Life{},
+		h: h, byAddress: map[string][]Registration{}, byService: map[string]map[string][]Registration{},
+		byProcess: map[string][]Life{},
 	}
 	inOrder := slices.Clone(h.Registrations)
 	slices.SortStableFunc(inOrder, func(a, b Registration) int { return int(a.At - b.At) })
@@ -56,12 +57,25 @@ func (x *index) removed(b Bounds) Finding {
 		case !known:
 			f.violation("%s's client sent a request for %s to %s, which was never registered", r.Client, r.Service, r.Peer)
 		case registration.Service != r.Service:
-			f.violation("%s's client sent a request for %s to %s, which is %s of %s", r.Client, r.Service, r.Peer, registration.Instance, registration.Service)
+			f.violation(
+				"%s's client sent a request for %s to %s, which is %s of %s",
+				r.Client,
+				r.Service,
+				r.Peer,
+				registration.Instance,
+				registration.Service,
+			)
 		case !registration.Ready:
 			late := r.Start - x.effective(registration, b)
 			latest = max(latest, late)
 			if late.Sub(0) > b.Removal {
-				f.violation("%s's client sent a request for %s to %s %s after it was removed", r.Client, r.Service, registration.Instance, ms(late.Sub(0)))
+				f.violation(
+					"%s's client sent a request for %s to %s %s after it was removed",
+					r.Client,
+					r.Service,
+					registration.Instance,
+					ms(late.Sub(0)),
+				)
 			}
 		}
 	}
@@ -69,8 +83,8 @@ func (x *index) removed(b Bounds) Finding {
 	return f
 }
 
-// effective is when a removal could begin to spread: at once, unless the agent that reads the file did not run, or died before
-// it can have been expected to hand it on; then when an agent was there again.
+// effective is when a removal could begin to spread: at once, unless the agent that reads the file did not run, or died
+// before it can have been expected to hand it on; then when an agent was there again.
 func (x *index) effective(r Registration, b Bounds) Time {
 	if r.Agent == "" {
 		return r.At
@@ -156,7 +170,8 @@ func (x *index) gaps(c ClientLife, service string, requests []record.Request, b 
 				longest = max(longest, gap)
 			} else if instance, ok = x.existed(service, starts[i].Add(-b.Settle), to); ok {
 				longest = max(longest, gap)
-				f.violation("%s's client got no good answer from %s for %s, %s existed", c.Center, service, ms(gap.Sub(0)), instance)
+				f.violation("%s's client got no good answer from %s for %s, %s existed",
+					c.Center, service, ms(gap.Sub(0)), instance)
 			}
 		}
 		from = to

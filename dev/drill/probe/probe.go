@@ -1,8 +1,8 @@
 // Package probe is a data plane that only watches: an xDS client that says when which endpoints arrived.
 //
-// It asks one relay, over one ADS stream (SotW, as gRPC does), for the endpoints of some services, acknowledges all it gets,
-// and opens the stream again when it breaks. Its node has the locality of a client of that center, so it is told what such a
-// client is told.
+// It asks one relay, over one ADS stream (SotW, as gRPC does), for the endpoints of some services, acknowledges all it
+// gets, and opens the stream again when it breaks. Its node has the locality of a client of that center, so it is told
+// what such a client is told.
 package probe
 
 import (
@@ -62,12 +62,15 @@ func New(cfg Config) *Probe { return &Probe{cfg: cfg} }
 
 // Run watches until ctx ends.
 func (p *Probe) Run(ctx context.Context) error {
-	conn, err := grpc.NewClient("passthrough:///"+p.cfg.Relay, grpc.WithTransportCredentials(credentials.NewTLS(p.cfg.TLS)),
+	conn, err := grpc.NewClient(
+		"passthrough:///"+p.cfg.Relay,
+		grpc.WithTransportCredentials(credentials.NewTLS(p.cfg.TLS)),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: retryAfter, Multiplier: 1, MaxDelay: retryAfter},
 			MinConnectTimeout: time.Second,
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+	)
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,8 @@ func (p *Probe) stream(ctx context.Context, conn *grpc.ClientConn) error {
 			p.cfg.Update(Update{At: at, Name: assignment.GetClusterName(), Addresses: addresses(assignment)})
 		}
 		err = stream.Send(&discoveryv3.DiscoveryRequest{
-			TypeUrl: typeEndpoints, ResourceNames: p.cfg.Names, VersionInfo: response.GetVersionInfo(), ResponseNonce: response.GetNonce(),
+			TypeUrl: typeEndpoints, ResourceNames: p.cfg.Names, VersionInfo: response.GetVersionInfo(),
+			ResponseNonce: response.GetNonce(),
 		})
 		if err != nil {
 			return err

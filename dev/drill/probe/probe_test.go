@@ -30,7 +30,9 @@ type relay struct {
 	send  chan *discoveryv3.DiscoveryResponse // nil: break the stream
 }
 
-func (r *relay) StreamAggregatedResources(s discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+func (r *relay) StreamAggregatedResources(
+	s discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer,
+) error {
 	go func() {
 		for {
 			request, err := s.Recv()
@@ -63,8 +65,15 @@ func identities(t *testing.T) (server, client *tls.Config) {
 		t.Fatal(err)
 	}
 	load := func(role identity.Role, name string) *identity.Source {
-		files := identity.Files{Cert: filepath.Join(dir, string(role), "c"), Key: filepath.Join(dir, string(role), "k"), CA: filepath.Join(dir, string(role), "a")}
-		err := authority.Issue(ca.Request{ID: identity.ID{TrustDomain: "pentad.test", Role: role, Name: name}, Validity: time.Hour}, files)
+		files := identity.Files{
+			Cert: filepath.Join(dir, string(role), "c"),
+			Key:  filepath.Join(dir, string(role), "k"),
+			CA:   filepath.Join(dir, string(role), "a"),
+		}
+		err := authority.Issue(
+			ca.Request{ID: identity.ID{TrustDomain: "pentad.test", Role: role, Name: name}, Validity: time.Hour},
+			files,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +83,14 @@ func identities(t *testing.T) (server, client *tls.Config) {
 		}
 		return source
 	}
-	return load(identity.RoleRelay, "c/r").Server(identity.RoleWorkload), load(identity.RoleWorkload, "w").Client(identity.RoleRelay)
+	return load(
+			identity.RoleRelay,
+			"c/r",
+		).Server(identity.RoleWorkload),
+		load(
+			identity.RoleWorkload,
+			"w",
+		).Client(identity.RoleRelay)
 }
 
 // response has one endpoint for each health status, at ports 1, 2, ...
@@ -85,15 +101,23 @@ func response(t *testing.T, name, version string, health ...corev3.HealthStatus)
 		address := &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
 			Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(i + 1)},
 		}}}
-		assignment.Endpoints = append(assignment.Endpoints, &endpointv3.LocalityLbEndpoints{LbEndpoints: []*endpointv3.LbEndpoint{{
-			HealthStatus: h, HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
-		}}})
+		assignment.Endpoints = append(
+			assignment.Endpoints,
+			&endpointv3.LocalityLbEndpoints{LbEndpoints: []*endpointv3.LbEndpoint{{
+				HealthStatus: h, HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
+			}}},
+		)
 	}
 	resource, err := anypb.New(assignment)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &discoveryv3.DiscoveryResponse{VersionInfo: version, Nonce: "n" + version, TypeUrl: resource.TypeUrl, Resources: []*anypb.Any{resource}}
+	return &discoveryv3.DiscoveryResponse{
+		VersionInfo: version,
+		Nonce:       "n" + version,
+		TypeUrl:     resource.TypeUrl,
+		Resources:   []*anypb.Any{resource},
+	}
 }
 
 func next[T any](t *testing.T, c <-chan T) (value T) {
@@ -122,8 +146,11 @@ func TestAProbeToldOfEndpointsAcknowledgesAndComesBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	p := probe.New(probe.Config{
-		Relay: listener.Addr().String(), Node: "probe", Region: "hangzhou", Center: "hz-a", TLS: clientTLS, Names: []string{"s:grpc"},
-		Connected: func(on bool) { connected <- on }, Update: func(u probe.Update) { updates <- u }, Log: slog.New(slog.DiscardHandler),
+		Relay: listener.Addr().
+			String(),
+		Node: "probe", Region: "hangzhou", Center: "hz-a", TLS: clientTLS, Names: []string{"s:grpc"},
+		Connected: func(on bool) { connected <- on }, Update: func(u probe.Update) { updates <- u },
+		Log: slog.New(slog.DiscardHandler),
 	})
 	go func() { ended <- p.Run(ctx) }()
 
@@ -131,14 +158,16 @@ func TestAProbeToldOfEndpointsAcknowledgesAndComesBack(t *testing.T) {
 	if first.GetNode().GetLocality().GetZone() != "hz-a" || !slices.Equal(first.GetResourceNames(), []string{"s:grpc"}) {
 		t.Errorf("asked %v", first)
 	}
-	r.send <- response(t, "s:grpc", "1", corev3.HealthStatus_HEALTHY, corev3.HealthStatus_DRAINING, corev3.HealthStatus_UNKNOWN, corev3.HealthStatus_UNHEALTHY)
+	r.send <- response(t, "s:grpc", "1", corev3.HealthStatus_HEALTHY, corev3.HealthStatus_DRAINING,
+		corev3.HealthStatus_UNKNOWN, corev3.HealthStatus_UNHEALTHY)
 	if !next(t, connected) {
 		t.Error("not connected")
 	}
 	if u := next(t, updates); u.Name != "s:grpc" || !slices.Equal(u.Addresses, []string{"127.0.0.1:1", "127.0.0.1:3"}) {
 		t.Errorf("update %+v", u)
 	}
-	if ack := next(t, r.asked); ack.GetResponseNonce() != "n1" || ack.GetVersionInfo() != "1" || ack.GetErrorDetail() != nil {
+	if ack := next(t, r.asked); ack.GetResponseNonce() != "n1" || ack.GetVersionInfo() != "1" ||
+		ack.GetErrorDetail() != nil {
 		t.Errorf("acknowledged %v", ack)
 	}
 	r.send <- nil

@@ -47,8 +47,10 @@ func Build(in Input) Report {
 	b := builder{Input: in, accountant: oracle.NewAccountant(in.History)}
 	a := in.Verdict.Accounts
 	r := Report{
-		Version: in.Version, Started: in.Started, Seconds: b.seconds(in.Ended), Machine: in.Machine, Interrupted: in.Interrupted,
-		Pass: in.Verdict.Pass && in.Interrupted == "" && (in.Verdict.Fast || !in.Strict), Strict: in.Strict, Verdict: in.Verdict, Bounds: in.Bounds,
+		Version: in.Version, Started: in.Started, Seconds: b.seconds(in.Ended), Machine: in.Machine,
+		Interrupted: in.Interrupted,
+		Pass: in.Verdict.Pass && in.Interrupted == "" &&
+			(in.Verdict.Fast || !in.Strict), Strict: in.Strict, Verdict: in.Verdict, Bounds: in.Bounds,
 		Figures: Figures{
 			Requests: len(in.History.Requests), Failed: a.Failed(), InFlight: a.InFlight, Unknown: a.Unknown,
 			Spread: Distribute(oracle.Spreads(in.History.Changes)), Detection: Distribute(in.Detections),

@@ -18,13 +18,18 @@ const (
 	footHeight   = 30.0
 )
 
-// picture draws the timeline: a row for each center with its client's requests by who answered them, bands for the steps,
-// and marks for what was killed and who leads. Colours come from the page's style sheet, which knows light and dark.
+// picture draws the timeline: a row for each center with its client's requests by who answered them, bands for the
+// steps, and marks for what was killed and who leads. Colours come from the page's style sheet, which knows light and
+// dark.
 func picture(r Report) template.HTML {
 	p := painter{r: r, scale: (pictureWidth - leftMargin - rightMargin) / max(r.Seconds, 1)}
 	p.bottom = headHeight + rowHeight*float64(len(r.Centers))
-	fmt.Fprintf(&p.b, `<svg class="timeline" viewBox="0 0 %g %g" role="img" aria-label="Requests of each center over time">`,
-		pictureWidth, p.bottom+footHeight)
+	fmt.Fprintf(
+		&p.b,
+		`<svg class="timeline" viewBox="0 0 %g %g" role="img" aria-label="Requests of each center over time">`,
+		pictureWidth,
+		p.bottom+footHeight,
+	)
 	p.bands()
 	p.axis()
 	for i, c := range r.Centers {
@@ -62,7 +67,14 @@ func (p *painter) bands() {
 
 func (p *painter) axis() {
 	for t := 0.0; t <= p.r.Seconds; t += 10 {
-		fmt.Fprintf(&p.b, `<line class="tick" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, p.x(t), p.bottom, p.x(t), p.bottom+5)
+		fmt.Fprintf(
+			&p.b,
+			`<line class="tick" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`,
+			p.x(t),
+			p.bottom,
+			p.x(t),
+			p.bottom+5,
+		)
 		fmt.Fprintf(&p.b, `<text class="axis" x="%.1f" y="%.1f">%.0f s</text>`, p.x(t), p.bottom+18, t)
 	}
 }
@@ -71,7 +83,14 @@ func (p *painter) row(top float64, c Center) {
 	base := top + barHeight
 	fmt.Fprintf(&p.b, `<text class="center" x="6" y="%.1f">%s</text><text class="region" x="6" y="%.1f">%s</text>`,
 		top+22, html.EscapeString(c.Name), top+36, html.EscapeString(c.Region))
-	fmt.Fprintf(&p.b, `<line class="base" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, leftMargin, base, pictureWidth-rightMargin, base)
+	fmt.Fprintf(
+		&p.b,
+		`<line class="base" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`,
+		leftMargin,
+		base,
+		pictureWidth-rightMargin,
+		base,
+	)
 	highest := 1
 	for _, other := range p.r.Centers {
 		for _, bucket := range other.Buckets {
@@ -93,7 +112,8 @@ func (p *painter) row(top float64, c Center) {
 	}
 }
 
-// layer draws one colour of a row as one path. Failures are drawn at least three units high: one in a thousand must be seen.
+// layer draws one colour of a row as one path. Failures are drawn at least three units high: one in a thousand must be
+// seen.
 func (p *painter) layer(class string, base, unit float64, buckets []Bucket, count func(Bucket) (int, int)) {
 	var d strings.Builder
 	width := BucketSeconds * p.scale
@@ -106,7 +126,15 @@ func (p *painter) layer(class string, base, unit float64, buckets []Bucket, coun
 		if class == "failed" || class == "inflight" {
 			height = max(height, 3)
 		}
-		fmt.Fprintf(&d, "M%.1f %.1fh%.2fv-%.1fh-%.2fz", p.x(float64(i)*BucketSeconds), base-float64(below)*unit, width, height, width)
+		fmt.Fprintf(
+			&d,
+			"M%.1f %.1fh%.2fv-%.1fh-%.2fz",
+			p.x(float64(i)*BucketSeconds),
+			base-float64(below)*unit,
+			width,
+			height,
+			width,
+		)
 	}
 	if d.Len() > 0 {
 		fmt.Fprintf(&p.b, `<path class="%s" d="%s"/>`, class, d.String())
@@ -123,11 +151,27 @@ func (p *painter) marks() {
 		y, inRow := rows[m.Center]
 		switch {
 		case m.Kind == MarkLeader:
-			fmt.Fprintf(&p.b, `<g class="leader"><title>%s</title><line x1="%.1f" y1="22" x2="%.1f" y2="%.1f"/><path d="M%.1f 22l7 4l-7 4z"/></g>`,
-				title, x, x, p.bottom, x)
+			fmt.Fprintf(
+				&p.b,
+				`<g class="leader"><title>%s</title><line x1="%.1f" y1="22" x2="%.1f" y2="%.1f"/>`+
+					`<path d="M%.1f 22l7 4l-7 4z"/></g>`,
+				title,
+				x,
+				x,
+				p.bottom,
+				x,
+			)
 		case m.Kind == MarkPolicy:
-			fmt.Fprintf(&p.b, `<g class="policy"><title>%s</title><line x1="%.1f" y1="32" x2="%.1f" y2="%.1f"/><rect x="%.1f" y="32" width="7" height="7"/></g>`,
-				title, x, x, p.bottom, x)
+			fmt.Fprintf(
+				&p.b,
+				`<g class="policy"><title>%s</title><line x1="%.1f" y1="32" x2="%.1f" y2="%.1f"/>`+
+					`<rect x="%.1f" y="32" width="7" height="7"/></g>`,
+				title,
+				x,
+				x,
+				p.bottom,
+				x,
+			)
 		case m.Kind == MarkKill && inRow:
 			fmt.Fprintf(&p.b, `<path class="kill" d="M%.1f %.1fl6 6m0 -6l-6 6"><title>%s</title></path>`, x-3, y+4, title)
 		case m.Kind == MarkLost && inRow:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -19,7 +18,8 @@ import (
 
 func at(seconds float64) record.Time { return record.Time(1e15).Add(time.Duration(seconds * 1e9)) }
 
-// sampleInput is ten seconds of two centers: b is killed at 6 s and back at 8 s; a policy sends a's requests to b from 2 s on.
+// sampleInput is ten seconds of two centers: b is killed at 6 s and back at 8 s; a policy sends a's requests to b from
+// 2 s on.
 func sampleInput() report.Input {
 	in := report.Input{
 		Version: "test", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Began: at(0), Ended: at(10),
@@ -54,16 +54,48 @@ func sampleInput() report.Input {
 			server = "b"
 		}
 		h.Requests = append(h.Requests, record.Request{
-			Client: "a", Service: "s", Start: at(t), End: at(t + 0.002), Peer: server + ":1", Center: server, Instance: "s-" + server,
+			Client: "a", Service: "s", Start: at(t), End: at(t + 0.002), Peer: server + ":1", Center: server,
+			Instance: "s-" + server,
 		})
 	}
-	h.Requests = append(h.Requests,
-		record.Request{Client: "a", Service: "s", Start: at(5.999), End: at(6.005), Peer: "b:1", Code: "Unavailable", Cause: record.CauseBroken},
-		record.Request{Client: "a", Service: "s", Start: at(7), End: at(7.1), Code: "Unavailable", Cause: record.CauseUnreachable, Error: "<refused>"},
-		record.Request{Client: "b", Service: "s", Start: at(5.9), Open: true})
+	h.Requests = append(
+		h.Requests,
+		record.Request{
+			Client:  "a",
+			Service: "s",
+			Start:   at(5.999),
+			End:     at(6.005),
+			Peer:    "b:1",
+			Code:    "Unavailable",
+			Cause:   record.CauseBroken,
+		},
+		record.Request{
+			Client:  "a",
+			Service: "s",
+			Start:   at(7),
+			End:     at(7.1),
+			Code:    "Unavailable",
+			Cause:   record.CauseUnreachable,
+			Error:   "<refused>",
+		},
+		record.Request{Client: "b", Service: "s", Start: at(5.9), Open: true},
+	)
 	h.Changes = []oracle.Change{
-		{At: at(1), Step: "steady", What: "drained", Instance: "s-a", Arrivals: map[string]record.Time{"r1": at(1.01), "r2": at(1.03)}},
-		{At: at(6.5), Step: "region", What: "resumed", Instance: "s-a", Missing: []string{"r9"}, Arrivals: map[string]record.Time{"r1": at(6.6)}},
+		{
+			At:       at(1),
+			Step:     "steady",
+			What:     "drained",
+			Instance: "s-a",
+			Arrivals: map[string]record.Time{"r1": at(1.01), "r2": at(1.03)},
+		},
+		{
+			At:       at(6.5),
+			Step:     "region",
+			What:     "resumed",
+			Instance: "s-a",
+			Missing:  []string{"r9"},
+			Arrivals: map[string]record.Time{"r1": at(6.6)},
+		},
 	}
 	h.Elections = []oracle.Election{{Step: "region", Old: "b", New: "a", Killed: at(6), Leader: at(7), Written: at(7.2)}}
 	h.Expectations = []oracle.Expectation{{Step: "region", What: "writes & reads", Met: false, Detail: "none"}}
@@ -116,14 +148,18 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := b.String()
-	for _, outside := range []string{"<script", "<link", "<img", "<iframe", "@import", "url(", "src=", "http:", "https:", "//"} {
+	for _, outside := range []string{
+		"<script", "<link", "<img", "<iframe", "@import", "url(", "src=", "http:", "https:", "//",
+	} {
 		if i := strings.Index(page, outside); i >= 0 {
 			t.Errorf("the page has %q: ...%s", outside, page[max(0, i-40):min(len(page), i+60)])
 		}
 	}
 	for _, there := range []string{
-		"<svg", "prefers-color-scheme: dark", "nothing &lt;happens&gt;", "writes &amp; reads", "class=\"inflight\"", "class=\"failed\"",
-		"class=\"own\"", "class=\"far\"", "class=\"kill\"", "class=\"lost\"", "class=\"leader\"", "class=\"policy\"", "class=\"start\"", "missing: r9",
+		"<svg", "prefers-color-scheme: dark", "nothing &lt;happens&gt;", "writes &amp; reads", "class=\"inflight\"",
+		"class=\"failed\"",
+		"class=\"own\"", "class=\"far\"", "class=\"kill\"", "class=\"lost\"", "class=\"leader\"", "class=\"policy\"",
+		"class=\"start\"", "missing: r9",
 	} {
 		if !strings.Contains(page, there) {
 			t.Errorf("the page has no %q", there)
@@ -171,7 +207,7 @@ func TestTheTextAndTheJSONSayTheSame(t *testing.T) {
 			t.Errorf("the text does not say %s: %s", f.Rule, f.Measured)
 		}
 	}
-	for _, want := range []string{"never reached [r9]", fmt.Sprintf("1: %s", record.CauseUnreachable), "new leader a after 1000 ms"} {
+	for _, want := range []string{"never reached [r9]", "1: " + record.CauseUnreachable, "new leader a after 1000 ms"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text does not say %q", want)
 		}

@@ -26,9 +26,17 @@ func (r Report) Headline() string {
 	case r.Pass && r.Verdict.Fast:
 		return "PASS: every promise was kept"
 	case r.Pass:
-		return fmt.Sprintf("PASS: every promise was kept, but %d of %d bounds of speed were missed", r.broken(true), r.rules(true))
+		return fmt.Sprintf(
+			"PASS: every promise was kept, but %d of %d bounds of speed were missed",
+			r.broken(true),
+			r.rules(true),
+		)
 	case r.Verdict.Pass:
-		return fmt.Sprintf("FAIL: every promise was kept, but %d of %d bounds of speed were missed", r.broken(true), r.rules(true))
+		return fmt.Sprintf(
+			"FAIL: every promise was kept, but %d of %d bounds of speed were missed",
+			r.broken(true),
+			r.rules(true),
+		)
 	default:
 		return fmt.Sprintf("FAIL: %d of %d promises were broken", r.broken(false), r.rules(false))
 	}
@@ -87,9 +95,22 @@ func (r Report) Text(w io.Writer) error {
 			e.Old, e.Step, e.New, e.LeaderMS, e.WriteMS)
 	}
 	if d := r.Figures.Detection; d.Count > 0 {
-		fmt.Fprintf(&b, "  killed instance found by health checks, to the last data plane: p50 %.0f ms, max %.0f ms of %d\n", d.P50, d.Max, d.Count)
+		fmt.Fprintf(
+			&b,
+			"  killed instance found by health checks, to the last data plane: p50 %.0f ms, max %.0f ms of %d\n",
+			d.P50,
+			d.Max,
+			d.Count,
+		)
 	}
-	fmt.Fprintf(&b, "  %d requests in %.0f s, %d processes, %d CPUs\n", r.Figures.Requests, r.Seconds, r.Machine.Processes, r.Machine.CPUs)
+	fmt.Fprintf(
+		&b,
+		"  %d requests in %.0f s, %d processes, %d CPUs\n",
+		r.Figures.Requests,
+		r.Seconds,
+		r.Machine.Processes,
+		r.Machine.CPUs,
+	)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Time is CLOCK_BOOTTIME in nanoseconds: the same for every process of one machine, monotonic, and running during suspend.
+// Time is CLOCK_BOOTTIME in nanoseconds: the same for every process of one machine, monotonic, and running during
+// suspend.
 type Time int64
 
 // Now reads the clock.

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Reader follows one file while it is written. Lines come out once they are whole; a torn last line, left by a writer that
-// was killed, never does.
+// Reader follows one file while it is written. Lines come out once they are whole; a torn last line, left by a writer
+// that was killed, never does.
 type Reader struct {
 	name   string
 	file   *os.File
