@@ -261,8 +261,11 @@ func (d *Drill) expectVisits() {
 			idle = append(idle, v.name)
 		}
 	}
-	d.book.expect("added instances take traffic", len(d.visited) > 0 && len(idle) == 0,
-		fmt.Sprintf("%d instances answered %d requests, none: %v", len(d.visited), total, idle))
+	detail := fmt.Sprintf("%d instances answered %d requests", len(d.visited), total)
+	if len(idle) > 0 {
+		detail += fmt.Sprintf(", but %v none", idle)
+	}
+	d.book.expect("added instances take traffic", len(d.visited) > 0 && len(idle) == 0, detail)
 }
 
 // killVisitor kills an instance and waits until health checks have found it and every relay has told it.

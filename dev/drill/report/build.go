@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -164,7 +165,7 @@ func (b builder) timeline() []Center {
 	width := int(b.seconds(b.Ended)/BucketSeconds) + 1
 	rows := map[string][]Bucket{}
 	for _, r := range b.History.Requests {
-		i := int(b.seconds(r.Start) / BucketSeconds)
+		i := int(math.Floor(b.seconds(r.Start) / BucketSeconds))
 		if i < 0 || i >= width {
 			continue
 		}
