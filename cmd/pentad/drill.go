@@ -43,6 +43,7 @@ everything and still writes what was seen so far.`,
 	flags.StringVar(&config.Data, "data", defaultDrillData, "the `folder` of the drill; an earlier drill's is replaced")
 	flags.BoolVar(&config.Keep, "keep", false, "keep the processes' own data, too")
 	flags.BoolVar(&config.Plain, "plain", false, "print lines instead of a table that is drawn anew")
+	flags.BoolVar(&config.Strict, "strict", false, "a missed bound of speed makes the verdict no, too")
 	flags.StringVar(&config.Plant, "plant", "", "break something on purpose, to see the verdict find it: "+strings.Join(drill.Plants(), ", "))
 	flags.StringVar(&level, "log-level", "error", "of this process alone: debug, info, warn or error")
 	return cmd
