@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -23,7 +24,8 @@ func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(fo
 // Validator is a configuration that can refuse itself, naming the field and the value.
 type Validator interface{ Validate() error }
 
-// LoadConfig reads a YAML or JSON file strictly into config: an unknown or repeated field is refused. Every error is a
+// LoadConfig reads a YAML or JSON file strictly into config: an unknown or repeated field is refused, and one in the
+// wrong case. Every error is a
 // UsageError.
 func LoadConfig(path string, config Validator) error {
 	data, err := os.ReadFile(path)
@@ -35,22 +37,18 @@ func LoadConfig(path string, config Validator) error {
 
 // ParseConfig is LoadConfig of a file that is already read; path is for messages.
 func ParseConfig(path string, data []byte, config Validator) error {
-	if err := yaml.UnmarshalStrict(data, config); err != nil {
-		return Usagef("%s: %s", path, plain(err))
+	text, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return Usagef("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	strict, err := json.UnmarshalStrict(text, config)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		return Usagef("%s: %w", path, err)
 	}
 	if err := config.Validate(); err != nil {
 		return Usagef("%s: %w", path, err)
 	}
 	return nil
-}
-
-// plain drops the decoder's own preambles: a user wants the line, the field and the value.
-func plain(err error) string {
-	text := err.Error()
-	for _, preamble := range []string{"error converting YAML to JSON: ", "error unmarshaling JSON: ", "while decoding JSON: ", "yaml: ", "json: "} {
-		text = strings.TrimPrefix(text, preamble)
-	}
-	return text
 }
 
 // Place is where a process or a peer is.

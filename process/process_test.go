@@ -30,6 +30,8 @@ func TestAWrongConfigurationIsRefusedWithItsField(t *testing.T) {
 		"name: a\nnmae: b\n":          `unknown field "nmae"`,
 		"name: a\nname: b\n":          `"name" already set`,
 		"name: [1]\n":                 "name",
+		"name: a\nListen: {}\n":       `unknown field "Listen"`,
+		"name: a\nlisten: {a: [1]}\n": "listen",
 		"listen: {}\n":                "name: must not be empty",
 		"name: a\n\tb: c\n":           "line 2",
 		"name: a\nlisten: {grpc: 1}}": "line",

@@ -103,19 +103,24 @@ func (b *backend) atLeader(ctx context.Context, c call) error {
 			return surely(err)
 		}
 		unknown = unknown || c.writes && mayHaveHappened(err)
-		if !unknown && b.vacancy.lasts() > b.patience {
-			return fmt.Errorf("%w (%w)", storage.ErrNoQuorum, err)
+		if b.vacancy.lasts() > b.patience {
+			return givenUp(unknown, storage.ErrNoQuorum, err)
 		}
 		select {
 		case <-ctx.Done():
-			if unknown {
-				return fmt.Errorf("the leader was lost before it answered, the write may or may not have happened: "+
-					"read the object before you try again: %w", err)
-			}
-			return fmt.Errorf("%w (%w)", storage.ErrNotWritten, err)
+			return givenUp(unknown, storage.ErrNotWritten, err)
 		case <-time.After(retryPause):
 		}
 	}
+}
+
+// givenUp is what a caller hears in the end: that nothing was written, or that nobody can tell.
+func givenUp(unknown bool, sure, last error) error {
+	if unknown {
+		return fmt.Errorf("the leader was lost before it answered, the write may or may not have happened: "+
+			"read the object before you try again: %w", last)
+	}
+	return fmt.Errorf("%w (%w)", sure, last)
 }
 
 func (b *backend) once(ctx context.Context, c call) error {
