@@ -77,14 +77,8 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 	}
 	r.xds, err = serve.New(serve.Config{
 		Name: config.Name, Resources: r.resources, Log: r.log, Metrics: metrics,
-		OnDemand: body(func(typeURL, name string) (render.Resource, bool) {
-			if typeURL != render.TypeListener || !render.IsServerListener(name) {
-				return render.Resource{}, false
-			}
-			listener, err := render.ServerListener(name)
-			return listener, err == nil
-		}),
-		Absent: body(func(typeURL, name string) (render.Resource, bool) { return render.Absent(typeURL, name, view) }),
+		OnDemand: body(render.OnDemand),
+		Absent:   body(func(typeURL, name string) (render.Resource, bool) { return render.Absent(typeURL, name, view) }),
 	})
 	if err != nil {
 		return nil, err
