@@ -12,6 +12,18 @@ const (
 	CenterArbiter CenterRole = "Arbiter"
 )
 
+// CenterPhase is where a center is in its life.
+type CenterPhase string
+
+const (
+	// CenterOpen takes units.
+	CenterOpen CenterPhase = "Open"
+	// CenterDraining keeps what it has and takes nothing new.
+	CenterDraining CenterPhase = "Draining"
+	// CenterClosed takes nothing.
+	CenterClosed CenterPhase = "Closed"
+)
+
 // Center is a data center in a region.
 //
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -34,6 +46,10 @@ type CenterSpec struct {
 	// +optional
 	// +default="Full"
 	Role CenterRole `json:"role,omitempty"`
+	// phase says whether units may move in: only into an Open center.
+	// +optional
+	// +default="Open"
+	Phase CenterPhase `json:"phase,omitempty"`
 }
 
 // CenterStatus is the observed part of a Center.

@@ -24,6 +24,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Holder int32
+
+const (
+	Holder_HOLDER_UNSPECIFIED Holder = 0
+	Holder_HOLDER_RELAY       Holder = 1
+	Holder_HOLDER_AGENT       Holder = 2
+)
+
+// Enum value maps for Holder.
+var (
+	Holder_name = map[int32]string{
+		0: "HOLDER_UNSPECIFIED",
+		1: "HOLDER_RELAY",
+		2: "HOLDER_AGENT",
+	}
+	Holder_value = map[string]int32{
+		"HOLDER_UNSPECIFIED": 0,
+		"HOLDER_RELAY":       1,
+		"HOLDER_AGENT":       2,
+	}
+)
+
+func (x Holder) Enum() *Holder {
+	p := new(Holder)
+	*p = x
+	return p
+}
+
+func (x Holder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Holder) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_intent_intentpb_intent_proto_enumTypes[0].Descriptor()
+}
+
+func (Holder) Type() protoreflect.EnumType {
+	return &file_federation_intent_intentpb_intent_proto_enumTypes[0]
+}
+
+func (x Holder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Holder.Descriptor instead.
+func (Holder) EnumDescriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{0}
+}
+
 // Command is one entry of the Raft log. What cannot be decoded completely, fields unknown to the reader included, stops
 // the node: a replica that skipped an entry would differ from the others for ever.
 type Command struct {
@@ -37,6 +86,17 @@ type Command struct {
 	//	*Command_Create
 	//	*Command_Update
 	//	*Command_Delete
+	//	*Command_Approve
+	//	*Command_Abort
+	//	*Command_Freeze
+	//	*Command_AckFreeze
+	//	*Command_WaitedOut
+	//	*Command_StoreReports
+	//	*Command_Commit
+	//	*Command_Converged
+	//	*Command_OpenSession
+	//	*Command_CloseSession
+	//	*Command_RemoveSession
 	Operation     isCommand_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -120,6 +180,105 @@ func (x *Command) GetDelete() *Delete {
 	return nil
 }
 
+func (x *Command) GetApprove() *Approve {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_Approve); ok {
+			return x.Approve
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAbort() *Abort {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_Abort); ok {
+			return x.Abort
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetFreeze() *Freeze {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_Freeze); ok {
+			return x.Freeze
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAckFreeze() *AckFreeze {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_AckFreeze); ok {
+			return x.AckFreeze
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetWaitedOut() *WaitedOut {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_WaitedOut); ok {
+			return x.WaitedOut
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetStoreReports() *StoreReports {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_StoreReports); ok {
+			return x.StoreReports
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCommit() *Commit {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_Commit); ok {
+			return x.Commit
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetConverged() *Converged {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_Converged); ok {
+			return x.Converged
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetOpenSession() *OpenSession {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_OpenSession); ok {
+			return x.OpenSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCloseSession() *CloseSession {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_CloseSession); ok {
+			return x.CloseSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveSession() *RemoveSession {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_RemoveSession); ok {
+			return x.RemoveSession
+		}
+	}
+	return nil
+}
+
 type isCommand_Operation interface {
 	isCommand_Operation()
 }
@@ -136,11 +295,77 @@ type Command_Delete struct {
 	Delete *Delete `protobuf:"bytes,5,opt,name=delete,proto3,oneof"`
 }
 
+type Command_Approve struct {
+	Approve *Approve `protobuf:"bytes,6,opt,name=approve,proto3,oneof"`
+}
+
+type Command_Abort struct {
+	Abort *Abort `protobuf:"bytes,7,opt,name=abort,proto3,oneof"`
+}
+
+type Command_Freeze struct {
+	Freeze *Freeze `protobuf:"bytes,8,opt,name=freeze,proto3,oneof"`
+}
+
+type Command_AckFreeze struct {
+	AckFreeze *AckFreeze `protobuf:"bytes,9,opt,name=ack_freeze,json=ackFreeze,proto3,oneof"`
+}
+
+type Command_WaitedOut struct {
+	WaitedOut *WaitedOut `protobuf:"bytes,10,opt,name=waited_out,json=waitedOut,proto3,oneof"`
+}
+
+type Command_StoreReports struct {
+	StoreReports *StoreReports `protobuf:"bytes,11,opt,name=store_reports,json=storeReports,proto3,oneof"`
+}
+
+type Command_Commit struct {
+	Commit *Commit `protobuf:"bytes,12,opt,name=commit,proto3,oneof"`
+}
+
+type Command_Converged struct {
+	Converged *Converged `protobuf:"bytes,13,opt,name=converged,proto3,oneof"`
+}
+
+type Command_OpenSession struct {
+	OpenSession *OpenSession `protobuf:"bytes,14,opt,name=open_session,json=openSession,proto3,oneof"`
+}
+
+type Command_CloseSession struct {
+	CloseSession *CloseSession `protobuf:"bytes,15,opt,name=close_session,json=closeSession,proto3,oneof"`
+}
+
+type Command_RemoveSession struct {
+	RemoveSession *RemoveSession `protobuf:"bytes,16,opt,name=remove_session,json=removeSession,proto3,oneof"`
+}
+
 func (*Command_Create) isCommand_Operation() {}
 
 func (*Command_Update) isCommand_Operation() {}
 
 func (*Command_Delete) isCommand_Operation() {}
+
+func (*Command_Approve) isCommand_Operation() {}
+
+func (*Command_Abort) isCommand_Operation() {}
+
+func (*Command_Freeze) isCommand_Operation() {}
+
+func (*Command_AckFreeze) isCommand_Operation() {}
+
+func (*Command_WaitedOut) isCommand_Operation() {}
+
+func (*Command_StoreReports) isCommand_Operation() {}
+
+func (*Command_Commit) isCommand_Operation() {}
+
+func (*Command_Converged) isCommand_Operation() {}
+
+func (*Command_OpenSession) isCommand_Operation() {}
+
+func (*Command_CloseSession) isCommand_Operation() {}
+
+func (*Command_RemoveSession) isCommand_Operation() {}
 
 // Create stores an object that does not exist.
 type Create struct {
@@ -343,6 +568,840 @@ func (x *Delete) GetUid() string {
 	return ""
 }
 
+// Approve lets a planned switchover begin: it takes its locks.
+type Approve struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Switchover string                 `protobuf:"bytes,1,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Uid        string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	// plan_hash must be that of the plan; the plan is made again, and must be the same.
+	PlanHash      string `protobuf:"bytes,3,opt,name=plan_hash,json=planHash,proto3" json:"plan_hash,omitempty"`
+	Approver      string `protobuf:"bytes,4,opt,name=approver,proto3" json:"approver,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Approve) Reset() {
+	*x = Approve{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Approve) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Approve) ProtoMessage() {}
+
+func (x *Approve) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Approve.ProtoReflect.Descriptor instead.
+func (*Approve) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Approve) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *Approve) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Approve) GetPlanHash() string {
+	if x != nil {
+		return x.PlanHash
+	}
+	return ""
+}
+
+func (x *Approve) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+// Abort rolls a switchover back that is not past its commit.
+type Abort struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Switchover    string                 `protobuf:"bytes,1,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Abort) Reset() {
+	*x = Abort{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Abort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Abort) ProtoMessage() {}
+
+func (x *Abort) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Abort.ProtoReflect.Descriptor instead.
+func (*Abort) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Abort) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *Abort) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Abort) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Freeze makes the shards of an approved switchover read-only.
+type Freeze struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Switchover    string                 `protobuf:"bytes,1,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Freeze) Reset() {
+	*x = Freeze{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Freeze) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Freeze) ProtoMessage() {}
+
+func (x *Freeze) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Freeze.ProtoReflect.Descriptor instead.
+func (*Freeze) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Freeze) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *Freeze) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+// AckFreeze says that everything below sessions refuses writes under freezes, and has none in flight.
+type AckFreeze struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Acks          []*FreezeAck           `protobuf:"bytes,1,rep,name=acks,proto3" json:"acks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AckFreeze) Reset() {
+	*x = AckFreeze{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AckFreeze) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AckFreeze) ProtoMessage() {}
+
+func (x *AckFreeze) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AckFreeze.ProtoReflect.Descriptor instead.
+func (*AckFreeze) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AckFreeze) GetAcks() []*FreezeAck {
+	if x != nil {
+		return x.Acks
+	}
+	return nil
+}
+
+type FreezeAck struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// freeze is the epoch of the freeze.
+	Freeze        uint64 `protobuf:"varint,2,opt,name=freeze,proto3" json:"freeze,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeAck) Reset() {
+	*x = FreezeAck{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeAck) ProtoMessage() {}
+
+func (x *FreezeAck) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeAck.ProtoReflect.Descriptor instead.
+func (*FreezeAck) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FreezeAck) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *FreezeAck) GetFreeze() uint64 {
+	if x != nil {
+		return x.Freeze
+	}
+	return 0
+}
+
+// WaitedOut says that the proposer, as leader, has waited until every permit of before the freeze has ended.
+type WaitedOut struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Switchover string                 `protobuf:"bytes,1,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Uid        string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Freeze     uint64                 `protobuf:"varint,3,opt,name=freeze,proto3" json:"freeze,omitempty"`
+	// term is the proposer's, in which it applied the freeze and waited.
+	Term          uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitedOut) Reset() {
+	*x = WaitedOut{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitedOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitedOut) ProtoMessage() {}
+
+func (x *WaitedOut) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitedOut.ProtoReflect.Descriptor instead.
+func (*WaitedOut) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WaitedOut) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *WaitedOut) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *WaitedOut) GetFreeze() uint64 {
+	if x != nil {
+		return x.Freeze
+	}
+	return 0
+}
+
+func (x *WaitedOut) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// StoreReports brings what agents reported of members of stores.
+type StoreReports struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reports       []*StoreReport         `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreReports) Reset() {
+	*x = StoreReports{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreReports) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreReports) ProtoMessage() {}
+
+func (x *StoreReports) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreReports.ProtoReflect.Descriptor instead.
+func (*StoreReports) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StoreReports) GetReports() []*StoreReport {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+type StoreReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Store         string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	Member        string                 `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	SwitchoverUid string                 `protobuf:"bytes,3,opt,name=switchover_uid,json=switchoverUid,proto3" json:"switchover_uid,omitempty"`
+	Step          uint32                 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
+	Token         uint64                 `protobuf:"varint,5,opt,name=token,proto3" json:"token,omitempty"`
+	PositionEpoch uint64                 `protobuf:"varint,6,opt,name=position_epoch,json=positionEpoch,proto3" json:"position_epoch,omitempty"`
+	PositionIndex uint64                 `protobuf:"varint,7,opt,name=position_index,json=positionIndex,proto3" json:"position_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreReport) Reset() {
+	*x = StoreReport{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreReport) ProtoMessage() {}
+
+func (x *StoreReport) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreReport.ProtoReflect.Descriptor instead.
+func (*StoreReport) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StoreReport) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *StoreReport) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *StoreReport) GetSwitchoverUid() string {
+	if x != nil {
+		return x.SwitchoverUid
+	}
+	return ""
+}
+
+func (x *StoreReport) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *StoreReport) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *StoreReport) GetPositionEpoch() uint64 {
+	if x != nil {
+		return x.PositionEpoch
+	}
+	return 0
+}
+
+func (x *StoreReport) GetPositionIndex() uint64 {
+	if x != nil {
+		return x.PositionIndex
+	}
+	return 0
+}
+
+// Commit decides the new owner.
+type Commit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Switchover    string                 `protobuf:"bytes,1,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Commit) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *Commit) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+// Converged ends an opened switchover: the data planes within reach have followed.
+type Converged struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Switchover string                 `protobuf:"bytes,1,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Uid        string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	// message says who was out of reach.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Converged) Reset() {
+	*x = Converged{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Converged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Converged) ProtoMessage() {}
+
+func (x *Converged) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Converged.ProtoReflect.Descriptor instead.
+func (*Converged) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Converged) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *Converged) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Converged) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// OpenSession registers what hands permits on. It is repeated without effect.
+type OpenSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSession) Reset() {
+	*x = OpenSession{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSession) ProtoMessage() {}
+
+func (x *OpenSession) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
+func (*OpenSession) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *OpenSession) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// CloseSession: no more permits for the session.
+type CloseSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseSession) Reset() {
+	*x = CloseSession{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseSession) ProtoMessage() {}
+
+func (x *CloseSession) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
+func (*CloseSession) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CloseSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// RemoveSession: the session's last permit has ended; the proposer has waited for that.
+type RemoveSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSession) Reset() {
+	*x = RemoveSession{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSession) ProtoMessage() {}
+
+func (x *RemoveSession) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSession.ProtoReflect.Descriptor instead.
+func (*RemoveSession) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RemoveSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveSession) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// Session is the registered life of a relay or an agent.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id is a UUID that the holder made at its start.
+	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Holder Holder `protobuf:"varint,2,opt,name=holder,proto3,enum=pentad.intent.v1.Holder" json:"holder,omitempty"`
+	// name is the holder's, as in its identity.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Cluster       string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Center        string `protobuf:"bytes,5,opt,name=center,proto3" json:"center,omitempty"`
+	Closed        bool   `protobuf:"varint,6,opt,name=closed,proto3" json:"closed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetHolder() Holder {
+	if x != nil {
+		return x.Holder
+	}
+	return Holder_HOLDER_UNSPECIFIED
+}
+
+func (x *Session) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Session) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Session) GetCenter() string {
+	if x != nil {
+		return x.Center
+	}
+	return ""
+}
+
+func (x *Session) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
 // Result is the state machine's answer to a Command: ok, or refused, or (neither) a lost race.
 type Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -359,7 +1418,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[4]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +1430,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[4]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +1443,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{4}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Result) GetOk() bool {
@@ -431,7 +1490,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[5]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +1502,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[5]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +1515,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{5}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Object) GetKind() string {
@@ -509,7 +1568,7 @@ type FieldError struct {
 
 func (x *FieldError) Reset() {
 	*x = FieldError{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[6]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +1580,7 @@ func (x *FieldError) String() string {
 func (*FieldError) ProtoMessage() {}
 
 func (x *FieldError) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[6]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +1593,7 @@ func (x *FieldError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldError.ProtoReflect.Descriptor instead.
 func (*FieldError) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{6}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FieldError) GetType() string {
@@ -573,6 +1632,7 @@ type Frame struct {
 	//	*Frame_Header
 	//	*Frame_Object
 	//	*Frame_Answer
+	//	*Frame_Ownership
 	Part          isFrame_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -580,7 +1640,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[7]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +1652,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[7]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +1665,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{7}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Frame) GetPart() isFrame_Part {
@@ -642,6 +1702,15 @@ func (x *Frame) GetAnswer() *Answer {
 	return nil
 }
 
+func (x *Frame) GetOwnership() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*Frame_Ownership); ok {
+			return x.Ownership
+		}
+	}
+	return nil
+}
+
 type isFrame_Part interface {
 	isFrame_Part()
 }
@@ -658,11 +1727,18 @@ type Frame_Answer struct {
 	Answer *Answer `protobuf:"bytes,3,opt,name=answer,proto3,oneof"`
 }
 
+type Frame_Ownership struct {
+	// ownership is the encoded state of package switchover: maps, stores, sessions, locks. It follows the header.
+	Ownership []byte `protobuf:"bytes,4,opt,name=ownership,proto3,oneof"`
+}
+
 func (*Frame_Header) isFrame_Part() {}
 
 func (*Frame_Object) isFrame_Part() {}
 
 func (*Frame_Answer) isFrame_Part() {}
+
+func (*Frame_Ownership) isFrame_Part() {}
 
 // Header begins a snapshot.
 type Header struct {
@@ -679,7 +1755,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[8]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +1767,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[8]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +1780,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{8}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Header) GetIncarnation() uint64 {
@@ -754,7 +1830,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[9]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +1842,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[9]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +1855,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{9}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Answer) GetId() []byte {
@@ -806,7 +1882,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[10]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +1894,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[10]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1907,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{10}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProposeRequest) GetCommand() []byte {
@@ -853,7 +1929,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[11]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1941,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[11]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1954,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{11}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ProposeResponse) GetResult() []byte {
@@ -903,7 +1979,7 @@ type ReadRevisionRequest struct {
 
 func (x *ReadRevisionRequest) Reset() {
 	*x = ReadRevisionRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[12]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1991,7 @@ func (x *ReadRevisionRequest) String() string {
 func (*ReadRevisionRequest) ProtoMessage() {}
 
 func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[12]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +2004,7 @@ func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionRequest.ProtoReflect.Descriptor instead.
 func (*ReadRevisionRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{12}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
 }
 
 type ReadRevisionResponse struct {
@@ -940,7 +2016,7 @@ type ReadRevisionResponse struct {
 
 func (x *ReadRevisionResponse) Reset() {
 	*x = ReadRevisionResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[13]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +2028,7 @@ func (x *ReadRevisionResponse) String() string {
 func (*ReadRevisionResponse) ProtoMessage() {}
 
 func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[13]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +2041,7 @@ func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionResponse.ProtoReflect.Descriptor instead.
 func (*ReadRevisionResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{13}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReadRevisionResponse) GetRevision() uint64 {
@@ -975,17 +2051,174 @@ func (x *ReadRevisionResponse) GetRevision() uint64 {
 	return 0
 }
 
+type ProgressRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgressRequest) Reset() {
+	*x = ProgressRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgressRequest) ProtoMessage() {}
+
+func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
+func (*ProgressRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
+}
+
+type ProgressResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*SessionProgress     `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgressResponse) Reset() {
+	*x = ProgressResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgressResponse) ProtoMessage() {}
+
+func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgressResponse.ProtoReflect.Descriptor instead.
+func (*ProgressResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ProgressResponse) GetSessions() []*SessionProgress {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// SessionProgress is what a session's last ask said.
+type SessionProgress struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// age_ms is how long ago it asked.
+	AgeMs int64 `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	// rendered is the intent revision that its data planes are served from; 0 for agents.
+	Rendered      uint64 `protobuf:"varint,3,opt,name=rendered,proto3" json:"rendered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionProgress) Reset() {
+	*x = SessionProgress{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionProgress) ProtoMessage() {}
+
+func (x *SessionProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionProgress.ProtoReflect.Descriptor instead.
+func (*SessionProgress) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SessionProgress) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *SessionProgress) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *SessionProgress) GetRendered() uint64 {
+	if x != nil {
+		return x.Rendered
+	}
+	return 0
+}
+
 var File_federation_intent_intentpb_intent_proto protoreflect.FileDescriptor
 
 const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\n" +
-	"'federation/intent/intentpb/intent.proto\x12\x10pentad.intent.v1\"\xf1\x01\n" +
+	"'federation/intent/intentpb/intent.proto\x12\x10pentad.intent.v1\"\x96\a\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12-\n" +
 	"\x13proposed_at_unix_ms\x18\x02 \x01(\x03R\x10proposedAtUnixMs\x122\n" +
 	"\x06create\x18\x03 \x01(\v2\x18.pentad.intent.v1.CreateH\x00R\x06create\x122\n" +
 	"\x06update\x18\x04 \x01(\v2\x18.pentad.intent.v1.UpdateH\x00R\x06update\x122\n" +
-	"\x06delete\x18\x05 \x01(\v2\x18.pentad.intent.v1.DeleteH\x00R\x06deleteB\v\n" +
+	"\x06delete\x18\x05 \x01(\v2\x18.pentad.intent.v1.DeleteH\x00R\x06delete\x125\n" +
+	"\aapprove\x18\x06 \x01(\v2\x19.pentad.intent.v1.ApproveH\x00R\aapprove\x12/\n" +
+	"\x05abort\x18\a \x01(\v2\x17.pentad.intent.v1.AbortH\x00R\x05abort\x122\n" +
+	"\x06freeze\x18\b \x01(\v2\x18.pentad.intent.v1.FreezeH\x00R\x06freeze\x12<\n" +
+	"\n" +
+	"ack_freeze\x18\t \x01(\v2\x1b.pentad.intent.v1.AckFreezeH\x00R\tackFreeze\x12<\n" +
+	"\n" +
+	"waited_out\x18\n" +
+	" \x01(\v2\x1b.pentad.intent.v1.WaitedOutH\x00R\twaitedOut\x12E\n" +
+	"\rstore_reports\x18\v \x01(\v2\x1e.pentad.intent.v1.StoreReportsH\x00R\fstoreReports\x122\n" +
+	"\x06commit\x18\f \x01(\v2\x18.pentad.intent.v1.CommitH\x00R\x06commit\x12;\n" +
+	"\tconverged\x18\r \x01(\v2\x1b.pentad.intent.v1.ConvergedH\x00R\tconverged\x12B\n" +
+	"\fopen_session\x18\x0e \x01(\v2\x1d.pentad.intent.v1.OpenSessionH\x00R\vopenSession\x12E\n" +
+	"\rclose_session\x18\x0f \x01(\v2\x1e.pentad.intent.v1.CloseSessionH\x00R\fcloseSession\x12H\n" +
+	"\x0eremove_session\x18\x10 \x01(\v2\x1f.pentad.intent.v1.RemoveSessionH\x00R\rremoveSessionB\v\n" +
 	"\toperation\"F\n" +
 	"\x06Create\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
@@ -1000,7 +2233,72 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
 	"\x0fexpect_revision\x18\x03 \x01(\x04R\x0eexpectRevision\x12\x10\n" +
-	"\x03uid\x18\x04 \x01(\tR\x03uid\"\xa0\x01\n" +
+	"\x03uid\x18\x04 \x01(\tR\x03uid\"t\n" +
+	"\aApprove\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x01 \x01(\tR\n" +
+	"switchover\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x1b\n" +
+	"\tplan_hash\x18\x03 \x01(\tR\bplanHash\x12\x1a\n" +
+	"\bapprover\x18\x04 \x01(\tR\bapprover\"Q\n" +
+	"\x05Abort\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x01 \x01(\tR\n" +
+	"switchover\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\":\n" +
+	"\x06Freeze\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x01 \x01(\tR\n" +
+	"switchover\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\"<\n" +
+	"\tAckFreeze\x12/\n" +
+	"\x04acks\x18\x01 \x03(\v2\x1b.pentad.intent.v1.FreezeAckR\x04acks\"=\n" +
+	"\tFreezeAck\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
+	"\x06freeze\x18\x02 \x01(\x04R\x06freeze\"i\n" +
+	"\tWaitedOut\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x01 \x01(\tR\n" +
+	"switchover\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x16\n" +
+	"\x06freeze\x18\x03 \x01(\x04R\x06freeze\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\"G\n" +
+	"\fStoreReports\x127\n" +
+	"\areports\x18\x01 \x03(\v2\x1d.pentad.intent.v1.StoreReportR\areports\"\xda\x01\n" +
+	"\vStoreReport\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\x12%\n" +
+	"\x0eswitchover_uid\x18\x03 \x01(\tR\rswitchoverUid\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\rR\x04step\x12\x14\n" +
+	"\x05token\x18\x05 \x01(\x04R\x05token\x12%\n" +
+	"\x0eposition_epoch\x18\x06 \x01(\x04R\rpositionEpoch\x12%\n" +
+	"\x0eposition_index\x18\a \x01(\x04R\rpositionIndex\":\n" +
+	"\x06Commit\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x01 \x01(\tR\n" +
+	"switchover\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\"W\n" +
+	"\tConverged\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x01 \x01(\tR\n" +
+	"switchover\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"B\n" +
+	"\vOpenSession\x123\n" +
+	"\asession\x18\x01 \x01(\v2\x19.pentad.intent.v1.SessionR\asession\"\x1e\n" +
+	"\fCloseSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"3\n" +
+	"\rRemoveSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\xa9\x01\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x06holder\x18\x02 \x01(\x0e2\x18.pentad.intent.v1.HolderR\x06holder\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
+	"\acluster\x18\x04 \x01(\tR\acluster\x12\x16\n" +
+	"\x06center\x18\x05 \x01(\tR\x06center\x12\x16\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xa0\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x122\n" +
@@ -1017,11 +2315,12 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xab\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xcb\x01\n" +
 	"\x05Frame\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x18.pentad.intent.v1.HeaderH\x00R\x06header\x122\n" +
 	"\x06object\x18\x02 \x01(\v2\x18.pentad.intent.v1.ObjectH\x00R\x06object\x122\n" +
-	"\x06answer\x18\x03 \x01(\v2\x18.pentad.intent.v1.AnswerH\x00R\x06answerB\x06\n" +
+	"\x06answer\x18\x03 \x01(\v2\x18.pentad.intent.v1.AnswerH\x00R\x06answer\x12\x1e\n" +
+	"\townership\x18\x04 \x01(\fH\x00R\townershipB\x06\n" +
 	"\x04part\"\x94\x01\n" +
 	"\x06Header\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -1039,10 +2338,22 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\x15\n" +
 	"\x13ReadRevisionRequest\"2\n" +
 	"\x14ReadRevisionResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision2\xb7\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\x11\n" +
+	"\x0fProgressRequest\"Q\n" +
+	"\x10ProgressResponse\x12=\n" +
+	"\bsessions\x18\x01 \x03(\v2!.pentad.intent.v1.SessionProgressR\bsessions\"^\n" +
+	"\x0fSessionProgress\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\x12\x1a\n" +
+	"\brendered\x18\x03 \x01(\x04R\brendered*D\n" +
+	"\x06Holder\x12\x16\n" +
+	"\x12HOLDER_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fHOLDER_RELAY\x10\x01\x12\x10\n" +
+	"\fHOLDER_AGENT\x10\x022\x8a\x02\n" +
 	"\x06Intent\x12N\n" +
 	"\aPropose\x12 .pentad.intent.v1.ProposeRequest\x1a!.pentad.intent.v1.ProposeResponse\x12]\n" +
-	"\fReadRevision\x12%.pentad.intent.v1.ReadRevisionRequest\x1a&.pentad.intent.v1.ReadRevisionResponseB.Z,pentad.dev/pentad/federation/intent/intentpbb\x06proto3"
+	"\fReadRevision\x12%.pentad.intent.v1.ReadRevisionRequest\x1a&.pentad.intent.v1.ReadRevisionResponse\x12Q\n" +
+	"\bProgress\x12!.pentad.intent.v1.ProgressRequest\x1a\".pentad.intent.v1.ProgressResponseB.Z,pentad.dev/pentad/federation/intent/intentpbb\x06proto3"
 
 var (
 	file_federation_intent_intentpb_intent_proto_rawDescOnce sync.Once
@@ -1056,41 +2367,78 @@ func file_federation_intent_intentpb_intent_proto_rawDescGZIP() []byte {
 	return file_federation_intent_intentpb_intent_proto_rawDescData
 }
 
-var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_federation_intent_intentpb_intent_proto_goTypes = []any{
-	(*Command)(nil),              // 0: pentad.intent.v1.Command
-	(*Create)(nil),               // 1: pentad.intent.v1.Create
-	(*Update)(nil),               // 2: pentad.intent.v1.Update
-	(*Delete)(nil),               // 3: pentad.intent.v1.Delete
-	(*Result)(nil),               // 4: pentad.intent.v1.Result
-	(*Object)(nil),               // 5: pentad.intent.v1.Object
-	(*FieldError)(nil),           // 6: pentad.intent.v1.FieldError
-	(*Frame)(nil),                // 7: pentad.intent.v1.Frame
-	(*Header)(nil),               // 8: pentad.intent.v1.Header
-	(*Answer)(nil),               // 9: pentad.intent.v1.Answer
-	(*ProposeRequest)(nil),       // 10: pentad.intent.v1.ProposeRequest
-	(*ProposeResponse)(nil),      // 11: pentad.intent.v1.ProposeResponse
-	(*ReadRevisionRequest)(nil),  // 12: pentad.intent.v1.ReadRevisionRequest
-	(*ReadRevisionResponse)(nil), // 13: pentad.intent.v1.ReadRevisionResponse
+	(Holder)(0),                  // 0: pentad.intent.v1.Holder
+	(*Command)(nil),              // 1: pentad.intent.v1.Command
+	(*Create)(nil),               // 2: pentad.intent.v1.Create
+	(*Update)(nil),               // 3: pentad.intent.v1.Update
+	(*Delete)(nil),               // 4: pentad.intent.v1.Delete
+	(*Approve)(nil),              // 5: pentad.intent.v1.Approve
+	(*Abort)(nil),                // 6: pentad.intent.v1.Abort
+	(*Freeze)(nil),               // 7: pentad.intent.v1.Freeze
+	(*AckFreeze)(nil),            // 8: pentad.intent.v1.AckFreeze
+	(*FreezeAck)(nil),            // 9: pentad.intent.v1.FreezeAck
+	(*WaitedOut)(nil),            // 10: pentad.intent.v1.WaitedOut
+	(*StoreReports)(nil),         // 11: pentad.intent.v1.StoreReports
+	(*StoreReport)(nil),          // 12: pentad.intent.v1.StoreReport
+	(*Commit)(nil),               // 13: pentad.intent.v1.Commit
+	(*Converged)(nil),            // 14: pentad.intent.v1.Converged
+	(*OpenSession)(nil),          // 15: pentad.intent.v1.OpenSession
+	(*CloseSession)(nil),         // 16: pentad.intent.v1.CloseSession
+	(*RemoveSession)(nil),        // 17: pentad.intent.v1.RemoveSession
+	(*Session)(nil),              // 18: pentad.intent.v1.Session
+	(*Result)(nil),               // 19: pentad.intent.v1.Result
+	(*Object)(nil),               // 20: pentad.intent.v1.Object
+	(*FieldError)(nil),           // 21: pentad.intent.v1.FieldError
+	(*Frame)(nil),                // 22: pentad.intent.v1.Frame
+	(*Header)(nil),               // 23: pentad.intent.v1.Header
+	(*Answer)(nil),               // 24: pentad.intent.v1.Answer
+	(*ProposeRequest)(nil),       // 25: pentad.intent.v1.ProposeRequest
+	(*ProposeResponse)(nil),      // 26: pentad.intent.v1.ProposeResponse
+	(*ReadRevisionRequest)(nil),  // 27: pentad.intent.v1.ReadRevisionRequest
+	(*ReadRevisionResponse)(nil), // 28: pentad.intent.v1.ReadRevisionResponse
+	(*ProgressRequest)(nil),      // 29: pentad.intent.v1.ProgressRequest
+	(*ProgressResponse)(nil),     // 30: pentad.intent.v1.ProgressResponse
+	(*SessionProgress)(nil),      // 31: pentad.intent.v1.SessionProgress
 }
 var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
-	1,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
-	2,  // 1: pentad.intent.v1.Command.update:type_name -> pentad.intent.v1.Update
-	3,  // 2: pentad.intent.v1.Command.delete:type_name -> pentad.intent.v1.Delete
-	5,  // 3: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
-	6,  // 4: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
-	8,  // 5: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
-	5,  // 6: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
-	9,  // 7: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
-	10, // 8: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
-	12, // 9: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
-	11, // 10: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
-	13, // 11: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	2,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
+	3,  // 1: pentad.intent.v1.Command.update:type_name -> pentad.intent.v1.Update
+	4,  // 2: pentad.intent.v1.Command.delete:type_name -> pentad.intent.v1.Delete
+	5,  // 3: pentad.intent.v1.Command.approve:type_name -> pentad.intent.v1.Approve
+	6,  // 4: pentad.intent.v1.Command.abort:type_name -> pentad.intent.v1.Abort
+	7,  // 5: pentad.intent.v1.Command.freeze:type_name -> pentad.intent.v1.Freeze
+	8,  // 6: pentad.intent.v1.Command.ack_freeze:type_name -> pentad.intent.v1.AckFreeze
+	10, // 7: pentad.intent.v1.Command.waited_out:type_name -> pentad.intent.v1.WaitedOut
+	11, // 8: pentad.intent.v1.Command.store_reports:type_name -> pentad.intent.v1.StoreReports
+	13, // 9: pentad.intent.v1.Command.commit:type_name -> pentad.intent.v1.Commit
+	14, // 10: pentad.intent.v1.Command.converged:type_name -> pentad.intent.v1.Converged
+	15, // 11: pentad.intent.v1.Command.open_session:type_name -> pentad.intent.v1.OpenSession
+	16, // 12: pentad.intent.v1.Command.close_session:type_name -> pentad.intent.v1.CloseSession
+	17, // 13: pentad.intent.v1.Command.remove_session:type_name -> pentad.intent.v1.RemoveSession
+	9,  // 14: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
+	12, // 15: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
+	18, // 16: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
+	0,  // 17: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
+	20, // 18: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
+	21, // 19: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
+	23, // 20: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
+	20, // 21: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
+	24, // 22: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
+	31, // 23: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
+	25, // 24: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
+	27, // 25: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
+	29, // 26: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
+	26, // 27: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
+	28, // 28: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
+	30, // 29: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
+	27, // [27:30] is the sub-list for method output_type
+	24, // [24:27] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_federation_intent_intentpb_intent_proto_init() }
@@ -1102,24 +2450,37 @@ func file_federation_intent_intentpb_intent_proto_init() {
 		(*Command_Create)(nil),
 		(*Command_Update)(nil),
 		(*Command_Delete)(nil),
+		(*Command_Approve)(nil),
+		(*Command_Abort)(nil),
+		(*Command_Freeze)(nil),
+		(*Command_AckFreeze)(nil),
+		(*Command_WaitedOut)(nil),
+		(*Command_StoreReports)(nil),
+		(*Command_Commit)(nil),
+		(*Command_Converged)(nil),
+		(*Command_OpenSession)(nil),
+		(*Command_CloseSession)(nil),
+		(*Command_RemoveSession)(nil),
 	}
-	file_federation_intent_intentpb_intent_proto_msgTypes[7].OneofWrappers = []any{
+	file_federation_intent_intentpb_intent_proto_msgTypes[21].OneofWrappers = []any{
 		(*Frame_Header)(nil),
 		(*Frame_Object)(nil),
 		(*Frame_Answer)(nil),
+		(*Frame_Ownership)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_intent_intentpb_intent_proto_rawDesc), len(file_federation_intent_intentpb_intent_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   14,
+			NumEnums:      1,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_federation_intent_intentpb_intent_proto_goTypes,
 		DependencyIndexes: file_federation_intent_intentpb_intent_proto_depIdxs,
+		EnumInfos:         file_federation_intent_intentpb_intent_proto_enumTypes,
 		MessageInfos:      file_federation_intent_intentpb_intent_proto_msgTypes,
 	}.Build()
 	File_federation_intent_intentpb_intent_proto = out.File

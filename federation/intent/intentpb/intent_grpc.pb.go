@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Intent_Propose_FullMethodName      = "/pentad.intent.v1.Intent/Propose"
 	Intent_ReadRevision_FullMethodName = "/pentad.intent.v1.Intent/ReadRevision"
+	Intent_Progress_FullMethodName     = "/pentad.intent.v1.Intent/Progress"
 )
 
 // IntentClient is the client API for Intent service.
@@ -37,6 +38,8 @@ type IntentClient interface {
 	// ReadRevision is a linearizable read: a state at or after the revision shows every write that was acknowledged
 	// before the call.
 	ReadRevision(ctx context.Context, in *ReadRevisionRequest, opts ...grpc.CallOption) (*ReadRevisionResponse, error)
+	// Progress says what this server hears of the sessions that ask it for permits. It is telemetry.
+	Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (*ProgressResponse, error)
 }
 
 type intentClient struct {
@@ -67,6 +70,16 @@ func (c *intentClient) ReadRevision(ctx context.Context, in *ReadRevisionRequest
 	return out, nil
 }
 
+func (c *intentClient) Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (*ProgressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProgressResponse)
+	err := c.cc.Invoke(ctx, Intent_Progress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IntentServer is the server API for Intent service.
 // All implementations must embed UnimplementedIntentServer
 // for forward compatibility.
@@ -78,6 +91,8 @@ type IntentServer interface {
 	// ReadRevision is a linearizable read: a state at or after the revision shows every write that was acknowledged
 	// before the call.
 	ReadRevision(context.Context, *ReadRevisionRequest) (*ReadRevisionResponse, error)
+	// Progress says what this server hears of the sessions that ask it for permits. It is telemetry.
+	Progress(context.Context, *ProgressRequest) (*ProgressResponse, error)
 	mustEmbedUnimplementedIntentServer()
 }
 
@@ -93,6 +108,9 @@ func (UnimplementedIntentServer) Propose(context.Context, *ProposeRequest) (*Pro
 }
 func (UnimplementedIntentServer) ReadRevision(context.Context, *ReadRevisionRequest) (*ReadRevisionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadRevision not implemented")
+}
+func (UnimplementedIntentServer) Progress(context.Context, *ProgressRequest) (*ProgressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Progress not implemented")
 }
 func (UnimplementedIntentServer) mustEmbedUnimplementedIntentServer() {}
 func (UnimplementedIntentServer) testEmbeddedByValue()                {}
@@ -151,6 +169,24 @@ func _Intent_ReadRevision_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Intent_Progress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProgressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IntentServer).Progress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Intent_Progress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IntentServer).Progress(ctx, req.(*ProgressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Intent_ServiceDesc is the grpc.ServiceDesc for Intent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -165,6 +201,10 @@ var Intent_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadRevision",
 			Handler:    _Intent_ReadRevision_Handler,
+		},
+		{
+			MethodName: "Progress",
+			Handler:    _Intent_Progress_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -4,7 +4,8 @@
 // 	protoc        v5.29.0
 // source: federation/model/modelpb/model.proto
 
-// The contents of the records of a cluster's feeds. A record is encoded once, by the writer, deterministically.
+// The contents of records: those of a cluster's feeds, and those of the intent feed that are not declared objects. A
+// record is encoded once, by the writer, deterministically.
 
 package modelpb
 
@@ -125,6 +126,119 @@ func (x EndpointState) Number() protoreflect.EnumNumber {
 // Deprecated: Use EndpointState.Descriptor instead.
 func (EndpointState) EnumDescriptor() ([]byte, []int) {
 	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{1}
+}
+
+type RangeState int32
+
+const (
+	RangeState_RANGE_STATE_UNSPECIFIED RangeState = 0
+	RangeState_RANGE_STATE_OPEN        RangeState = 1
+	// FROZEN ranges take reads only.
+	RangeState_RANGE_STATE_FROZEN RangeState = 2
+)
+
+// Enum value maps for RangeState.
+var (
+	RangeState_name = map[int32]string{
+		0: "RANGE_STATE_UNSPECIFIED",
+		1: "RANGE_STATE_OPEN",
+		2: "RANGE_STATE_FROZEN",
+	}
+	RangeState_value = map[string]int32{
+		"RANGE_STATE_UNSPECIFIED": 0,
+		"RANGE_STATE_OPEN":        1,
+		"RANGE_STATE_FROZEN":      2,
+	}
+)
+
+func (x RangeState) Enum() *RangeState {
+	p := new(RangeState)
+	*p = x
+	return p
+}
+
+func (x RangeState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RangeState) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_model_modelpb_model_proto_enumTypes[2].Descriptor()
+}
+
+func (RangeState) Type() protoreflect.EnumType {
+	return &file_federation_model_modelpb_model_proto_enumTypes[2]
+}
+
+func (x RangeState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RangeState.Descriptor instead.
+func (RangeState) EnumDescriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{2}
+}
+
+type StoreAction int32
+
+const (
+	StoreAction_STORE_ACTION_UNSPECIFIED StoreAction = 0
+	// FENCE: refuse all writes, and every lower token, from now on; tell the position.
+	StoreAction_STORE_ACTION_FENCE StoreAction = 1
+	// CATCH_UP: hold everything up to position.
+	StoreAction_STORE_ACTION_CATCH_UP StoreAction = 2
+	// PROMOTE: become primary, still closed.
+	StoreAction_STORE_ACTION_PROMOTE StoreAction = 3
+	// OPEN: take writes.
+	StoreAction_STORE_ACTION_OPEN StoreAction = 4
+	// UNFENCE: the old primary takes writes again under a new token; the switchover was rolled back.
+	StoreAction_STORE_ACTION_UNFENCE StoreAction = 5
+)
+
+// Enum value maps for StoreAction.
+var (
+	StoreAction_name = map[int32]string{
+		0: "STORE_ACTION_UNSPECIFIED",
+		1: "STORE_ACTION_FENCE",
+		2: "STORE_ACTION_CATCH_UP",
+		3: "STORE_ACTION_PROMOTE",
+		4: "STORE_ACTION_OPEN",
+		5: "STORE_ACTION_UNFENCE",
+	}
+	StoreAction_value = map[string]int32{
+		"STORE_ACTION_UNSPECIFIED": 0,
+		"STORE_ACTION_FENCE":       1,
+		"STORE_ACTION_CATCH_UP":    2,
+		"STORE_ACTION_PROMOTE":     3,
+		"STORE_ACTION_OPEN":        4,
+		"STORE_ACTION_UNFENCE":     5,
+	}
+)
+
+func (x StoreAction) Enum() *StoreAction {
+	p := new(StoreAction)
+	*p = x
+	return p
+}
+
+func (x StoreAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StoreAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_model_modelpb_model_proto_enumTypes[3].Descriptor()
+}
+
+func (StoreAction) Type() protoreflect.EnumType {
+	return &file_federation_model_modelpb_model_proto_enumTypes[3]
+}
+
+func (x StoreAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StoreAction.Descriptor instead.
+func (StoreAction) EnumDescriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{3}
 }
 
 // Service is what one cluster says of a service: record kind "Service", key the service's name.
@@ -258,8 +372,11 @@ type EndpointSlice struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// port_names are the service's ports that these endpoints serve, in the order of Endpoint.ports.
-	PortNames     []string    `protobuf:"bytes,2,rep,name=port_names,json=portNames,proto3" json:"port_names,omitempty"`
-	Endpoints     []*Endpoint `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	PortNames []string    `protobuf:"bytes,2,rep,name=port_names,json=portNames,proto3" json:"port_names,omitempty"`
+	Endpoints []*Endpoint `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// unit is the unit that these endpoints belong to; empty: every unit with a cell here. It decides where traffic goes,
+	// never who may write: that is the guard's own identity.
+	Unit          string `protobuf:"bytes,4,opt,name=unit,proto3" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +430,13 @@ func (x *EndpointSlice) GetEndpoints() []*Endpoint {
 		return x.Endpoints
 	}
 	return nil
+}
+
+func (x *EndpointSlice) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
 }
 
 // Endpoint is one address that serves.
@@ -458,6 +582,450 @@ func (x *SourceReport) GetEndpoints() uint32 {
 	return 0
 }
 
+// Ownership is the map of one Unitization: record kind "Ownership" of the intent feed, key the Unitization's name.
+type Ownership struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Unitization string                 `protobuf:"bytes,1,opt,name=unitization,proto3" json:"unitization,omitempty"`
+	Shards      uint32                 `protobuf:"varint,2,opt,name=shards,proto3" json:"shards,omitempty"`
+	// epoch of the last change of the map.
+	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// ranges are sorted and disjoint, and hold every shard.
+	Ranges []*OwnedRange `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// wanted are the cells that a switchover is about to enter, by name, sorted.
+	Wanted        []string `protobuf:"bytes,5,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ownership) Reset() {
+	*x = Ownership{}
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ownership) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ownership) ProtoMessage() {}
+
+func (x *Ownership) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ownership.ProtoReflect.Descriptor instead.
+func (*Ownership) Descriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Ownership) GetUnitization() string {
+	if x != nil {
+		return x.Unitization
+	}
+	return ""
+}
+
+func (x *Ownership) GetShards() uint32 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
+}
+
+func (x *Ownership) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Ownership) GetRanges() []*OwnedRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+func (x *Ownership) GetWanted() []string {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+// OwnedRange is a range of shards with its owner.
+type OwnedRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// from and to are the first and the last shard.
+	From uint32 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	To   uint32 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	Unit string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	// cells are those that take writes, by name (<unit>.<center>), sorted.
+	Cells []string   `protobuf:"bytes,4,rep,name=cells,proto3" json:"cells,omitempty"`
+	State RangeState `protobuf:"varint,5,opt,name=state,proto3,enum=pentad.model.v1.RangeState" json:"state,omitempty"`
+	// since is the epoch of the range's last change of owner, cells or state.
+	Since         uint64 `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnedRange) Reset() {
+	*x = OwnedRange{}
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnedRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnedRange) ProtoMessage() {}
+
+func (x *OwnedRange) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnedRange.ProtoReflect.Descriptor instead.
+func (*OwnedRange) Descriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OwnedRange) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *OwnedRange) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *OwnedRange) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *OwnedRange) GetCells() []string {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+func (x *OwnedRange) GetState() RangeState {
+	if x != nil {
+		return x.State
+	}
+	return RangeState_RANGE_STATE_UNSPECIFIED
+}
+
+func (x *OwnedRange) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+// StoreOrder is what is wanted of a store: record kind "StoreOrder" of the intent feed, key the Store's name. The agents
+// beside the members obey it. A new order takes the place of the old one.
+type StoreOrder struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Store  string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	Action StoreAction            `protobuf:"varint,2,opt,name=action,proto3,enum=pentad.model.v1.StoreAction" json:"action,omitempty"`
+	// member is the center of the member that is to act; empty: every member (FENCE).
+	Member string `protobuf:"bytes,3,opt,name=member,proto3" json:"member,omitempty"`
+	// token is what the member must keep, and refuse lower ones.
+	Token         uint64 `protobuf:"varint,4,opt,name=token,proto3" json:"token,omitempty"`
+	Switchover    string `protobuf:"bytes,5,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	SwitchoverUid string `protobuf:"bytes,6,opt,name=switchover_uid,json=switchoverUid,proto3" json:"switchover_uid,omitempty"`
+	// step grows with each order of a switchover.
+	Step uint32 `protobuf:"varint,7,opt,name=step,proto3" json:"step,omitempty"`
+	// position is what CATCH_UP must reach.
+	Position *StorePosition `protobuf:"bytes,8,opt,name=position,proto3" json:"position,omitempty"`
+	// primary is the member that takes writes once this order is obeyed; empty while none does.
+	Primary       string `protobuf:"bytes,9,opt,name=primary,proto3" json:"primary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreOrder) Reset() {
+	*x = StoreOrder{}
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreOrder) ProtoMessage() {}
+
+func (x *StoreOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreOrder.ProtoReflect.Descriptor instead.
+func (*StoreOrder) Descriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StoreOrder) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *StoreOrder) GetAction() StoreAction {
+	if x != nil {
+		return x.Action
+	}
+	return StoreAction_STORE_ACTION_UNSPECIFIED
+}
+
+func (x *StoreOrder) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *StoreOrder) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *StoreOrder) GetSwitchover() string {
+	if x != nil {
+		return x.Switchover
+	}
+	return ""
+}
+
+func (x *StoreOrder) GetSwitchoverUid() string {
+	if x != nil {
+		return x.SwitchoverUid
+	}
+	return ""
+}
+
+func (x *StoreOrder) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *StoreOrder) GetPosition() *StorePosition {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *StoreOrder) GetPrimary() string {
+	if x != nil {
+		return x.Primary
+	}
+	return ""
+}
+
+// StorePosition is how much a member holds, compared by epoch, then index.
+type StorePosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// epoch is the token under which the last entry was written; 0 where the store has no such thing.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// index is the number of entries, or a log sequence number.
+	Index         uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StorePosition) Reset() {
+	*x = StorePosition{}
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StorePosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StorePosition) ProtoMessage() {}
+
+func (x *StorePosition) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StorePosition.ProtoReflect.Descriptor instead.
+func (*StorePosition) Descriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StorePosition) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *StorePosition) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// StoreReport is what an agent says of one member: record kind "StoreReport" in the cluster's feed "<cluster>/reports",
+// key the Store's name.
+type StoreReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Store string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	// member is the member's center.
+	Member string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	// action, switchover_uid and step are those of the last order that was obeyed.
+	Action        StoreAction `protobuf:"varint,3,opt,name=action,proto3,enum=pentad.model.v1.StoreAction" json:"action,omitempty"`
+	SwitchoverUid string      `protobuf:"bytes,4,opt,name=switchover_uid,json=switchoverUid,proto3" json:"switchover_uid,omitempty"`
+	Step          uint32      `protobuf:"varint,5,opt,name=step,proto3" json:"step,omitempty"`
+	// token is the highest that the member keeps.
+	Token    uint64         `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
+	Position *StorePosition `protobuf:"bytes,7,opt,name=position,proto3" json:"position,omitempty"`
+	// error is why the order in force is not obeyed yet, for people.
+	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreReport) Reset() {
+	*x = StoreReport{}
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreReport) ProtoMessage() {}
+
+func (x *StoreReport) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreReport.ProtoReflect.Descriptor instead.
+func (*StoreReport) Descriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StoreReport) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *StoreReport) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *StoreReport) GetAction() StoreAction {
+	if x != nil {
+		return x.Action
+	}
+	return StoreAction_STORE_ACTION_UNSPECIFIED
+}
+
+func (x *StoreReport) GetSwitchoverUid() string {
+	if x != nil {
+		return x.SwitchoverUid
+	}
+	return ""
+}
+
+func (x *StoreReport) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *StoreReport) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *StoreReport) GetPosition() *StorePosition {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *StoreReport) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_federation_model_modelpb_model_proto protoreflect.FileDescriptor
 
 const file_federation_model_modelpb_model_proto_rawDesc = "" +
@@ -470,12 +1038,13 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x125\n" +
-	"\bprotocol\x18\x03 \x01(\x0e2\x19.pentad.model.v1.ProtocolR\bprotocol\"\x81\x01\n" +
+	"\bprotocol\x18\x03 \x01(\x0e2\x19.pentad.model.v1.ProtocolR\bprotocol\"\x95\x01\n" +
 	"\rEndpointSlice\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1d\n" +
 	"\n" +
 	"port_names\x18\x02 \x03(\tR\tportNames\x127\n" +
-	"\tendpoints\x18\x03 \x03(\v2\x19.pentad.model.v1.EndpointR\tendpoints\"\x88\x01\n" +
+	"\tendpoints\x18\x03 \x03(\v2\x19.pentad.model.v1.EndpointR\tendpoints\x12\x12\n" +
+	"\x04unit\x18\x04 \x01(\tR\x04unit\"\x88\x01\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05ports\x18\x02 \x03(\rR\x05ports\x124\n" +
@@ -485,7 +1054,46 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x1a\n" +
 	"\bservices\x18\x03 \x01(\rR\bservices\x12\x1c\n" +
-	"\tendpoints\x18\x04 \x01(\rR\tendpoints*\\\n" +
+	"\tendpoints\x18\x04 \x01(\rR\tendpoints\"\xa8\x01\n" +
+	"\tOwnership\x12 \n" +
+	"\vunitization\x18\x01 \x01(\tR\vunitization\x12\x16\n" +
+	"\x06shards\x18\x02 \x01(\rR\x06shards\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x123\n" +
+	"\x06ranges\x18\x04 \x03(\v2\x1b.pentad.model.v1.OwnedRangeR\x06ranges\x12\x16\n" +
+	"\x06wanted\x18\x05 \x03(\tR\x06wanted\"\xa3\x01\n" +
+	"\n" +
+	"OwnedRange\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\rR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\rR\x02to\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12\x14\n" +
+	"\x05cells\x18\x04 \x03(\tR\x05cells\x121\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x1b.pentad.model.v1.RangeStateR\x05state\x12\x14\n" +
+	"\x05since\x18\x06 \x01(\x04R\x05since\"\xb7\x02\n" +
+	"\n" +
+	"StoreOrder\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x124\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x1c.pentad.model.v1.StoreActionR\x06action\x12\x16\n" +
+	"\x06member\x18\x03 \x01(\tR\x06member\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\x04R\x05token\x12\x1e\n" +
+	"\n" +
+	"switchover\x18\x05 \x01(\tR\n" +
+	"switchover\x12%\n" +
+	"\x0eswitchover_uid\x18\x06 \x01(\tR\rswitchoverUid\x12\x12\n" +
+	"\x04step\x18\a \x01(\rR\x04step\x12:\n" +
+	"\bposition\x18\b \x01(\v2\x1e.pentad.model.v1.StorePositionR\bposition\x12\x18\n" +
+	"\aprimary\x18\t \x01(\tR\aprimary\";\n" +
+	"\rStorePosition\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x94\x02\n" +
+	"\vStoreReport\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\x124\n" +
+	"\x06action\x18\x03 \x01(\x0e2\x1c.pentad.model.v1.StoreActionR\x06action\x12%\n" +
+	"\x0eswitchover_uid\x18\x04 \x01(\tR\rswitchoverUid\x12\x12\n" +
+	"\x04step\x18\x05 \x01(\rR\x04step\x12\x14\n" +
+	"\x05token\x18\x06 \x01(\x04R\x05token\x12:\n" +
+	"\bposition\x18\a \x01(\v2\x1e.pentad.model.v1.StorePositionR\bposition\x12\x14\n" +
+	"\x05error\x18\b \x01(\tR\x05error*\\\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x11\n" +
@@ -494,7 +1102,19 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\rEndpointState\x12\x18\n" +
 	"\x14ENDPOINT_STATE_READY\x10\x00\x12\x1b\n" +
 	"\x17ENDPOINT_STATE_DRAINING\x10\x01\x12\x1c\n" +
-	"\x18ENDPOINT_STATE_UNHEALTHY\x10\x02B,Z*pentad.dev/pentad/federation/model/modelpbb\x06proto3"
+	"\x18ENDPOINT_STATE_UNHEALTHY\x10\x02*W\n" +
+	"\n" +
+	"RangeState\x12\x1b\n" +
+	"\x17RANGE_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10RANGE_STATE_OPEN\x10\x01\x12\x16\n" +
+	"\x12RANGE_STATE_FROZEN\x10\x02*\xa9\x01\n" +
+	"\vStoreAction\x12\x1c\n" +
+	"\x18STORE_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12STORE_ACTION_FENCE\x10\x01\x12\x19\n" +
+	"\x15STORE_ACTION_CATCH_UP\x10\x02\x12\x18\n" +
+	"\x14STORE_ACTION_PROMOTE\x10\x03\x12\x15\n" +
+	"\x11STORE_ACTION_OPEN\x10\x04\x12\x18\n" +
+	"\x14STORE_ACTION_UNFENCE\x10\x05B,Z*pentad.dev/pentad/federation/model/modelpbb\x06proto3"
 
 var (
 	file_federation_model_modelpb_model_proto_rawDescOnce sync.Once
@@ -508,27 +1128,40 @@ func file_federation_model_modelpb_model_proto_rawDescGZIP() []byte {
 	return file_federation_model_modelpb_model_proto_rawDescData
 }
 
-var file_federation_model_modelpb_model_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_federation_model_modelpb_model_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_federation_model_modelpb_model_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_federation_model_modelpb_model_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_federation_model_modelpb_model_proto_goTypes = []any{
 	(Protocol)(0),         // 0: pentad.model.v1.Protocol
 	(EndpointState)(0),    // 1: pentad.model.v1.EndpointState
-	(*Service)(nil),       // 2: pentad.model.v1.Service
-	(*Port)(nil),          // 3: pentad.model.v1.Port
-	(*EndpointSlice)(nil), // 4: pentad.model.v1.EndpointSlice
-	(*Endpoint)(nil),      // 5: pentad.model.v1.Endpoint
-	(*SourceReport)(nil),  // 6: pentad.model.v1.SourceReport
+	(RangeState)(0),       // 2: pentad.model.v1.RangeState
+	(StoreAction)(0),      // 3: pentad.model.v1.StoreAction
+	(*Service)(nil),       // 4: pentad.model.v1.Service
+	(*Port)(nil),          // 5: pentad.model.v1.Port
+	(*EndpointSlice)(nil), // 6: pentad.model.v1.EndpointSlice
+	(*Endpoint)(nil),      // 7: pentad.model.v1.Endpoint
+	(*SourceReport)(nil),  // 8: pentad.model.v1.SourceReport
+	(*Ownership)(nil),     // 9: pentad.model.v1.Ownership
+	(*OwnedRange)(nil),    // 10: pentad.model.v1.OwnedRange
+	(*StoreOrder)(nil),    // 11: pentad.model.v1.StoreOrder
+	(*StorePosition)(nil), // 12: pentad.model.v1.StorePosition
+	(*StoreReport)(nil),   // 13: pentad.model.v1.StoreReport
 }
 var file_federation_model_modelpb_model_proto_depIdxs = []int32{
-	3, // 0: pentad.model.v1.Service.ports:type_name -> pentad.model.v1.Port
-	0, // 1: pentad.model.v1.Port.protocol:type_name -> pentad.model.v1.Protocol
-	5, // 2: pentad.model.v1.EndpointSlice.endpoints:type_name -> pentad.model.v1.Endpoint
-	1, // 3: pentad.model.v1.Endpoint.state:type_name -> pentad.model.v1.EndpointState
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5,  // 0: pentad.model.v1.Service.ports:type_name -> pentad.model.v1.Port
+	0,  // 1: pentad.model.v1.Port.protocol:type_name -> pentad.model.v1.Protocol
+	7,  // 2: pentad.model.v1.EndpointSlice.endpoints:type_name -> pentad.model.v1.Endpoint
+	1,  // 3: pentad.model.v1.Endpoint.state:type_name -> pentad.model.v1.EndpointState
+	10, // 4: pentad.model.v1.Ownership.ranges:type_name -> pentad.model.v1.OwnedRange
+	2,  // 5: pentad.model.v1.OwnedRange.state:type_name -> pentad.model.v1.RangeState
+	3,  // 6: pentad.model.v1.StoreOrder.action:type_name -> pentad.model.v1.StoreAction
+	12, // 7: pentad.model.v1.StoreOrder.position:type_name -> pentad.model.v1.StorePosition
+	3,  // 8: pentad.model.v1.StoreReport.action:type_name -> pentad.model.v1.StoreAction
+	12, // 9: pentad.model.v1.StoreReport.position:type_name -> pentad.model.v1.StorePosition
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_federation_model_modelpb_model_proto_init() }
@@ -541,8 +1174,8 @@ func file_federation_model_modelpb_model_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_model_modelpb_model_proto_rawDesc), len(file_federation_model_modelpb_model_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   5,
+			NumEnums:      4,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
