@@ -1,7 +1,9 @@
-// Package model is the contents of the records of a cluster's feeds: the kinds and their keys, a deterministic
-// encoding, and validation. The messages themselves are in modelpb.
+// Package model is the contents of the records of a cluster's feeds, and of those of the intent feed that are no
+// declared objects (Ownership, StoreOrder): the kinds and their keys, a deterministic encoding, and validation. The
+// messages themselves are in modelpb.
 //
-// A record is encoded once, by the agent that writes its feed, and every hop passes the same bytes; only who needs
+// A record is encoded once, by the agent that writes its feed (the intent feed's by every server for itself, to the same
+// bytes), and every hop passes the same bytes; only who needs
 // the contents (catalog, render) decodes them. Validation runs twice: in the agent before a record is committed,
 // where a bad input is refused whole, and in Decode at the reader, which never trusts that the writer was of its
 // own version. A reader that refuses a record reports it and keeps it all the same (the feed's rules), so a refusal

@@ -15,7 +15,7 @@ var (
 	// ErrInvalid is wrapped by every error about a message that breaks the rules of its kind; the error names the field,
 	// its value and what would be right.
 	ErrInvalid = errors.New("invalid record")
-	// ErrUnknownKind is wrapped by Check for a kind that is not of this package.
+	// ErrUnknownKind is wrapped by Check for a kind that no cluster's feed has.
 	ErrUnknownKind = errors.New("unknown kind of record")
 )
 
@@ -74,7 +74,8 @@ func DecodeSourceReport(key string, value []byte) (*modelpb.SourceReport, error)
 	return r, nil
 }
 
-// Check says what is wrong with a record's Value, for writers: Decode of whichever kind it is, or ErrUnknownKind.
+// Check says what is wrong with a record's Value, for writers of clusters' feeds: Decode of whichever kind it is, or
+// ErrUnknownKind, also for the kinds of the intent feed, which no cluster writes.
 func Check(kind, key string, value []byte) error {
 	var err error
 	switch kind {
@@ -84,6 +85,8 @@ func Check(kind, key string, value []byte) error {
 		_, err = DecodeEndpointSlice(key, value)
 	case KindSourceReport:
 		_, err = DecodeSourceReport(key, value)
+	case KindStoreReport:
+		_, err = DecodeStoreReport(key, value)
 	default:
 		err = fmt.Errorf("%w: %q, key %q", ErrUnknownKind, kind, key)
 	}

@@ -15,6 +15,17 @@ const (
 	// KindSourceReport is what an agent says of one source, in the feed ReportsFeed(cluster); the key is the source's
 	// name.
 	KindSourceReport = "SourceReport"
+	// KindStoreReport is what an agent says of the member of a store that it drives, in the feed ReportsFeed(cluster); the
+	// key is the store's name.
+	KindStoreReport = "StoreReport"
+)
+
+// Kinds of the records of the intent feed that are no declared objects.
+const (
+	// KindOwnership is the ownership map of a Unitization; the key is the Unitization's name.
+	KindOwnership = "Ownership"
+	// KindStoreOrder is what is wanted of a store; the key is the Store's name.
+	KindStoreOrder = "StoreOrder"
 )
 
 // ReportsSource is the last part of the id of the feed with a cluster's reports. No source may bear this name.
@@ -23,7 +34,8 @@ const ReportsSource = "reports"
 // FeedID is the id of the feed of one source of a cluster.
 func FeedID(cluster, source string) feed.ID { return feed.ID(cluster + "/" + source) }
 
-// ReportsFeed is the id of the feed with what a cluster's agent says of its sources.
+// ReportsFeed is the id of the feed with what a cluster's agent says of its sources and of the stores' members that it
+// drives.
 func ReportsFeed(cluster string) feed.ID { return FeedID(cluster, ReportsSource) }
 
 // SplitFeedID is the inverse of FeedID; ok is false for the intent feed and for what is no cluster's feed.

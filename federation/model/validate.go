@@ -57,6 +57,9 @@ var protocols = []string{"PROTOCOL_TCP", "PROTOCOL_HTTP", "PROTOCOL_GRPC"}
 // ValidateEndpointSlice says all that is wrong with an EndpointSlice.
 func ValidateEndpointSlice(s *modelpb.EndpointSlice) field.ErrorList {
 	errs := ValidateServiceName(field.NewPath("service"), s.GetService())
+	if s.GetUnit() != "" {
+		errs = append(errs, messages(field.NewPath("unit"), s.GetUnit(), validation.IsDNS1123Label(s.GetUnit()))...)
+	}
 	path := field.NewPath("port_names")
 	if len(s.GetPortNames()) == 0 {
 		errs = append(errs, field.Required(path, "endpoints serve at least one port"))
