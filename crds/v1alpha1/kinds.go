@@ -11,6 +11,9 @@ const (
 	KindCenter        = "Center"
 	KindCluster       = "Cluster"
 	KindServicePolicy = "ServicePolicy"
+	KindStore         = "Store"
+	KindUnitization   = "Unitization"
+	KindSwitchover    = "Switchover"
 )
 
 // Object is a pointer to any kind of the group.
@@ -22,8 +25,10 @@ type Object interface {
 	metav1.Object
 }
 
-// Kinds are all kinds, sorted. A kind comes after those that it refers to.
-func Kinds() []string { return []string{KindCenter, KindCluster, KindServicePolicy} }
+// Kinds are all kinds. A kind comes after those that it refers to.
+func Kinds() []string {
+	return []string{KindCenter, KindCluster, KindServicePolicy, KindStore, KindUnitization, KindSwitchover}
+}
 
 // New makes an empty object of a kind; nil when there is no such kind.
 func New(kind string) Object {
@@ -34,6 +39,12 @@ func New(kind string) Object {
 		return &Cluster{}
 	case KindServicePolicy:
 		return &ServicePolicy{}
+	case KindStore:
+		return &Store{}
+	case KindUnitization:
+		return &Unitization{}
+	case KindSwitchover:
+		return &Switchover{}
 	}
 	return nil
 }
@@ -47,6 +58,12 @@ func KindOf(object Object) string {
 		return KindCluster
 	case *ServicePolicy:
 		return KindServicePolicy
+	case *Store:
+		return KindStore
+	case *Unitization:
+		return KindUnitization
+	case *Switchover:
+		return KindSwitchover
 	}
 	return ""
 }
@@ -56,12 +73,21 @@ func SpecEqual(a, b Object) bool {
 	switch a := a.(type) {
 	case *Center:
 		b, ok := b.(*Center)
-		return ok && a.Spec == b.Spec
+		return ok && a.Spec.declared() == b.Spec.declared()
 	case *Cluster:
 		b, ok := b.(*Cluster)
 		return ok && a.Spec == b.Spec
 	case *ServicePolicy:
 		b, ok := b.(*ServicePolicy)
+		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	case *Store:
+		b, ok := b.(*Store)
+		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	case *Unitization:
+		b, ok := b.(*Unitization)
+		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	case *Switchover:
+		b, ok := b.(*Switchover)
 		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
 	}
 	return false
@@ -82,6 +108,18 @@ func CopySpec(to, from Object) {
 		if from, ok := from.(*ServicePolicy); ok {
 			from.Spec.DeepCopyInto(&to.Spec)
 		}
+	case *Store:
+		if from, ok := from.(*Store); ok {
+			from.Spec.DeepCopyInto(&to.Spec)
+		}
+	case *Unitization:
+		if from, ok := from.(*Unitization); ok {
+			from.Spec.DeepCopyInto(&to.Spec)
+		}
+	case *Switchover:
+		if from, ok := from.(*Switchover); ok {
+			from.Spec.DeepCopyInto(&to.Spec)
+		}
 	}
 }
 
@@ -100,6 +138,18 @@ func CopyStatus(to, from Object) {
 		if from, ok := from.(*ServicePolicy); ok {
 			to.Status = from.Status
 		}
+	case *Store:
+		if from, ok := from.(*Store); ok {
+			to.Status = from.Status
+		}
+	case *Unitization:
+		if from, ok := from.(*Unitization); ok {
+			from.Status.DeepCopyInto(&to.Status)
+		}
+	case *Switchover:
+		if from, ok := from.(*Switchover); ok {
+			from.Status.DeepCopyInto(&to.Status)
+		}
 	}
 }
 
@@ -115,6 +165,15 @@ func StatusEqual(a, b Object) bool {
 	case *ServicePolicy:
 		b, ok := b.(*ServicePolicy)
 		return ok && a.Status == b.Status
+	case *Store:
+		b, ok := b.(*Store)
+		return ok && a.Status == b.Status
+	case *Unitization:
+		b, ok := b.(*Unitization)
+		return ok && apiequality.Semantic.DeepEqual(a.Status, b.Status)
+	case *Switchover:
+		b, ok := b.(*Switchover)
+		return ok && apiequality.Semantic.DeepEqual(a.Status, b.Status)
 	}
 	return false
 }

@@ -20,6 +20,18 @@ type Lookup interface {
 	PolicyOf(service string) (policy string, ok bool)
 	// Policies are all policies in the order of their names.
 	Policies() iter.Seq[*ServicePolicy]
+	// Clusters are all clusters in the order of their names.
+	Clusters() iter.Seq[*Cluster]
+	// Store finds a store by name.
+	Store(name string) (*Store, bool)
+	// Stores are all stores in the order of their names.
+	Stores() iter.Seq[*Store]
+	// Unitization finds a unitization by name.
+	Unitization(name string) (*Unitization, bool)
+	// Unitizations are all unitizations in the order of their names.
+	Unitizations() iter.Seq[*Unitization]
+	// Switchovers are all switchovers in the order of their names, those that have ended too.
+	Switchovers() iter.Seq[*Switchover]
 }
 
 // ValidateReferences finds references of an object to what is not declared, or not fit for it, and references of others

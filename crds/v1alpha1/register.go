@@ -17,7 +17,8 @@ var GroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 func AddToScheme(s *runtime.Scheme) error {
 	for _, version := range []string{GroupVersion.Version, runtime.APIVersionInternal} {
 		s.AddKnownTypes(schema.GroupVersion{Group: GroupName, Version: version},
-			&Center{}, &CenterList{}, &Cluster{}, &ClusterList{}, &ServicePolicy{}, &ServicePolicyList{})
+			&Center{}, &CenterList{}, &Cluster{}, &ClusterList{}, &ServicePolicy{}, &ServicePolicyList{}, &Store{}, &StoreList{},
+			&Unitization{}, &UnitizationList{}, &Switchover{}, &SwitchoverList{}, &SwitchoverApproval{}, &SwitchoverAbort{})
 	}
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return s.SetVersionPriority(GroupVersion)

@@ -52,6 +52,20 @@ type CenterSpec struct {
 	Phase CenterPhase `json:"phase,omitempty"`
 }
 
+// TakesUnits says that units may move into the center. A center of before there were phases is Open.
+func (s CenterSpec) TakesUnits() bool {
+	return s.Role == CenterFull && (s.Phase == CenterOpen || s.Phase == "")
+}
+
+// declared is the spec with what an absent phase means: the API reads stored objects with defaults, the state machine
+// without, and both must agree on whether a spec has changed.
+func (s CenterSpec) declared() CenterSpec {
+	if s.Phase == "" {
+		s.Phase = CenterOpen
+	}
+	return s
+}
+
 // CenterStatus is the observed part of a Center.
 type CenterStatus struct {
 	// observedGeneration is the generation that this status describes.

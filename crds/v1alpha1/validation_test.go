@@ -2,9 +2,6 @@ package v1alpha1
 
 import (
 	"fmt"
-	"iter"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,34 +155,6 @@ func TestDefaultIsDoneOnce(t *testing.T) {
 	}
 }
 
-// declared is a Lookup.
-type declared struct {
-	centers  map[string]*Center
-	clusters map[string]string // by center
-	policies map[string]*ServicePolicy
-}
-
-func (d declared) Center(name string) (*Center, bool) { c, ok := d.centers[name]; return c, ok }
-func (d declared) Centers() iter.Seq[*Center] {
-	return func(yield func(*Center) bool) {
-		for _, name := range slices.Sorted(maps.Keys(d.centers)) {
-			if !yield(d.centers[name]) {
-				return
-			}
-		}
-	}
-}
-func (d declared) ClusterIn(center string) (string, bool) { c, ok := d.clusters[center]; return c, ok }
-func (d declared) PolicyOf(service string) (string, bool) {
-	for name, p := range d.policies {
-		if p.Spec.Service == service {
-			return name, true
-		}
-	}
-	return "", false
-}
-func (d declared) Policies() iter.Seq[*ServicePolicy] { return maps.Values(d.policies) }
-
 func estate() declared {
 	orders := policy("orders", FailoverTier{Scope: ScopeAny}, FailoverTier{Regions: []string{"shenzhen"},
 		Centers: []string{"sh-a"}})
@@ -195,7 +164,7 @@ func estate() declared {
 			"hz-a": center("hz-a", "hangzhou", CenterFull), "hz-b": center("hz-b", "hangzhou", CenterFull),
 			"sh-a": center("sh-a", "shanghai", CenterFull), "sz-a": center("sz-a", "shenzhen", CenterArbiter),
 		},
-		clusters: map[string]string{"hz-a": "hz-a-vm"},
+		clusters: map[string]*Cluster{"hz-a-vm": cluster("hz-a-vm", "hz-a")},
 		policies: map[string]*ServicePolicy{"orders": orders},
 	}
 }

@@ -6,6 +6,11 @@
 package v1alpha1
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Cell) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Cell"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Center) OpenAPIModelName() string {
 	return "dev.pentad.v1alpha1.Center"
 }
@@ -46,8 +51,58 @@ func (in ClusterStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Evacuation) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Evacuation"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in FailoverTier) OpenAPIModelName() string {
 	return "dev.pentad.v1alpha1.FailoverTier"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in KeyOverride) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.KeyOverride"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Move) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Move"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in OldPrimary) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.OldPrimary"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in OwnedRange) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.OwnedRange"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PermitTerms) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.PermitTerms"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PhaseTime) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.PhaseTime"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PlannedMove) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.PlannedMove"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PlannedStore) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.PlannedStore"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ServiceBinding) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.ServiceBinding"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -71,6 +126,101 @@ func (in ServicePolicyStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ShardRange) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.ShardRange"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ShardingKey) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.ShardingKey"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Store) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Store"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StoreList) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.StoreList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StoreMember) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.StoreMember"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StoreSpec) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.StoreSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StoreStatus) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.StoreStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Switchover) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Switchover"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SwitchoverAbort) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.SwitchoverAbort"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SwitchoverApproval) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.SwitchoverApproval"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SwitchoverList) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.SwitchoverList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SwitchoverSpec) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.SwitchoverSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SwitchoverStatus) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.SwitchoverStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Timeouts) OpenAPIModelName() string {
 	return "dev.pentad.v1alpha1.Timeouts"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Unit) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Unit"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Unitization) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Unitization"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UnitizationList) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.UnitizationList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UnitizationSpec) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.UnitizationSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UnitizationStatus) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.UnitizationStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WebhookDriver) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.WebhookDriver"
 }

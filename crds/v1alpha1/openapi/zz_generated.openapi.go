@@ -97,6 +97,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		runtime.TypeMeta{}.OpenAPIModelName():                            schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
 		runtime.Unknown{}.OpenAPIModelName():                             schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
 		version.Info{}.OpenAPIModelName():                                schema_k8sio_apimachinery_pkg_version_Info(ref),
+		v1alpha1.Cell{}.OpenAPIModelName():                               schema_pentaddev_pentad_crds_v1alpha1_Cell(ref),
 		v1alpha1.Center{}.OpenAPIModelName():                             schema_pentaddev_pentad_crds_v1alpha1_Center(ref),
 		v1alpha1.CenterList{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_CenterList(ref),
 		v1alpha1.CenterSpec{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_CenterSpec(ref),
@@ -105,12 +106,41 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.ClusterList{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_ClusterList(ref),
 		v1alpha1.ClusterSpec{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_ClusterSpec(ref),
 		v1alpha1.ClusterStatus{}.OpenAPIModelName():                      schema_pentaddev_pentad_crds_v1alpha1_ClusterStatus(ref),
+		v1alpha1.Evacuation{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_Evacuation(ref),
 		v1alpha1.FailoverTier{}.OpenAPIModelName():                       schema_pentaddev_pentad_crds_v1alpha1_FailoverTier(ref),
+		v1alpha1.KeyOverride{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_KeyOverride(ref),
+		v1alpha1.Move{}.OpenAPIModelName():                               schema_pentaddev_pentad_crds_v1alpha1_Move(ref),
+		v1alpha1.OldPrimary{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_OldPrimary(ref),
+		v1alpha1.OwnedRange{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_OwnedRange(ref),
+		v1alpha1.PermitTerms{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_PermitTerms(ref),
+		v1alpha1.PhaseTime{}.OpenAPIModelName():                          schema_pentaddev_pentad_crds_v1alpha1_PhaseTime(ref),
+		v1alpha1.PlannedMove{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_PlannedMove(ref),
+		v1alpha1.PlannedStore{}.OpenAPIModelName():                       schema_pentaddev_pentad_crds_v1alpha1_PlannedStore(ref),
+		v1alpha1.ServiceBinding{}.OpenAPIModelName():                     schema_pentaddev_pentad_crds_v1alpha1_ServiceBinding(ref),
 		v1alpha1.ServicePolicy{}.OpenAPIModelName():                      schema_pentaddev_pentad_crds_v1alpha1_ServicePolicy(ref),
 		v1alpha1.ServicePolicyList{}.OpenAPIModelName():                  schema_pentaddev_pentad_crds_v1alpha1_ServicePolicyList(ref),
 		v1alpha1.ServicePolicySpec{}.OpenAPIModelName():                  schema_pentaddev_pentad_crds_v1alpha1_ServicePolicySpec(ref),
 		v1alpha1.ServicePolicyStatus{}.OpenAPIModelName():                schema_pentaddev_pentad_crds_v1alpha1_ServicePolicyStatus(ref),
+		v1alpha1.ShardRange{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_ShardRange(ref),
+		v1alpha1.ShardingKey{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_ShardingKey(ref),
+		v1alpha1.Store{}.OpenAPIModelName():                              schema_pentaddev_pentad_crds_v1alpha1_Store(ref),
+		v1alpha1.StoreList{}.OpenAPIModelName():                          schema_pentaddev_pentad_crds_v1alpha1_StoreList(ref),
+		v1alpha1.StoreMember{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_StoreMember(ref),
+		v1alpha1.StoreSpec{}.OpenAPIModelName():                          schema_pentaddev_pentad_crds_v1alpha1_StoreSpec(ref),
+		v1alpha1.StoreStatus{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_StoreStatus(ref),
+		v1alpha1.Switchover{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_Switchover(ref),
+		v1alpha1.SwitchoverAbort{}.OpenAPIModelName():                    schema_pentaddev_pentad_crds_v1alpha1_SwitchoverAbort(ref),
+		v1alpha1.SwitchoverApproval{}.OpenAPIModelName():                 schema_pentaddev_pentad_crds_v1alpha1_SwitchoverApproval(ref),
+		v1alpha1.SwitchoverList{}.OpenAPIModelName():                     schema_pentaddev_pentad_crds_v1alpha1_SwitchoverList(ref),
+		v1alpha1.SwitchoverSpec{}.OpenAPIModelName():                     schema_pentaddev_pentad_crds_v1alpha1_SwitchoverSpec(ref),
+		v1alpha1.SwitchoverStatus{}.OpenAPIModelName():                   schema_pentaddev_pentad_crds_v1alpha1_SwitchoverStatus(ref),
 		v1alpha1.Timeouts{}.OpenAPIModelName():                           schema_pentaddev_pentad_crds_v1alpha1_Timeouts(ref),
+		v1alpha1.Unit{}.OpenAPIModelName():                               schema_pentaddev_pentad_crds_v1alpha1_Unit(ref),
+		v1alpha1.Unitization{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_Unitization(ref),
+		v1alpha1.UnitizationList{}.OpenAPIModelName():                    schema_pentaddev_pentad_crds_v1alpha1_UnitizationList(ref),
+		v1alpha1.UnitizationSpec{}.OpenAPIModelName():                    schema_pentaddev_pentad_crds_v1alpha1_UnitizationSpec(ref),
+		v1alpha1.UnitizationStatus{}.OpenAPIModelName():                  schema_pentaddev_pentad_crds_v1alpha1_UnitizationStatus(ref),
+		v1alpha1.WebhookDriver{}.OpenAPIModelName():                      schema_pentaddev_pentad_crds_v1alpha1_WebhookDriver(ref),
 	}
 }
 
@@ -3976,6 +4006,43 @@ func schema_k8sio_apimachinery_pkg_version_Info(ref common.ReferenceCallback) co
 	}
 }
 
+func schema_pentaddev_pentad_crds_v1alpha1_Cell(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Cell is a unit's deployment in one center. Its name in the estate is <unit>.<center>.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"center": {
+						SchemaProps: spec.SchemaProps{
+							Description: "center is the Full Center that the cell is in.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "clusters selects the clusters of that center that the cell runs in, by their labels; empty: all.",
+							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
+						},
+					},
+					"standby": {
+						SchemaProps: spec.SchemaProps{
+							Description: "standby says that the cell is not active at the baseline.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"center"},
+			},
+		},
+		Dependencies: []string{
+			metav1.LabelSelector{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pentaddev_pentad_crds_v1alpha1_Center(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4093,6 +4160,14 @@ func schema_pentaddev_pentad_crds_v1alpha1_CenterSpec(ref common.ReferenceCallba
 						SchemaProps: spec.SchemaProps{
 							Description: "role is Full (runs workloads) or Arbiter (only votes).",
 							Default:     "Full",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase says whether units may move in: only into an Open center.",
+							Default:     "Open",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -4279,6 +4354,33 @@ func schema_pentaddev_pentad_crds_v1alpha1_ClusterStatus(ref common.ReferenceCal
 	}
 }
 
+func schema_pentaddev_pentad_crds_v1alpha1_Evacuation(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Evacuation says what is left. Exactly one field is set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"region": {
+						SchemaProps: spec.SchemaProps{
+							Description: "region is left with all its centers.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"center": {
+						SchemaProps: spec.SchemaProps{
+							Description: "center is left.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
 func schema_pentaddev_pentad_crds_v1alpha1_FailoverTier(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4332,6 +4434,460 @@ func schema_pentaddev_pentad_crds_v1alpha1_FailoverTier(ref common.ReferenceCall
 						},
 					},
 				},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_KeyOverride(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KeyOverride gives one key another shard.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the key as it is sent.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"shard": {
+						SchemaProps: spec.SchemaProps{
+							Description: "shard is its shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"key", "shard"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Move(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Move moves shards of one unit.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"unitization": {
+						SchemaProps: spec.SchemaProps{
+							Description: "unitization is the name of the Unitization.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"unit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "unit owns the shards now.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"shards": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "shards are those that move; empty: all that the unit owns.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ShardRange{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"toUnit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "toUnit owns them afterwards; empty: the same unit. Both have the same store.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"toCenters": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "toCenters are the centers of the cells that are active afterwards.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"toPrimary": {
+						SchemaProps: spec.SchemaProps{
+							Description: "toPrimary is the center of the store's primary afterwards; empty: as it is, or in one of toCenters when it must move.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"unitization", "unit", "toCenters"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ShardRange{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_OldPrimary(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "OldPrimary is what a person confirms of a store's old primary.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"store": {
+						SchemaProps: spec.SchemaProps{
+							Description: "store is the Store.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fact": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fact is PoweredOff or BreakGlass.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"store", "fact"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_OwnedRange(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "OwnedRange is a range of shards with its owner.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "from is the first shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"to": {
+						SchemaProps: spec.SchemaProps{
+							Description: "to is the last shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"unit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "unit is the owner.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"cells": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "cells are those that take writes, by name.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state is Open or Frozen.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"since": {
+						SchemaProps: spec.SchemaProps{
+							Description: "since is the epoch of the last change of owner, cells or state.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"switchover": {
+						SchemaProps: spec.SchemaProps{
+							Description: "switchover is the one that moves the range now.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"from", "to", "unit", "cells", "state", "since"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_PermitTerms(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PermitTerms say how long a permit holds.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"duration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "duration is T: how long a guard may go on without an answer, and how long a disaster waits for those out of reach. 1s to 1m.",
+							Default:     "5s",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_PhaseTime(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PhaseTime is when a phase began.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase is the phase.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is when it began.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"phase", "time"},
+			},
+		},
+		Dependencies: []string{
+			metav1.MicroTime{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_PlannedMove(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlannedMove is a range and what becomes of it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"unitization": {
+						SchemaProps: spec.SchemaProps{
+							Description: "unitization is the Unitization.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "from is the first shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"to": {
+						SchemaProps: spec.SchemaProps{
+							Description: "to is the last shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"unit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "unit is the owner before.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"cells": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "cells are active before.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"toUnit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "toUnit is the owner afterwards.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"toCells": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "toCells are active afterwards.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"unitization", "from", "to", "unit", "cells", "toUnit", "toCells"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_PlannedStore(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlannedStore is a store and what becomes of its primary.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"store": {
+						SchemaProps: spec.SchemaProps{
+							Description: "store is the Store.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"primary": {
+						SchemaProps: spec.SchemaProps{
+							Description: "primary is the center of the primary before.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"toPrimary": {
+						SchemaProps: spec.SchemaProps{
+							Description: "toPrimary is the center of the primary afterwards; the same when the store only closes and opens again.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"store", "primary", "toPrimary"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_ServiceBinding(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ServiceBinding binds a service to the units.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the service's name in the estate.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type is Sharded or Global, as the units are.",
+							Default:     "Sharded",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"reads": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "reads are the methods that change nothing, as gRPC paths: /package.Service/Method, or /package.Service/* for all. What is not named is a write.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"name"},
 			},
 		},
 	}
@@ -4503,6 +5059,736 @@ func schema_pentaddev_pentad_crds_v1alpha1_ServicePolicyStatus(ref common.Refere
 	}
 }
 
+func schema_pentaddev_pentad_crds_v1alpha1_ShardRange(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ShardRange is an inclusive range of shards.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "from is the first shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"to": {
+						SchemaProps: spec.SchemaProps{
+							Description: "to is the last shard.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"from", "to"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_ShardingKey(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ShardingKey says which shard a request is for.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"header": {
+						SchemaProps: spec.SchemaProps{
+							Description: "header is the metadata or HTTP header with the key, in lower case, as in x-user-id.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"function": {
+						SchemaProps: spec.SchemaProps{
+							Description: "function maps the key to a shard: LastDigits or Modulo.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"skipDigits": {
+						SchemaProps: spec.SchemaProps{
+							Description: "skipDigits is how many of the last digits LastDigits passes over.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"header", "function"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Store(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Store is where units keep their data: one database with a primary and replicas in several centers. One fence closes all of it: it is a fence domain.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is what the operator declares.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.StoreSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is written by Pentad alone.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.StoreStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), v1alpha1.StoreSpec{}.OpenAPIModelName(), v1alpha1.StoreStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_StoreList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StoreList is a list of Stores.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Store{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), v1alpha1.Store{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_StoreMember(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StoreMember is one copy of a store.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"center": {
+						SchemaProps: spec.SchemaProps{
+							Description: "center is the Full Center that the member is in.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "cluster is the Cluster whose agent drives the member, in that center.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"webhook": {
+						SchemaProps: spec.SchemaProps{
+							Description: "webhook drives the member by HTTP.",
+							Ref:         ref(v1alpha1.WebhookDriver{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"center", "cluster", "webhook"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.WebhookDriver{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_StoreSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StoreSpec is the declared part of a Store.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"members": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"center",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "members are the copies, at most one in a center, an odd number or a pair.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.StoreMember{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"primary": {
+						SchemaProps: spec.SchemaProps{
+							Description: "primary is the center of the member that takes writes at first and at the baseline. What holds now is status.primary, which a switchover moves.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"replication": {
+						SchemaProps: spec.SchemaProps{
+							Description: "replication is Synchronous or Asynchronous.",
+							Default:     "Asynchronous",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"holdsPermit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "holdsPermit says that the primary holds a permit, or an agent beside it that closes it: it stops accepting writes by itself when it is cut off. Without it, a primary out of reach must be confirmed to be powered off.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"members", "primary"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.StoreMember{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_StoreStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "StoreStatus is what holds now.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that this status describes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"primary": {
+						SchemaProps: spec.SchemaProps{
+							Description: "primary is the center of the member that takes writes.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"token": {
+						SchemaProps: spec.SchemaProps{
+							Description: "token is the highest token ordered: the store refuses lower ones. A decimal number of 64 bits.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state is Open or Closed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"switchover": {
+						SchemaProps: spec.SchemaProps{
+							Description: "switchover is the one that moves the store now.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"twoWritersPossible": {
+						SchemaProps: spec.SchemaProps{
+							Description: "twoWritersPossible names the last switchover that broke the glass here: from then on, until somebody has compared both sides, the store may have had two writers.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Switchover(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Switchover moves ownership: for a drill, a disaster, or back to the baseline. Its spec cannot change. When it is created it is planned; it begins when the plan is approved.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is what the operator declares.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.SwitchoverSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is written by Pentad alone.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.SwitchoverStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), v1alpha1.SwitchoverSpec{}.OpenAPIModelName(), v1alpha1.SwitchoverStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_SwitchoverAbort(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SwitchoverAbort is what is posted to the subresource abort.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is kept in status.message.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_SwitchoverApproval(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SwitchoverApproval is what is posted to the subresource approve.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"planHash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "planHash is the status.planHash that the approver has seen.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"planHash"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_SwitchoverList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SwitchoverList is a list of Switchovers.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Switchover{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), v1alpha1.Switchover{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_SwitchoverSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SwitchoverSpec says what moves. Exactly one of evacuate, moves and returnToBaseline is set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mode is Planned, Disaster or Drill.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"evacuate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "evacuate moves everything out of a region or a center.",
+							Ref:         ref(v1alpha1.Evacuation{}.OpenAPIModelName()),
+						},
+					},
+					"moves": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "moves are given one by one.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Move{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"returnToBaseline": {
+						SchemaProps: spec.SchemaProps{
+							Description: "returnToBaseline moves everything to where Unitizations and Stores declare it.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"deadline": {
+						SchemaProps: spec.SchemaProps{
+							Description: "deadline is when the switchover rolls back by itself unless it is past Commit; it cannot be approved later. Empty: an hour after its creation.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"oldPrimaries": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"store",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "oldPrimaries says what a person knows of primaries that cannot be reached. Only in Disaster.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.OldPrimary{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"acceptDataLoss": {
+						SchemaProps: spec.SchemaProps{
+							Description: "acceptDataLoss allows a Disaster with stores that replicate asynchronously.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"supersedes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "supersedes names a switchover past its Commit that cannot go on, whose shards and stores this Disaster takes over.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"mode"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName(), v1alpha1.Evacuation{}.OpenAPIModelName(), v1alpha1.Move{}.OpenAPIModelName(), v1alpha1.OldPrimary{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_SwitchoverStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SwitchoverStatus is how far a switchover has come.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that this status describes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase is how far it has come.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"planHash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "planHash is what an approval must name.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"plan": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "plan is what moves.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.PlannedMove{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"storePlan": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "storePlan is which primaries move or close.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.PlannedStore{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"approvedBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "approvedBy is who approved the plan.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"freezeEpoch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "freezeEpoch is the epoch of the freeze. Decimal.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"commitEpoch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "commitEpoch is the epoch of the commit. Decimal.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"waitedOut": {
+						SchemaProps: spec.SchemaProps{
+							Description: "waitedOut says that permits of the old side were waited out, not all acknowledged.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"estimatedDataLoss": {
+						SchemaProps: spec.SchemaProps{
+							Description: "estimatedDataLoss says, after a Disaster with an asynchronous store, what may be lost. It is an estimate until the old side is back.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says what it waits for or why it ended, for people.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"history": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "history has the time of each phase, by the clock of the server that proposed it.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.PhaseTime{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.PhaseTime{}.OpenAPIModelName(), v1alpha1.PlannedMove{}.OpenAPIModelName(), v1alpha1.PlannedStore{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pentaddev_pentad_crds_v1alpha1_Timeouts(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4523,6 +5809,394 @@ func schema_pentaddev_pentad_crds_v1alpha1_Timeouts(ref common.ReferenceCallback
 						},
 					},
 				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Unit(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Unit is a slice of the business.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is unique in the estate, a DNS-1123 label, as in rz01.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type is Sharded, Global or City.",
+							Default:     "Sharded",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"shards": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "shards are the unit's at the baseline, inclusive ranges. Only of Sharded units.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ShardRange{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"cells": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"center",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "cells are where the unit may run, one a center.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Cell{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"store": {
+						SchemaProps: spec.SchemaProps{
+							Description: "store is the Store with the unit's data. Required of Sharded and Global units that stop; City units have none.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "cells"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Cell{}.OpenAPIModelName(), v1alpha1.ShardRange{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Unitization(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Unitization divides the business into units by a sharding key. Its spec is the baseline; what holds now is its status, which only switchovers change. Several may live side by side, as users and merchants.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is what the operator declares: the baseline.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UnitizationSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what holds now. It is written by Pentad alone.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.UnitizationStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), v1alpha1.UnitizationSpec{}.OpenAPIModelName(), v1alpha1.UnitizationStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_UnitizationList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UnitizationList is a list of Unitizations.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Unitization{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), v1alpha1.Unitization{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_UnitizationSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UnitizationSpec is the declared part of a Unitization.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"shards": {
+						SchemaProps: spec.SchemaProps{
+							Description: "shards is the number of shards, for life: 1 to 16384. Global units have 1.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key says which shard a request is for. It cannot change. Required unless shards is 1.",
+							Ref:         ref(v1alpha1.ShardingKey{}.OpenAPIModelName()),
+						},
+					},
+					"overrides": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"key",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "overrides give single keys another shard than the function does.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.KeyOverride{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"units": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "units own the shards: each shard exactly one.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Unit{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"services": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "services are routed by these units. A service belongs to one Unitization at most.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ServiceBinding{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"isolation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "isolation says what a unit does when its permits end: Stop refuses writes, Keep goes on.",
+							Default:     "Stop",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"guard": {
+						SchemaProps: spec.SchemaProps{
+							Description: "guard says that the workloads have guards: in the SDK, or beside the inbound proxy.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"permit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "permit says how long a permit holds.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.PermitTerms{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"shards", "units"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.KeyOverride{}.OpenAPIModelName(), v1alpha1.PermitTerms{}.OpenAPIModelName(), v1alpha1.ServiceBinding{}.OpenAPIModelName(), v1alpha1.ShardingKey{}.OpenAPIModelName(), v1alpha1.Unit{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_UnitizationStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UnitizationStatus is the ownership map that holds now.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that this status describes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"epoch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "epoch is the version of the map. A decimal number of 64 bits that only grows.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ranges": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "ranges are sorted, disjoint, and hold every shard.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.OwnedRange{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"wanted": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "wanted are cells that a switchover is about to enter.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.OwnedRange{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_WebhookDriver(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WebhookDriver drives a store's member by HTTP POSTs of JSON. What answers must keep the highest token that it has seen durably, and refuse lower ones: without that it is no fence.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"url": {
+						SchemaProps: spec.SchemaProps{
+							Description: "url is where the agent posts, http or https.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"timeout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timeout bounds one call; a driver that hangs is asked again.",
+							Default:     "2s",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"url"},
 			},
 		},
 		Dependencies: []string{
