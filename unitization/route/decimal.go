@@ -1,6 +1,7 @@
 package route
 
-// Decimal text is read eight bytes at a time, each byte of a word a digit (Lemire, "Quickly parsing eight digits", 2018).
+// Decimal text is read eight bytes at a time, each byte of a word a digit (Lemire, "Quickly parsing eight digits",
+// 2018).
 const (
 	zeroDigits = 0x3030303030303030
 	highNibble = 0xF0F0F0F0F0F0F0F0
@@ -56,8 +57,8 @@ func remainder(s string, m uint64) (uint64, bool) {
 	return value % m, true
 }
 
-// lastDigits is the value of count digits of s that skip digits follow; digits that s does not have are zeros. False when
-// s is not decimal.
+// lastDigits is the value of count digits of s that skip digits follow; digits that s does not have are zeros. False
+// when s is not decimal.
 func lastDigits(s string, skip, count int) (int, bool) {
 	if s == "" {
 		return 0, false

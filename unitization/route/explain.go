@@ -33,8 +33,8 @@ type Owner struct {
 	Since string `json:"since"`
 }
 
-// Explain says which rule gives the key its shard, and who owns it by the map, which may be nil. It fails with a *KeyError,
-// or when the map is of another number of shards.
+// Explain says which rule gives the key its shard, and who owns it by the map, which may be nil. It fails with a
+// *KeyError, or when the map is of another number of shards.
 func (t *Table) Explain(key string, m *Map) (Explanation, error) {
 	shard, err := t.Shard(key)
 	if err != nil {
@@ -46,7 +46,8 @@ func (t *Table) Explain(key string, m *Map) (Explanation, error) {
 		return e, nil
 	}
 	if m.Shards() != e.Shards {
-		return Explanation{}, fmt.Errorf("ownership map of unitization %q: %d shards: the rules have %d", t.name, m.Shards(), e.Shards)
+		return Explanation{}, fmt.Errorf("ownership map of unitization %q: %d shards: the rules have %d",
+			t.name, m.Shards(), e.Shards)
 	}
 	r := m.Range(shard)
 	e.Owner = &Owner{From: r.From, To: r.To, Unit: r.Unit, Cells: r.Cells, State: "Open", Since: fmt.Sprint(r.Since)}

@@ -15,11 +15,12 @@ type Methods struct {
 type MethodError struct{ Entry string }
 
 func (e *MethodError) Error() string {
-	return fmt.Sprintf("reads: %q: must be /package.Service/Method, or /package.Service/* for all methods of a service", e.Entry)
+	return fmt.Sprintf("reads: %q: must be /package.Service/Method, or /package.Service/* for all methods of a service",
+		e.Entry)
 }
 
-// CompileMethods takes what reads: /package.Service/Method, or /package.Service/* for all methods of a service. It fails
-// with a *MethodError.
+// CompileMethods takes what reads: /package.Service/Method, or /package.Service/* for all methods of a service. It
+// fails with a *MethodError.
 func CompileMethods(reads []string) (*Methods, error) {
 	m := &Methods{exact: map[string]struct{}{}, services: map[string]struct{}{}}
 	for _, entry := range reads {
@@ -38,8 +39,8 @@ func CompileMethods(reads []string) (*Methods, error) {
 	return m, nil
 }
 
-// Read says whether the gRPC path is declared to change nothing. Everything else is a write. The * of a service stands for
-// one segment of a path, and not for a dot, so that no spelling of another path is let in by it.
+// Read says whether the gRPC path is declared to change nothing. Everything else is a write. The * of a service stands
+// for one segment of a path, and not for a dot, so that no spelling of another path is let in by it.
 func (m *Methods) Read(path string) bool {
 	if m == nil {
 		return false
@@ -58,8 +59,8 @@ func (m *Methods) Read(path string) bool {
 	return ok
 }
 
-// ReadHTTP says the same of an HTTP request: it reads when its path is declared and its method is safe (RFC 9110, 9.2.1),
-// or it is a gRPC or gRPC-Web call.
+// ReadHTTP says the same of an HTTP request: it reads when its path is declared and its method is safe (RFC 9110,
+// 9.2.1), or it is a gRPC or gRPC-Web call.
 func (m *Methods) ReadHTTP(method, path, contentType string) bool {
 	switch method {
 	case "GET", "HEAD":

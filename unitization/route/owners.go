@@ -45,7 +45,8 @@ func CompileMap(shards int, ranges []Range) (*Map, error) {
 		value := fmt.Sprintf("%d-%d", r.From, r.To)
 		switch {
 		case r.From != next:
-			return nil, &MapError{i, value, fmt.Sprintf("must begin at shard %d: ranges are sorted and disjoint, and hold every shard", next)}
+			return nil, &MapError{i, value,
+				fmt.Sprintf("must begin at shard %d: ranges are sorted and disjoint, and hold every shard", next)}
 		case r.To < r.From || r.To >= shards:
 			return nil, &MapError{i, value, fmt.Sprintf("must end at shard %d to %d", r.From, shards-1)}
 		case r.Unit == "":
@@ -77,8 +78,8 @@ func (m *Map) Range(shard int) *Range {
 	return &m.ranges[m.index[shard]]
 }
 
-// Lookup is who owns the shard, and the cells that take its writes, which the caller must not change. The unit is empty when
-// there is no such shard.
+// Lookup is who owns the shard, and the cells that take its writes, which the caller must not change. The unit is empty
+// when there is no such shard.
 func (m *Map) Lookup(shard int) (unit string, cells []string, frozen bool, since uint64) {
 	r := m.Range(shard)
 	if r == nil {

@@ -32,5 +32,6 @@ type ShardError struct {
 }
 
 func (e *ShardError) Error() string {
-	return fmt.Sprintf("shard %.40q: must be one decimal number of 0 to %d, without sign, spaces or leading zeros", e.Text, e.Shards-1)
+	return fmt.Sprintf("shard %.40q: must be one decimal number of 0 to %d, without sign, spaces or leading zeros",
+		e.Text, e.Shards-1)
 }

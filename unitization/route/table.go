@@ -112,12 +112,14 @@ type KeyError struct{ Unitization, Header, Key string }
 
 func (e *KeyError) Error() string {
 	if e.Key == "" {
-		return fmt.Sprintf("key of unitization %q (header %s): is empty: must be a decimal id, as in 1203456", e.Unitization, e.Header)
+		return fmt.Sprintf("key of unitization %q (header %s): is empty: must be a decimal id, as in 1203456",
+			e.Unitization, e.Header)
 	}
 	at := 0
 	for at < len(e.Key)-1 && e.Key[at] >= '0' && e.Key[at] <= '9' {
 		at++
 	}
-	return fmt.Sprintf("key of unitization %q (header %s): %.80q: has %q at byte %d: must be a decimal id, digits 0 to 9 only",
+	return fmt.Sprintf(
+		"key of unitization %q (header %s): %.80q: has %q at byte %d: must be a decimal id, digits 0 to 9 only",
 		e.Unitization, e.Header, e.Key, e.Key[at], at)
 }
