@@ -31,6 +31,7 @@ func clean() oracle.History {
 			{Step: "leader", Old: "a", New: "b", Killed: at(30), Leader: at(30.9), Written: at(31)},
 		},
 		Expectations: []oracle.Expectation{{Step: "steady", What: "all traffic is local", Met: true}},
+		Units:        units(),
 	}
 	for _, c := range []string{"a", "b"} {
 		h.Clients = append(

@@ -25,6 +25,10 @@ type Bounds struct {
 	// a region: of what is left, hardly more than a majority, all must agree on one candidate.
 	Write  time.Duration `json:"write"`
 	Region time.Duration `json:"region"`
+	// Planned is how long a planned switchover may leave a shard without writes; Disaster is how long after its approval a
+	// Disaster may take until writes are taken again: T and two seconds.
+	Planned  time.Duration `json:"planned"`
+	Disaster time.Duration `json:"disaster"`
 }
 
 // DefaultBounds are the promises of the project.
@@ -32,6 +36,7 @@ func DefaultBounds() Bounds {
 	return Bounds{
 		Removal: time.Second, Settle: 3 * time.Second, Starved: 3 * time.Second,
 		ErrorRatio: 0.001, Spread: 100 * time.Millisecond, Write: 2 * time.Second, Region: 5 * time.Second,
+		Planned: time.Second, Disaster: 7 * time.Second,
 	}
 }
 
@@ -56,6 +61,8 @@ type History struct {
 	Elections []Election
 	// Expectations are what the drill's steps expected.
 	Expectations []Expectation
+	// Units is nil when the story has none.
+	Units *UnitHistory
 }
 
 // ClientLife is a load generator's life.

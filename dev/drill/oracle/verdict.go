@@ -20,15 +20,21 @@ const (
 	RuleSpread  = "endpoint's change to all data planes"
 	RuleWrite   = "leader killed to acknowledged write"
 	RuleRegion  = "region with the leader killed to acknowledged write"
-	RuleSteps   = "every step did what it is for"
-	RuleSeen    = "enough was seen to judge"
+
+	RuleWritten   = "every acknowledged write is at its owner, once"
+	RuleOneWriter = "never two writers"
+	RuleGuards    = "no guard lets a write through outside its permit"
+	RulePlanned   = "write-unavailable in a planned switchover"
+	RuleDisaster  = "disaster approved to writes taken again"
+	RuleSteps     = "every step did what it is for"
+	RuleSeen      = "enough was seen to judge"
 )
 
-// Rules are all rules, in the order of the report. Those from RuleSpread on are about speed.
+// Rules are all rules, in the order of the report. Those from RulePlanned on are about speed.
 func Rules() []string {
 	return []string{
-		RuleRemoved, RuleStarved, RuleLost, RuleUnequal, RuleErrors, RuleReach, RuleSteps, RuleSeen, RuleSpread, RuleWrite,
-		RuleRegion,
+		RuleWritten, RuleOneWriter, RuleGuards, RuleRemoved, RuleStarved, RuleLost, RuleUnequal, RuleErrors, RuleReach,
+		RuleSteps, RuleSeen, RulePlanned, RuleDisaster, RuleSpread, RuleWrite, RuleRegion,
 	}
 }
 
@@ -64,6 +70,8 @@ type Verdict struct {
 	Findings []Finding `json:"findings"`
 	// Accounts are the requests by what became of them; see Account.
 	Accounts Accounts `json:"-"`
+	// Outages are how long nobody took writes, by shard of each switchover.
+	Outages []Outage `json:"-"`
 }
 
 // Judge holds a history to its bounds.
@@ -71,14 +79,22 @@ func Judge(h History, b Bounds) Verdict {
 	x := newIndex(h)
 	accounts := x.account()
 	v := Verdict{Pass: true, Fast: true, Accounts: accounts}
-	for _, f := range []Finding{
+	promises := []Finding{
 		x.removed(b), x.starved(b), lost(h), unequal(h), errorRatio(accounts, b), reach(h), steps(h), seen(h),
-	} {
+	}
+	speeds := []Finding{spread(h, b), write(h, RuleWrite, false, b.Write), write(h, RuleRegion, true, b.Region)}
+	if u := h.Units; u != nil {
+		v.Outages = outages(*u)
+		promises = append([]Finding{written(*u), oneWriter(*u), admitted(*u)}, promises...)
+		unitsSeen(&promises[len(promises)-1], *u)
+		speeds = append([]Finding{unavailable(*u, v.Outages, b), recovered(*u, v.Outages, b)}, speeds...)
+	}
+	for _, f := range promises {
 		f.Pass = f.Violations == 0
 		v.Pass = v.Pass && f.Pass
 		v.Findings = append(v.Findings, f)
 	}
-	for _, f := range []Finding{spread(h, b), write(h, RuleWrite, false, b.Write), write(h, RuleRegion, true, b.Region)} {
+	for _, f := range speeds {
 		f.Speed, f.Pass = true, f.Violations == 0
 		v.Fast = v.Fast && f.Pass
 		v.Findings = append(v.Findings, f)
