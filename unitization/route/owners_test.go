@@ -185,7 +185,8 @@ state        Open since 6442450945
 		t.Errorf("text:\n%s", e)
 	}
 	const object = `{"unitization":"users","header":"x-user-id","key":"1203457",` +
-		`"rule":"lastDigits","detail":"digits 6 to 7 of 7, 57","shards":100,"shard":57,"owner":{"from":0,"to":99,"unit":"rz01","cells":["rz01.hz-a","rz01.hz-b"],"state":"Open",` +
+		`"rule":"lastDigits","detail":"digits 6 to 7 of 7, 57","shards":100,"shard":57,` +
+		`"owner":{"from":0,"to":99,"unit":"rz01","cells":["rz01.hz-a","rz01.hz-b"],"state":"Open",` +
 		`"since":"6442450945"}}`
 	if got := must(json.Marshal(e))(t); string(got) != object {
 		t.Errorf("JSON:\n%s", got)
