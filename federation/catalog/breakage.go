@@ -25,6 +25,16 @@ const (
 	breakShared
 	// breakPolicy forgets the old service when a policy goes over to another.
 	breakPolicy
+	// breakOwnership forgets that an Ownership record touches services.
+	breakOwnership
+	// breakPlain makes a service plain while one of its Unitization's two records is missing.
+	breakPlain
+	// breakUnit gives a cell the endpoints of all units.
+	breakUnit
+	// breakCenter gives a cell the clusters of all centers.
+	breakCenter
+	// breakSelector gives a cell all clusters of its center.
+	breakSelector
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

@@ -8,31 +8,55 @@ import (
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/federation/model/modelpb"
 )
 
-// Kinds of the intent feed that the catalog reads. Keys are the objects' names, values their JSON.
+// Kinds of declared objects that the catalog reads. Keys are the objects' names, values their JSON.
 const (
 	kindCenter        = "Center"
 	kindCluster       = "Cluster"
 	kindServicePolicy = "ServicePolicy"
+	kindUnitization   = "Unitization"
 )
+
+// reads are the kinds of the intent feed that the catalog reads.
+func reads(kind string) bool {
+	switch kind {
+	case kindCenter, kindCluster, kindServicePolicy, kindUnitization, model.KindOwnership:
+		return true
+	}
+	return false
+}
 
 // intent is what the catalog reads of the declared objects, by object name.
 type intent struct {
 	centers  map[string]decoded[*v1alpha1.CenterSpec]
-	clusters map[string]decoded[*v1alpha1.ClusterSpec]
+	clusters map[string]decoded[*declaredCluster]
 	policies map[string]decoded[*v1alpha1.ServicePolicySpec]
 	// policyOf are the names of the ServicePolicies of a service. The intent allows one; should there be two, the first
 	// by name holds, everywhere.
 	policyOf map[string][]string
+
+	unitizations map[string]decoded[*v1alpha1.UnitizationSpec]
+	ownerships   map[string]decoded[*modelpb.Ownership]
+	// known is what the two say together, by Unitization.
+	known map[string]*unitization
+	// boundBy are the Unitizations that bind a service, by name. The intent allows one.
+	boundBy map[string][]*unitization
 }
 
 func newIntent() intent {
 	return intent{
 		centers:  map[string]decoded[*v1alpha1.CenterSpec]{},
-		clusters: map[string]decoded[*v1alpha1.ClusterSpec]{},
+		clusters: map[string]decoded[*declaredCluster]{},
 		policies: map[string]decoded[*v1alpha1.ServicePolicySpec]{},
 		policyOf: map[string][]string{},
+
+		unitizations: map[string]decoded[*v1alpha1.UnitizationSpec]{},
+		ownerships:   map[string]decoded[*modelpb.Ownership]{},
+		known:        map[string]*unitization{},
+		boundBy:      map[string][]*unitization{},
 	}
 }
 
@@ -42,11 +66,11 @@ func (in *intent) place(cluster string) (center, region string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	ce, ok := in.centers[cl.message.Center]
+	ce, ok := in.centers[cl.message.Spec.Center]
 	if !ok {
 		return "", "", false
 	}
-	return cl.message.Center, ce.message.Region, true
+	return cl.message.Spec.Center, ce.message.Region, true
 }
 
 func (in *intent) policy(service string) *v1alpha1.ServicePolicySpec {
@@ -64,7 +88,7 @@ func (c *Catalog) applyIntent(b feed.Batch, touched changes) {
 		if b.Reset && r.Value != nil {
 			named[recordID{feed.IntentID, r.Kind, r.Key}] = struct{}{}
 		}
-		if r.Kind == kindCenter || r.Kind == kindCluster || r.Kind == kindServicePolicy {
+		if reads(r.Kind) {
 			c.judge(feed.IntentID, r, c.declare(r.Kind, r.Key, r.Value, touched))
 		}
 	}
@@ -79,6 +103,8 @@ func (c *Catalog) applyIntent(b feed.Batch, touched changes) {
 	undeclareUnnamed(c, kindCenter, c.intent.centers, named, touched)
 	undeclareUnnamed(c, kindCluster, c.intent.clusters, named, touched)
 	undeclareUnnamed(c, kindServicePolicy, c.intent.policies, named, touched)
+	undeclareUnnamed(c, kindUnitization, c.intent.unitizations, named, touched)
+	undeclareUnnamed(c, model.KindOwnership, c.intent.ownerships, named, touched)
 }
 
 func undeclareUnnamed[M any](c *Catalog, kind string, held map[string]decoded[M], named map[recordID]struct{},
@@ -106,6 +132,10 @@ func (c *Catalog) declare(kind, name string, value []byte, touched changes) erro
 			cl.touch(touched)
 		}
 		return err
+	case kindUnitization:
+		return c.declareUnitization(name, value, touched)
+	case model.KindOwnership:
+		return c.declareOwnership(name, value, touched)
 	default:
 		return c.declarePolicy(name, value, touched)
 	}
@@ -113,10 +143,11 @@ func (c *Catalog) declare(kind, name string, value []byte, touched changes) erro
 
 func (c *Catalog) touchCenter(center string, touched changes) {
 	for name, cl := range c.clusters {
-		if spec := c.intent.clusters[name].message; spec != nil && spec.Center == center {
+		if d := c.intent.clusters[name].message; d != nil && d.Spec.Center == center {
 			cl.touch(touched)
 		}
 	}
+	c.intent.touchCells(center, touched)
 }
 
 func (c *Catalog) declarePolicy(name string, value []byte, touched changes) error {
@@ -168,15 +199,15 @@ func decodeCenter(name string, value []byte) (*v1alpha1.CenterSpec, error) {
 	return &o.Spec, nil
 }
 
-func decodeCluster(name string, value []byte) (*v1alpha1.ClusterSpec, error) {
-	o := &v1alpha1.Cluster{}
+func decodeCluster(name string, value []byte) (*declaredCluster, error) {
+	o := &declaredCluster{}
 	if err := json.Unmarshal(value, o); err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", name, err)
 	}
 	if o.Spec.Center == "" {
 		return nil, fmt.Errorf("cluster %q: spec.center: Required value", name)
 	}
-	return &o.Spec, nil
+	return o, nil
 }
 
 func decodePolicy(name string, value []byte) (*v1alpha1.ServicePolicySpec, error) {

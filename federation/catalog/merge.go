@@ -29,6 +29,11 @@ func (c *Catalog) merge(name string, e *entry, more bool) *Service {
 		return nil
 	}
 	s := &Service{Name: name, Clusters: mergeClusters(exports)}
+	var units *Units
+	if e.merged != nil {
+		units = e.merged.Units
+	}
+	s.Units = c.unitsOf(name, s.Clusters, units)
 	if old := e.merged; old != nil && !more {
 		s.Ports, s.Conflicts, s.Policy = old.Ports, old.Conflicts, old.Policy
 		return s

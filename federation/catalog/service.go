@@ -26,6 +26,8 @@ type Service struct {
 	Clusters []ClusterEndpoints
 	// Policy is the ServicePolicy that names the service; nil without one.
 	Policy *v1alpha1.ServicePolicySpec
+	// Units says how the service is bound to units; nil for a plain service.
+	Units *Units
 }
 
 // Conflict says that clusters disagree about a port so that it cannot be merged (KEP-1645): one name with two numbers
@@ -86,7 +88,7 @@ func (s *Service) equal(o *Service) bool {
 	if s == nil || o == nil {
 		return s == o
 	}
-	return s.Name == o.Name && (s.Policy == o.Policy || reflect.DeepEqual(s.Policy, o.Policy)) &&
+	return s.Name == o.Name && s.Units.equal(o.Units) && (s.Policy == o.Policy || reflect.DeepEqual(s.Policy, o.Policy)) &&
 		slices.EqualFunc(s.Ports, o.Ports, equalPort) &&
 		slices.EqualFunc(s.Conflicts, o.Conflicts, Conflict.equal) &&
 		slices.EqualFunc(s.Clusters, o.Clusters, func(a, b ClusterEndpoints) bool { return a.equal(&b) })

@@ -12,6 +12,7 @@ import (
 // Slice is a decoded EndpointSlice. It is immutable. Endpoints are by far the most of what a catalog holds, so they are
 // kept without pointers: small, and nothing for the garbage collector to follow.
 type Slice struct {
+	unit      string
 	portNames []string
 	endpoints []packed
 	// ports are the endpoints' port numbers, len(portNames) for each endpoint.
@@ -36,6 +37,7 @@ func decodeSlice(key string, value []byte) (*Slice, error) {
 // NewSlice packs a valid EndpointSlice.
 func NewSlice(m *modelpb.EndpointSlice) (*Slice, error) {
 	s := &Slice{
+		unit:      m.GetUnit(),
 		portNames: m.GetPortNames(),
 		endpoints: make([]packed, len(m.GetEndpoints())),
 		ports:     make([]uint16, 0, len(m.GetEndpoints())*len(m.GetPortNames())),
@@ -59,8 +61,11 @@ func NewSlice(m *modelpb.EndpointSlice) (*Slice, error) {
 // Len is how many endpoints the slice has.
 func (s *Slice) Len() int { return len(s.endpoints) }
 
+// Unit is the unit that the endpoints belong to; empty: every unit with a cell here.
+func (s *Slice) Unit() string { return s.unit }
+
 func (s *Slice) equal(o *Slice) bool {
-	return s == o || slices.Equal(s.portNames, o.portNames) && slices.Equal(s.endpoints, o.endpoints) &&
+	return s == o || s.unit == o.unit && slices.Equal(s.portNames, o.portNames) && slices.Equal(s.endpoints, o.endpoints) &&
 		slices.Equal(s.ports, o.ports)
 }
 
