@@ -56,6 +56,7 @@ func Build(in Input) Report {
 			Requests: len(in.History.Requests), Failed: a.Failed(), InFlight: a.InFlight, Unknown: a.Unknown,
 			Spread: Distribute(oracle.Spreads(in.History.Changes)), Detection: Distribute(in.Detections),
 			Writes: Distribute(writeTimes(in.History.Writes)),
+			Units:  buildUnits(in.History.Units, in.Verdict.Outages),
 		},
 	}
 	if n := a.OK + a.Failed(); n > 0 {

@@ -49,6 +49,8 @@ type Figures struct {
 	Elections []Election   `json:"elections"`
 	// Writes are the acknowledged writes of the drill's writer.
 	Writes Distribution `json:"writes"`
+	// Units is absent when the story has none.
+	Units *Units `json:"units,omitempty"`
 }
 
 // Distribution sums up durations, in milliseconds.

@@ -38,6 +38,19 @@ func sampleInput() report.Input {
 		},
 	}
 	h := &in.History
+	h.Units = &oracle.UnitHistory{
+		Orders: []oracle.Order{
+			{ID: "1", Acknowledged: true, Refused: 2, Readdressed: true}, {ID: "2", Reason: "FROZEN"}, {ID: "3", Unknown: true},
+		},
+		Switchovers: []oracle.Switchover{{
+			Name: "evacuate", Step: "region", Approved: at(6), Opened: at(6.2), Done: at(7), Freeze: 2, Open: 4,
+			Moved: []oracle.MovedRange{{Unitization: "users", From: 0, To: 1, Cells: []string{"u.a"}, ToCells: []string{"u.b"}}},
+		}},
+		Doors: []oracle.Door{
+			{At: at(6.1), Cell: "u.a", Unitization: "users", From: 0, To: 1, Since: 2},
+			{At: at(6.25), Cell: "u.b", Unitization: "users", From: 0, To: 1, Since: 4, Open: true},
+		},
+	}
 	for _, c := range []string{"a", "b"} {
 		h.Registrations = append(h.Registrations, oracle.Registration{
 			At: at(-1), Service: "s", Center: c, Instance: "s-" + c, Address: c + ":1", Process: "sample-" + c, Ready: true,
@@ -201,6 +214,17 @@ func TestTheTextAndTheJSONSayTheSame(t *testing.T) {
 	}
 	if back.Pass != r.Pass || len(back.Steps) != 2 || len(back.Verdict.Findings) != len(oracle.Rules()) {
 		t.Errorf("JSON: %+v", back)
+	}
+	for _, want := range []string{
+		"3 writes of users: 1 acknowledged, 1 failed, 1 without an outcome; refused on the way 2 times, 1 sent on",
+		"evacuate                   region              2     1.0s            150 / 150 ms",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the text does not say %q:\n%s", want, text.String())
+		}
+	}
+	if u := back.Figures.Units; u == nil || u.Refused != 2 || u.Switchovers[0].Closed.Max != 150 {
+		t.Errorf("JSON: units %+v", u)
 	}
 	for _, f := range back.Verdict.Findings {
 		if !strings.Contains(text.String(), f.Rule) || !strings.Contains(text.String(), f.Measured) {

@@ -89,6 +89,7 @@ func (r Report) Text(w io.Writer) error {
 			fmt.Fprintf(&b, "       %s\n", note)
 		}
 	}
+	r.Figures.Units.text(&b)
 	b.WriteByte('\n')
 	for _, e := range r.Figures.Elections {
 		fmt.Fprintf(&b, "  leader %s killed (step %s): new leader %s after %.0f ms, acknowledged write after %.0f ms\n",
