@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Config struct {
 	ServerTLS *tls.Config
 	// ClientTLS is used to call the other voters.
 	ClientTLS *tls.Config
+	// Dial connects to another voter's address. Default: TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Voters is the same list on every voter. It makes the cluster when Dir is empty; afterwards the addresses in it,
 	// not those in the log, say where a member is reached.
 	Voters []Member

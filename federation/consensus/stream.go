@@ -37,6 +37,7 @@ type stream struct {
 	self     string // this node's address, as others know it
 	server   *tls.Config
 	client   *tls.Config
+	dial     func(ctx context.Context, address string) (net.Conn, error)
 	timeout  time.Duration
 	logger   hclog.Logger
 
@@ -52,7 +53,10 @@ type stream struct {
 func newStream(cfg *Config, logger hclog.Logger) *stream {
 	s := &stream{
 		listener: cfg.Listener, self: cfg.address(cfg.ID), server: cfg.ServerTLS, client: cfg.ClientTLS,
-		timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[net.Conn]struct{}{},
+		dial: cfg.Dial, timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[net.Conn]struct{}{},
+	}
+	if s.dial == nil {
+		s.dial = dialTCP
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.acceptAll)
@@ -131,12 +135,27 @@ func (s *stream) Accept() (net.Conn, error) {
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	d := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: 5 * time.Second}, Config: s.client}
-	conn, err := d.DialContext(ctx, "tcp", string(address))
+	raw, err := s.dial(ctx, string(address))
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", address, err)
 	}
+	config := s.client
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName, _, _ = net.SplitHostPort(string(address))
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("call %s: %w", address, err)
+	}
 	return s.track(conn)
+}
+
+// dialTCP connects as there is no other way given.
+func dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: 5 * time.Second}
+	return d.DialContext(ctx, "tcp", address)
 }
 
 // Addr implements net.Listener: where others reach this node, which its listener may not know.
