@@ -18,8 +18,11 @@ const wholeLoad = 1_000_000
 
 // endpoints renders the endpoints that serve a port. A service without any gets an empty assignment, never silence.
 func endpoints(s *catalog.Service, port string, v View) (Resource, error) {
-	name := s.Name + ":" + port
-	arranged, state := priorities(groups(s, port, v), v.broken)
+	return assignment(s.Name+":"+port, groups(s, port, v), v)
+}
+
+func assignment(name string, groups []*group, v View) (Resource, error) {
+	arranged, state := priorities(groups, v.broken)
 	assignment := &endpointv3.ClusterLoadAssignment{ClusterName: name}
 	for priority, portions := range arranged {
 		for _, p := range portions {

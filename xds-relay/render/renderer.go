@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,9 @@ import (
 
 // maxGone bounds how many names that exist no longer a feed of resources keeps, the oldest going first.
 const maxGone = 1024
+
+// ErrRefused is wrapped by the errors of Renderer.Refused.
+var ErrRefused = errors.New("every call is refused")
 
 // Renderer keeps a feed of resources equal to a catalog, as one view sees it. In the feed a record's kind is the type
 // URL, its key the resource's name, its value the Body. Its work follows what changed: an unchanged resource isn't
@@ -33,12 +37,17 @@ type Renderer struct {
 type rendering struct {
 	service              *catalog.Service
 	assignments, routing []Resource
+	// cells are those of a service with units, in the order of its Units.Cells.
+	cells []cellRendering
+	// refused is why everything is refused; empty: it is not.
+	refused string
 }
 
 // all are the resources, those that are named before those that name them.
 func (r rendering) all() []Resource { return slices.Concat(r.assignments, r.routing) }
 
-// Failure says why a service could not be rendered. What was served of it before is still served.
+// Failure says why a service could not be rendered, and what was served of it before is still served; or why all calls
+// to it are refused.
 type Failure struct {
 	Service string
 	Err     error
@@ -118,8 +127,21 @@ func (r *Renderer) Failed() []Failure {
 	return slices.SortedFunc(maps.Values(r.failed), func(a, b Failure) int { return cmp.Compare(a.Service, b.Service) })
 }
 
+// Refused are the services with units of which every call is refused, and why, by name: the records do not tell who owns
+// their shards, or the routes would be too many. It looks at all services.
+func (r *Renderer) Refused() []Failure {
+	var out []Failure
+	for name, now := range r.served {
+		if now.refused != "" {
+			out = append(out, Failure{Service: name, Err: fmt.Errorf("%w: %s", ErrRefused, now.refused)})
+		}
+	}
+	slices.SortFunc(out, func(a, b Failure) int { return cmp.Compare(a.Service, b.Service) })
+	return out
+}
+
 func (r *Renderer) render(name string, s *catalog.Service) (rendering, bool) {
-	now, err := r.renew(r.served[name], s)
+	now, err := render(r.served[name], s, r.view)
 	for _, res := range now.all() {
 		// One resource too large for the feed must not hold up everybody's commit.
 		if n := len(res.Body); n > feed.MaxValue {
@@ -134,21 +156,6 @@ func (r *Renderer) render(name string, s *catalog.Service) (rendering, bool) {
 	return now, true
 }
 
-// renew is Service, but for what can be taken over: endpoints change all the time, ports and policies hardly ever.
-func (r *Renderer) renew(before rendering, s *catalog.Service) (rendering, error) {
-	now := rendering{service: s, routing: before.routing}
-	var err error
-	if before.service == nil || !routesAlike(before.service, s) {
-		if now.routing, err = routing(s); err != nil {
-			return rendering{}, err
-		}
-	}
-	if now.assignments, err = assignments(s, r.view); err != nil {
-		return rendering{}, err
-	}
-	return now, nil
-}
-
 // update gathers one commit.
 type update struct {
 	changes []feed.Change
@@ -159,7 +166,7 @@ type update struct {
 // replace writes what differs between a service's resources before and now.
 func (u *update) replace(service string, before, now rendering, v View) {
 	u.served[service] = now
-	if before.service != nil && now.service != nil && routesAlike(before.service, now.service) {
+	if len(now.routing) > 0 && len(before.routing) > 0 && &before.routing[0] == &now.routing[0] {
 		u.compare(before.assignments, now.assignments, v)
 	} else {
 		u.compare(before.all(), now.all(), v)

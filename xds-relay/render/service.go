@@ -27,25 +27,52 @@ const connectTimeout = 2 * time.Second
 //	RouteConfiguration         orders:grpc, orders:admin
 //	Cluster, and its endpoints orders:grpc, orders:admin
 //
+// and with units, for each candidate cell
+//
+//	Cluster, and its endpoints orders:grpc/rz01.hz-a, orders:admin/rz01.hz-a
+//
+// while orders:grpc has no endpoints: it is where calls are routed that are refused.
+//
 // Resources come before those that name them: endpoints, clusters, routes, listeners. Every name that a route has is
 // among the result.
 func Service(s *catalog.Service, v View) ([]Resource, error) {
-	assignments, err := assignments(s, v)
+	r, err := render(rendering{}, s, v)
 	if err != nil {
 		return nil, err
 	}
-	rest, err := routing(s)
+	return r.all(), nil
+}
+
+// render renders a service, taking over what before has and what would come out the same: endpoints change all the time,
+// ports, policies and ownership hardly ever.
+func render(before rendering, s *catalog.Service, v View) (rendering, error) {
+	now := rendering{service: s}
+	err := v.Validate()
 	if err != nil {
-		return nil, err
+		return rendering{}, err
 	}
-	return append(assignments, rest...), nil
+	if v.hasUnits(s) {
+		now.cells, now.assignments, err = cellAssignments(before, s, v)
+	} else {
+		now.assignments, err = assignments(s, v)
+	}
+	if err != nil {
+		return rendering{}, err
+	}
+	if before.service != nil && routesAlike(before.service, s) && (reachesAlike(before, now) || v.broken.has(breakStale)) {
+		now.routing, now.refused = before.routing, before.refused
+		return now, nil
+	}
+	now.routing, now.refused, err = routing(s, now.cells, v)
+	return now, err
+}
+
+func (v View) hasUnits(s *catalog.Service) bool {
+	return s.Units != nil && !(s.Units.Refused != "" && v.broken.has(breakRefused))
 }
 
 // assignments renders the endpoints of each port.
 func assignments(s *catalog.Service, v View) ([]Resource, error) {
-	if err := v.Validate(); err != nil {
-		return nil, err
-	}
 	b := builder{}
 	for _, p := range s.Ports {
 		if v.broken.has(breakSilence) && len(groups(s, p.GetName(), v)) == 0 {
@@ -56,14 +83,27 @@ func assignments(s *catalog.Service, v View) ([]Resource, error) {
 	return b.done(s)
 }
 
-// routing renders all that doesn't depend on endpoints, nor on the view: a function of the ports and the policy.
-func routing(s *catalog.Service) ([]Resource, error) {
+// routing renders all but the endpoints. For a plain service it is a function of the ports and the policy; with units,
+// also of the ownership map, and of what can be reached of which cell seen from the view. It says why a service refuses
+// everything; empty: it does not.
+func routing(s *catalog.Service, cells []cellRendering, v View) (_ []Resource, refused string, _ error) {
 	b := builder{}
 	for _, p := range s.Ports {
-		b.add(cluster(s, p))
+		b.add(edsCluster(portName(s.Name, p), connectTimeoutOf(s)))
+		if v.hasUnits(s) {
+			cellClusters(s, p, v, &b)
+		}
 	}
-	for _, p := range s.Ports {
-		b.add(route(s, p))
+	for i, p := range s.Ports {
+		if !v.hasUnits(s) {
+			b.add(plainRoute(s, p))
+			continue
+		}
+		r, why, err := unitRoute(s, i, cells, v)
+		b.add(r, err)
+		if why != "" {
+			refused = why
+		}
 	}
 	for i, p := range s.Ports {
 		if i == 0 {
@@ -71,12 +111,17 @@ func routing(s *catalog.Service) ([]Resource, error) {
 		}
 		b.add(listener(s.Name+":"+strconv.FormatUint(uint64(p.GetNumber()), 10), portName(s.Name, p)))
 	}
-	return b.done(s)
+	resources, err := b.done(s)
+	return resources, refused, err
 }
 
-// routesAlike says that two forms of a service have the same routing.
+// routesAlike says that two forms of a service have the same routing, as long as the same can be reached.
 func routesAlike(a, b *catalog.Service) bool {
-	return a.Policy == b.Policy && slices.EqualFunc(a.Ports, b.Ports, func(p, q *modelpb.Port) bool {
+	return a.Policy == b.Policy && portsAlike(a, b) && a.Units.Alike(b.Units)
+}
+
+func portsAlike(a, b *catalog.Service) bool {
+	return slices.EqualFunc(a.Ports, b.Ports, func(p, q *modelpb.Port) bool {
 		return p == q || proto.Equal(p, q)
 	})
 }
@@ -106,7 +151,7 @@ func (b *builder) add(r Resource, err error) {
 	}
 }
 
-func route(s *catalog.Service, p *modelpb.Port) (Resource, error) {
+func plainRoute(s *catalog.Service, p *modelpb.Port) (Resource, error) {
 	name := portName(s.Name, p)
 	action := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}}
 	setTimeout(action, s.Policy)
@@ -148,13 +193,12 @@ func anyPath() *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: ""}}
 }
 
-func cluster(s *catalog.Service, p *modelpb.Port) (Resource, error) {
-	connect := connectTimeout
+func connectTimeoutOf(s *catalog.Service) time.Duration {
 	if s.Policy != nil && s.Policy.Timeouts != nil && s.Policy.Timeouts.Connect != nil &&
 		s.Policy.Timeouts.Connect.Duration > 0 {
-		connect = s.Policy.Timeouts.Connect.Duration
+		return s.Policy.Timeouts.Connect.Duration
 	}
-	return edsCluster(portName(s.Name, p), connect)
+	return connectTimeout
 }
 
 func edsCluster(name string, connect time.Duration) (Resource, error) {
