@@ -33,9 +33,10 @@ type service struct {
 	endpoints map[string]placed
 }
 
-// slice has the endpoints that serve the same ports.
+// slice has the endpoints that serve the same ports, of one unit.
 type slice struct {
 	key       string
+	unit      string
 	portNames []string
 	endpoints map[string]*modelpb.Endpoint
 }
@@ -81,20 +82,25 @@ func (t *Table) DeleteService(name string) {
 // PutEndpoint states an endpoint of a service that PutService has stated; id names it within the service for as long as
 // it lives, and ports are by the service's port names. The table takes the message over and fills its Ports.
 func (t *Table) PutEndpoint(serviceName, id string, ports map[string]uint32, e *modelpb.Endpoint) {
+	t.PutUnitEndpoint(serviceName, "", id, ports, e)
+}
+
+// PutUnitEndpoint is PutEndpoint for an endpoint that belongs to one unit; empty: to every unit with a cell here.
+func (t *Table) PutUnitEndpoint(serviceName, unit, id string, ports map[string]uint32, e *modelpb.Endpoint) {
 	s := t.services[serviceName]
 	names := slices.Sorted(maps.Keys(ports))
 	e.Ports = make([]uint32, len(names))
 	for i, name := range names {
 		e.Ports[i] = ports[name]
 	}
-	set := strings.Join(names, ",")
+	set := unit + "/" + strings.Join(names, ",")
 	at, there := s.endpoints[id]
-	if there && at.digest != set { // it serves other ports now, so it belongs in another slice
+	if there && at.digest != set { // it serves other ports or another unit now, so it belongs in another slice
 		t.DeleteEndpoint(serviceName, id)
 		there = false
 	}
 	if !there {
-		at = placed{s.room(serviceName, names), set}
+		at = placed{s.room(serviceName, unit, names), set}
 		s.endpoints[id] = at
 	}
 	sl := s.slices[at.slice]
@@ -124,9 +130,9 @@ func (t *Table) DeleteEndpoint(serviceName, id string) {
 	t.dirty[recordKey{model.KindEndpointSlice, sl.key}] = struct{}{}
 }
 
-// room is the number of a slice for one more endpoint with these ports: the first that has room, so that churn fills
-// gaps before it makes slices.
-func (s *service) room(name string, ports []string) int {
+// room is the number of a slice for one more endpoint of this unit with these ports: the first that has room, so that
+// churn fills gaps before it makes slices.
+func (s *service) room(name, unit string, ports []string) int {
 	free := -1
 	for i, sl := range s.slices {
 		switch {
@@ -134,7 +140,7 @@ func (s *service) room(name string, ports []string) int {
 			if free < 0 {
 				free = i
 			}
-		case len(sl.endpoints) < SliceSize && slices.Equal(sl.portNames, ports):
+		case sl.unit == unit && len(sl.endpoints) < SliceSize && slices.Equal(sl.portNames, ports):
 			return i
 		}
 	}
@@ -143,7 +149,7 @@ func (s *service) room(name string, ports []string) int {
 		s.slices = append(s.slices, nil)
 	}
 	key := model.SliceKey(name, strconv.Itoa(free))
-	s.slices[free] = &slice{key: key, portNames: ports, endpoints: map[string]*modelpb.Endpoint{}}
+	s.slices[free] = &slice{key: key, unit: unit, portNames: ports, endpoints: map[string]*modelpb.Endpoint{}}
 	return free
 }
 
@@ -216,7 +222,7 @@ func (t *Table) slice(key string) (*slice, string) {
 }
 
 func (sl *slice) message(service string) *modelpb.EndpointSlice {
-	m := &modelpb.EndpointSlice{Service: service, PortNames: sl.portNames}
+	m := &modelpb.EndpointSlice{Service: service, PortNames: sl.portNames, Unit: sl.unit}
 	for _, id := range slices.Sorted(maps.Keys(sl.endpoints)) {
 		m.Endpoints = append(m.Endpoints, sl.endpoints[id])
 	}

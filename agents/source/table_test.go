@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"pentad.dev/pentad/federation/feed"
@@ -54,6 +55,46 @@ func TestOneEndpointsChangeRewritesOneSlice(t *testing.T) {
 	table.PutEndpoint("orders", "new", map[string]uint32{"grpc": 9001}, endpoint(2000)) // nothing new
 	table.PutService(svc("orders"))
 	wantKeys(t, table)
+}
+
+func TestEndpointsOfTwoUnitsAreInSlicesOfTheirOwn(t *testing.T) {
+	table := NewTable()
+	table.PutService(svc("orders"))
+	ports := map[string]uint32{"grpc": 9000}
+	table.PutUnitEndpoint("orders", "rz01", "a", ports, endpoint(1))
+	table.PutUnitEndpoint("orders", "rz02", "b", ports, endpoint(2))
+	table.PutUnitEndpoint("orders", "rz01", "c", ports, endpoint(3))
+	table.PutEndpoint("orders", "d", ports, endpoint(4))
+	units(t, table, "rz01:a,c", "rz02:b", ":d")
+	table.PutUnitEndpoint("orders", "rz02", "c", ports, endpoint(3)) // it moved
+	units(t, table, "rz01:a", "rz02:b,c", ":d")
+}
+
+// units checks the slices, each as its unit and the endpoints by their letters.
+func units(t *testing.T, table *Table, want ...string) {
+	t.Helper()
+	changes, err := table.Whole()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		if c.Kind != model.KindEndpointSlice {
+			continue
+		}
+		m := &modelpb.EndpointSlice{}
+		if err := proto.Unmarshal(c.Value, m); err != nil {
+			t.Fatal(err)
+		}
+		var letters []string
+		for _, e := range m.GetEndpoints() {
+			letters = append(letters, string('a'+e.GetAddress()[len(e.GetAddress())-1]-'2'))
+		}
+		got = append(got, m.GetUnit()+":"+strings.Join(letters, ","))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("slices %v, want %v", got, want)
+	}
 }
 
 func wantKeys(t *testing.T, table *Table, want ...string) {

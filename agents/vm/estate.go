@@ -199,7 +199,8 @@ func (e *estate) put(i *running) {
 		e.table.DeleteEndpoint(i.service, i.id)
 		return
 	}
-	e.table.PutEndpoint(i.service, i.id, i.Ports, &modelpb.Endpoint{Address: i.Address, State: state, Weight: i.Weight})
+	e.table.PutUnitEndpoint(i.service, i.Unit, i.id, i.Ports,
+		&modelpb.Endpoint{Address: i.Address, State: state, Weight: i.Weight})
 }
 
 // publish hands over what is new. The first time that is the whole set, and not before every instance's first check is

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"pentad.dev/pentad/federation/model"
@@ -163,8 +164,16 @@ func isPath(s string) bool {
 	return err == nil && strings.HasPrefix(s, "/")
 }
 
+func validateUnit(at *field.Path, name string) field.ErrorList {
+	var errs field.ErrorList
+	for _, wrong := range validation.IsDNS1123Label(name) {
+		errs = append(errs, field.Invalid(at, name, wrong))
+	}
+	return errs
+}
+
 func instance(t tree, s *Service) (*Instance, bool) {
-	if _, ok := t.fields("name", "address", "ports", "weight", "state"); !ok {
+	if _, ok := t.fields("name", "address", "ports", "weight", "state", "unit"); !ok {
 		return nil, false
 	}
 	before := len(*t.errs)
@@ -174,6 +183,9 @@ func instance(t tree, s *Service) (*Instance, bool) {
 		Ports:    map[string]uint32{},
 		Weight:   uint32(t.child("weight").number(1, model.MaxWeight, 1)),
 		Draining: choice(t.child("state"), "Ready", map[string]bool{"Ready": false, "Draining": true}),
+	}
+	if unit := t.child("unit"); unit.value != nil {
+		i.Unit = unit.name(validateUnit)
 	}
 	known := make([]string, 0, len(s.Ports))
 	for _, p := range s.Ports {

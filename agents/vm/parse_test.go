@@ -19,7 +19,7 @@ services:
   check: {type: http, port: admin, path: /healthz, interval: 2s, timeout: 100ms, healthy: 3, unhealthy: 4}
   instances:
   - {name: orders-1, address: 10.0.0.1, ports: {grpc: 34567, admin: 8080}, weight: 5, state: Draining}
-  - {name: orders-2, address: "fd00::2", ports: {admin: 8080}}
+  - {name: orders-2, address: "fd00::2", ports: {admin: 8080}, unit: rz01}
 - name: empty
   ports: [{name: tcp, port: 1}]
   check: {type: grpc}
@@ -41,8 +41,8 @@ func TestAGoodFileIsReadInFull(t *testing.T) {
 			Interval: 2 * time.Second, Timeout: 100 * time.Millisecond, Healthy: 3, Unhealthy: 4,
 		},
 		Instances: []*Instance{
-			{"orders-1", "10.0.0.1", map[string]uint32{"grpc": 34567, "admin": 8080}, 5, true},
-			{"orders-2", "fd00::2", map[string]uint32{"admin": 8080}, 1, false},
+			{"orders-1", "10.0.0.1", map[string]uint32{"grpc": 34567, "admin": 8080}, 5, true, ""},
+			{"orders-2", "fd00::2", map[string]uint32{"admin": 8080}, 1, false, "rz01"},
 		},
 	}, {
 		Name: "empty", Ports: []Port{{"tcp", 1, modelpb.Protocol_PROTOCOL_TCP}},
@@ -132,6 +132,7 @@ func TestAWrongFileIsRefusedWithFieldValueAndRemedy(t *testing.T) {
 		{"weight: 5", "weight: 1.5", at + "instances[0].weight: Invalid value: 1.5: must be a whole number"},
 		{"state: Draining", "state: draining",
 			at + `instances[0].state: Unsupported value: "draining": supported values: "Draining", "Ready"`},
+		{"unit: rz01", "unit: RZ_01", at + `instances[1].unit: Invalid value: "RZ_01": a lowercase RFC 1123 label`},
 		{"name: orders-2", "name: orders-1", at + `instances[1].name: Duplicate value: "orders-1"`},
 		{`address: "fd00::2"`, "address: 10.0.0.1",
 			at + `instances[1].ports[admin]: Invalid value: 8080: 10.0.0.1:8080 is already that of instance "orders-1"`},

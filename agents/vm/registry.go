@@ -66,6 +66,8 @@ type Instance struct {
 	Weight  uint32
 	// Draining instances finish what they have and get nothing new; they are not checked.
 	Draining bool
+	// Unit is the unit that the instance belongs to; empty: every unit with a cell in this center.
+	Unit string
 }
 
 // at is where the instance listens for one of its ports.
