@@ -8,11 +8,16 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/catalog"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/xds-relay/render"
 )
 
@@ -44,6 +49,15 @@ type pipeline struct {
 	silent   map[string]bool
 	started  time.Time
 	begun    bool
+	// intent is the revision that the catalog holds.
+	intent uint64
+	// told are the rules, as of version; news is closed when there are others.
+	told    *permitpb.RulesResponse
+	version uint64
+	news    chan struct{}
+
+	// shown is the revision that the resources reflect.
+	shown atomic.Uint64
 }
 
 func newPipeline(up knowledge, resources *feed.Log, view render.View, log *slog.Logger) (*pipeline, error) {
@@ -54,6 +68,7 @@ func newPipeline(up knowledge, resources *feed.Log, view render.View, log *slog.
 	return &pipeline{
 		upstream: up, resources: resources, silentAfter: defaultSilentAfter, log: log,
 		catalog: catalog.New(), renderer: renderer, cursors: map[feed.ID]*feed.Cursor{}, silent: map[string]bool{},
+		news: make(chan struct{}),
 	}, nil
 }
 
@@ -100,6 +115,9 @@ func (p *pipeline) read(ids []feed.ID) (changed []string) {
 		}
 		for batch, ok := cursor.Next(); ok; batch, ok = cursor.Next() {
 			changed = append(changed, p.catalog.Apply(id, batch)...)
+			if id == feed.IntentID {
+				p.intent = batch.To.Seq
+			}
 		}
 	}
 	return changed
@@ -142,17 +160,25 @@ func (p *pipeline) judge() (changed []string) {
 
 // render writes what changed; the first time, all of it.
 func (p *pipeline) render(changed []string) error {
-	if p.begun {
-		if len(changed) == 0 {
-			return nil
+	if !p.begun {
+		if err := p.upstream.Ready(); err != nil {
+			return nil // not an error: the next change or tick looks again
 		}
+		if err := p.begin(); err != nil {
+			return err
+		}
+	} else if len(changed) > 0 {
 		slices.Sort(changed)
-		_, err := p.renderer.Update(p.catalog, slices.Compact(changed), p.resources)
-		return err
+		if _, err := p.renderer.Update(p.catalog, slices.Compact(changed), p.resources); err != nil {
+			return err
+		}
 	}
-	if err := p.upstream.Ready(); err != nil {
-		return nil // not an error: the next change or tick looks again
-	}
+	p.shown.Store(p.intent)
+	p.tell()
+	return nil
+}
+
+func (p *pipeline) begin() error {
 	incarnation := feed.NextIncarnation(time.Now().UnixMilli(), 0, p.resources.Highest().Incarnation, rand.Uint64())
 	if _, err := p.renderer.Begin(p.catalog, incarnation, p.resources); err != nil {
 		return err
@@ -160,6 +186,61 @@ func (p *pipeline) render(changed []string) error {
 	p.begun = true
 	p.log.Info("resources are served", "services", len(p.catalog.Names()))
 	return nil
+}
+
+// rendered is the intent's revision that the resources reflect; 0 before there are any. It is telemetry for permits: data
+// planes may be behind it.
+func (p *pipeline) rendered() uint64 { return p.shown.Load() }
+
+// rules are what clients and guards must know of the Unitizations, and a channel that is closed when there are others. Nil:
+// nothing is known yet, which is something else than that there are no rules. The response is shared, and never changed.
+func (p *pipeline) rules() (*permitpb.RulesResponse, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.told, p.news
+}
+
+// tell gives out the rules when they are others.
+func (p *pipeline) tell() {
+	version := p.catalog.RulesVersion()
+	if p.told != nil && version == p.version {
+		return
+	}
+	p.version = version
+	now := rulesOf(p.catalog.Rules())
+	if p.told != nil && proto.Equal(now, p.told) {
+		return
+	}
+	p.told = now
+	close(p.news)
+	p.news = make(chan struct{})
+}
+
+func rulesOf(declared []catalog.Rules) *permitpb.RulesResponse {
+	out := &permitpb.RulesResponse{}
+	for _, d := range declared {
+		r := &permitpb.Rules{Unitization: d.Unitization, Shards: uint32(d.Spec.Shards)}
+		if key := d.Spec.Key; key != nil {
+			r.Header, r.SkipDigits = key.Header, uint32(key.SkipDigits)
+			switch key.Function {
+			case v1alpha1.KeyLastDigits:
+				r.Function = permitpb.KeyFunction_KEY_FUNCTION_LAST_DIGITS
+			case v1alpha1.KeyModulo:
+				r.Function = permitpb.KeyFunction_KEY_FUNCTION_MODULO
+			}
+		}
+		for _, o := range d.Spec.Overrides {
+			if r.Overrides == nil {
+				r.Overrides = map[string]uint32{}
+			}
+			r.Overrides[o.Key] = uint32(o.Shard)
+		}
+		for _, s := range d.Services {
+			r.Services = append(r.Services, &permitpb.Service{Name: s.Name, Reads: s.Reads})
+		}
+		out.Rules = append(out.Rules, r)
+	}
+	return out
 }
 
 // report fills in what the status page says of the pipeline.
@@ -170,7 +251,8 @@ func (p *pipeline) report(s *Status) {
 	for _, r := range p.catalog.Rejected() {
 		s.Problems = append(s.Problems, fmt.Sprintf("feed %s: %s %q: %s", r.Feed, r.Kind, r.Key, r.Reason))
 	}
-	for _, f := range p.renderer.Failed() {
+	for _, f := range slices.Concat(p.renderer.Failed(), p.renderer.Refused()) {
 		s.Problems = append(s.Problems, fmt.Sprintf("service %s: %v", f.Service, f.Err))
 	}
+	s.Rendered = p.rendered()
 }

@@ -16,13 +16,16 @@ type Status struct {
 	Feeds map[feed.ID]feed.Report `json:"feeds"`
 	// Resources is the feed of what the relay renders.
 	Resources feed.Report `json:"resources"`
+	// Rendered is the intent's revision that Resources reflects.
+	Rendered uint64 `json:"rendered"`
 	// Silent are the clusters whose endpoints are demoted because nothing is heard of them.
 	Silent []string `json:"silent"`
 	// Servers are the connections to the federation servers.
 	Servers []feed.PeerStatus `json:"servers"`
 	// Streams are the data planes.
 	Streams []serve.StreamStatus `json:"streams"`
-	// Problems are records that can't be used and services that can't be rendered; what they were before stays in force.
+	// Problems are records that can't be used and services that can't be rendered, and what they were before stays in
+	// force; and services with units to which every call is refused.
 	Problems []string `json:"problems,omitempty"`
 }
 

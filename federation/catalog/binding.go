@@ -44,6 +44,7 @@ func (c *Catalog) declareUnitization(name string, value []byte, touched changes)
 	if !changed {
 		return err
 	}
+	c.intent.rules++
 	u := c.intent.unitizationOf(name)
 	c.intent.bind(u, false, touched)
 	if u.declared = c.intent.unitizations[name].message; u.declared != nil {
@@ -233,6 +234,9 @@ func (in *intent) touchCells(center string, touched changes) {
 		}
 	}
 }
+
+// RulesVersion grows whenever Rules may give others.
+func (c *Catalog) RulesVersion() uint64 { return c.intent.rules }
 
 // Rules are those of every declared Unitization, by name. A service that two of them bind is only in the first.
 func (c *Catalog) Rules() []Rules {

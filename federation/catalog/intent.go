@@ -44,6 +44,7 @@ type intent struct {
 	known map[string]*unitization
 	// boundBy are the Unitizations that bind a service, by name. The intent allows one.
 	boundBy map[string][]*unitization
+	rules   uint64
 }
 
 func newIntent() intent {

@@ -113,7 +113,7 @@ func (c *Cell) equal(o *Cell) bool {
 // services change nothing.
 type Rules struct {
 	Unitization string
-	// Spec is immutable and shared: the same pointer while the record is the same.
+	// Spec is immutable and shared.
 	Spec *v1alpha1.UnitizationSpec
 	// Services are those that no other Unitization binds, too.
 	Services []v1alpha1.ServiceBinding
