@@ -5,6 +5,7 @@ import (
 	"iter"
 	"strconv"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -41,59 +42,20 @@ func ValidateReferences(object, old Object, lookup Lookup) field.ErrorList {
 	case *Center:
 		return validateCenterReferences(object, lookup)
 	case *Cluster:
-		return validateClusterReferences(object, lookup)
+		was, _ := old.(*Cluster)
+		return validateClusterReferences(object, was, lookup)
 	case *ServicePolicy:
 		return validateServicePolicyReferences(object, lookup)
+	case *Store:
+		return validateStoreReferences(object, lookup)
+	case *Unitization:
+		return validateUnitizationReferences(object, old == nil, lookup)
+	case *Switchover:
+		if old == nil {
+			return validateSwitchoverReferences(object, lookup)
+		}
 	}
 	return nil
-}
-
-// ValidateDelete finds what still refers to an object that is to be deleted.
-func ValidateDelete(object Object, lookup Lookup) field.ErrorList {
-	center, ok := object.(*Center)
-	if !ok {
-		return nil
-	}
-	path := field.NewPath("metadata", "name")
-	var errs field.ErrorList
-	if cluster, ok := lookup.ClusterIn(center.Name); ok {
-		errs = append(errs, field.Invalid(path, center.Name,
-			fmt.Sprintf("cluster %q is in this center: delete its clusters first", cluster)))
-	}
-	lastOfRegion := true
-	for other := range lookup.Centers() {
-		if other.Name != center.Name && other.Spec.Region == center.Spec.Region {
-			lastOfRegion = false
-			break
-		}
-	}
-	for policy := range lookup.Policies() {
-		where, ok := names(policy, center, lastOfRegion)
-		if ok {
-			errs = append(errs, field.Invalid(path, center.Name,
-				fmt.Sprintf("service policy %q names it in %s: change the policy first", policy.Name, where)))
-			break
-		}
-	}
-	return errs
-}
-
-// names says where a policy names a center, or a region that has no other center.
-func names(policy *ServicePolicy, center *Center, lastOfRegion bool) (*field.Path, bool) {
-	for i, tier := range policy.Spec.Failover {
-		path := field.NewPath("spec", "failover").Index(i)
-		for j, name := range tier.Centers {
-			if name == center.Name {
-				return path.Child("centers").Index(j), true
-			}
-		}
-		for j, name := range tier.Regions {
-			if lastOfRegion && name == center.Spec.Region {
-				return path.Child("regions").Index(j), true
-			}
-		}
-	}
-	return nil, false
 }
 
 func validateCenterReferences(center *Center, lookup Lookup) field.ErrorList {
@@ -108,17 +70,13 @@ func validateCenterReferences(center *Center, lookup Lookup) field.ErrorList {
 	return nil
 }
 
-func validateClusterReferences(cluster *Cluster, lookup Lookup) field.ErrorList {
-	path := field.NewPath("spec", "center")
-	center, ok := lookup.Center(cluster.Spec.Center)
-	switch {
-	case !ok:
-		return field.ErrorList{notFound(path, cluster.Spec.Center, "must be the name of a declared Center")}
-	case center.Spec.Role != CenterFull:
-		return field.ErrorList{field.Invalid(path, cluster.Spec.Center, fmt.Sprintf(
-			"is a center with role %s: a cluster must be in a Full center", center.Spec.Role))}
+func validateClusterReferences(cluster, old *Cluster, lookup Lookup) field.ErrorList {
+	errs := validateFullCenter(field.NewPath("spec", "center"), cluster.Spec.Center, "a cluster", lookup)
+	if old != nil {
+		errs = append(errs, validateClusterLabels(field.NewPath("metadata", "labels"), labels.FormatLabels(cluster.Labels),
+			old, cluster, lookup)...)
 	}
-	return nil
+	return errs
 }
 
 func validateServicePolicyReferences(policy *ServicePolicy, lookup Lookup) field.ErrorList {

@@ -30,7 +30,7 @@ const (
 
 // StoreSpec is the declared part of a Store.
 type StoreSpec struct {
-	// members are the copies, at most one in a center, an odd number or a pair.
+	// members are the copies, 1 to 9, at most one in a center.
 	// +listType=map
 	// +listMapKey=center
 	Members []StoreMember `json:"members"`
@@ -57,8 +57,8 @@ type StoreMember struct {
 	Webhook *WebhookDriver `json:"webhook"`
 }
 
-// WebhookDriver drives a store's member by HTTP POSTs of JSON. What answers must keep the highest token that it has seen
-// durably, and refuse lower ones: without that it is no fence.
+// WebhookDriver drives a store's member by HTTP POSTs of JSON. What answers must keep the highest token that it has
+// seen durably, and refuse lower ones: without that it is no fence.
 type WebhookDriver struct {
 	// url is where the agent posts, http or https.
 	URL string `json:"url"`

@@ -23,7 +23,8 @@ type SwitchoverMode string
 const (
 	// SwitchoverPlanned moves what is alive: it waits until the old side has acknowledged and drained.
 	SwitchoverPlanned SwitchoverMode = "Planned"
-	// SwitchoverDisaster moves what may be dead: the end of its permits replaces the acknowledgements of those out of reach.
+	// SwitchoverDisaster moves what may be dead: the end of its permits replaces the acknowledgements of those out of
+	// reach.
 	SwitchoverDisaster SwitchoverMode = "Disaster"
 	// SwitchoverDrill is Planned, by another name in reports.
 	SwitchoverDrill SwitchoverMode = "Drill"
@@ -43,8 +44,8 @@ type SwitchoverSpec struct {
 	// returnToBaseline moves everything to where Unitizations and Stores declare it.
 	// +optional
 	ReturnToBaseline bool `json:"returnToBaseline,omitempty"`
-	// deadline is when the switchover rolls back by itself unless it is past Commit; it cannot be approved later. Empty: an
-	// hour after its creation.
+	// deadline is when the switchover rolls back by itself unless it is past Commit; it cannot be approved later. Empty:
+	// an hour after its creation.
 	// +optional
 	Deadline *metav1.Time `json:"deadline,omitempty"`
 	// oldPrimaries says what a person knows of primaries that cannot be reached. Only in Disaster.
@@ -86,7 +87,8 @@ type Move struct {
 	// toCenters are the centers of the cells that are active afterwards.
 	// +listType=set
 	ToCenters []string `json:"toCenters"`
-	// toPrimary is the center of the store's primary afterwards; empty: as it is, or in one of toCenters when it must move.
+	// toPrimary is the center of the store's primary afterwards; empty: as it is, or in one of toCenters when it must
+	// move.
 	// +optional
 	ToPrimary string `json:"toPrimary,omitempty"`
 }
@@ -159,8 +161,8 @@ type SwitchoverStatus struct {
 	// waitedOut says that permits of the old side were waited out, not all acknowledged.
 	// +optional
 	WaitedOut bool `json:"waitedOut,omitempty"`
-	// estimatedDataLoss says, after a Disaster with an asynchronous store, what may be lost. It is an estimate until the old
-	// side is back.
+	// estimatedDataLoss says, after a Disaster with an asynchronous store, what may be lost. It is an estimate until the
+	// old side is back.
 	// +optional
 	EstimatedDataLoss string `json:"estimatedDataLoss,omitempty"`
 	// message says what it waits for or why it ended, for people.

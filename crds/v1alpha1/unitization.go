@@ -21,10 +21,11 @@ type Unitization struct {
 type UnitizationSpec struct {
 	// shards is the number of shards, for life: 1 to 16384. Global units have 1.
 	Shards int32 `json:"shards"`
-	// key says which shard a request is for. It cannot change. Required unless shards is 1.
+	// key says which shard a request is for. It cannot change. Required unless shards is 1, and then absent.
 	// +optional
 	Key *ShardingKey `json:"key,omitempty"`
-	// overrides give single keys another shard than the function does.
+	// overrides give single keys another shard than the function does. They cannot change: a key would change its shard,
+	// and perhaps its unit, without a switchover.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
@@ -108,7 +109,9 @@ type Unit struct {
 	// +listType=map
 	// +listMapKey=center
 	Cells []Cell `json:"cells"`
-	// store is the Store with the unit's data. Required of Sharded and Global units that stop; City units have none.
+	// store is the Store with the unit's data, of no other Unitization. A Sharded or Global unit needs one with several
+	// active cells, with isolation Keep, and without guard. It cannot change while the unit owns shards. City units have
+	// none.
 	// +optional
 	Store string `json:"store,omitempty"`
 }
@@ -141,8 +144,8 @@ type ServiceBinding struct {
 	// +optional
 	// +default="Sharded"
 	Type UnitType `json:"type,omitempty"`
-	// reads are the methods that change nothing, as gRPC paths: /package.Service/Method, or /package.Service/* for all. What
-	// is not named is a write.
+	// reads are the methods that change nothing, as gRPC paths: /package.Service/Method, or /package.Service/* for all.
+	// What is not named is a write.
 	// +optional
 	// +listType=set
 	Reads []string `json:"reads,omitempty"`

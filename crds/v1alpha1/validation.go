@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -29,6 +30,12 @@ func Validate(object Object) field.ErrorList {
 		return ValidateCluster(object)
 	case *ServicePolicy:
 		return ValidateServicePolicy(object)
+	case *Store:
+		return ValidateStore(object)
+	case *Unitization:
+		return ValidateUnitization(object)
+	case *Switchover:
+		return ValidateSwitchover(object)
 	}
 	return nil
 }
@@ -48,6 +55,18 @@ func ValidateUpdate(object, old Object) field.ErrorList {
 		if old, ok := old.(*ServicePolicy); ok {
 			return ValidateServicePolicyUpdate(object, old)
 		}
+	case *Store:
+		if old, ok := old.(*Store); ok {
+			return ValidateStoreUpdate(object, old)
+		}
+	case *Unitization:
+		if old, ok := old.(*Unitization); ok {
+			return ValidateUnitizationUpdate(object, old)
+		}
+	case *Switchover:
+		if old, ok := old.(*Switchover); ok {
+			return ValidateSwitchoverUpdate(object, old)
+		}
 	}
 	return nil
 }
@@ -57,7 +76,9 @@ func ValidateCenter(center *Center) field.ErrorList {
 	errs := validateMeta(center, apivalidation.NameIsDNSLabel)
 	spec := field.NewPath("spec")
 	errs = append(errs, validateLabel(spec.Child("region"), center.Spec.Region, "hangzhou")...)
-	return append(errs, validateEnum(spec.Child("role"), center.Spec.Role, CenterFull, CenterArbiter)...)
+	errs = append(errs, validateEnum(spec.Child("role"), center.Spec.Role, CenterFull, CenterArbiter)...)
+	phase := center.Spec.declared().Phase
+	return append(errs, validateEnum(spec.Child("phase"), phase, CenterOpen, CenterDraining, CenterClosed)...)
 }
 
 // ValidateCenterUpdate keeps the region.
@@ -204,4 +225,13 @@ func exactlyOne(conditions ...bool) bool {
 		}
 	}
 	return n == 1
+}
+
+// asJSON shows what a field had.
+func asJSON(value any) string {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(encoded)
 }

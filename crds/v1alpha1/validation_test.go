@@ -141,8 +141,8 @@ func TestValidateUpdateKeepsPlaces(t *testing.T) {
 
 func TestDefaultIsDoneOnce(t *testing.T) {
 	for object, want := range map[Object]Object{
-		center("a", "b", ""):            center("a", "b", CenterFull),
-		center("a", "b", CenterArbiter): center("a", "b", CenterArbiter),
+		center("a", "b", ""):            open(center("a", "b", CenterFull)),
+		center("a", "b", CenterArbiter): open(center("a", "b", CenterArbiter)),
 		&Cluster{Spec: ClusterSpec{}}:   &Cluster{Spec: ClusterSpec{Type: ClusterVM}},
 		policy("a"):                     policy("a"),
 	} {
@@ -245,6 +245,7 @@ func TestEveryKindIsDispatched(t *testing.T) {
 		}
 		object.SetGeneration(5)
 		DeriveStatus(object, estate())
+		happen(object)
 		CopyStatus(other, object)
 		CopySpec(other, object)
 		if !SpecEqual(other, object) || !StatusEqual(other, object) || StatusEqual(other, New(kind)) {

@@ -5279,7 +5279,7 @@ func schema_pentaddev_pentad_crds_v1alpha1_StoreSpec(ref common.ReferenceCallbac
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "members are the copies, at most one in a center, an odd number or a pair.",
+							Description: "members are the copies, 1 to 9, at most one in a center.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -5880,7 +5880,7 @@ func schema_pentaddev_pentad_crds_v1alpha1_Unit(ref common.ReferenceCallback) co
 					},
 					"store": {
 						SchemaProps: spec.SchemaProps{
-							Description: "store is the Store with the unit's data. Required of Sharded and Global units that stop; City units have none.",
+							Description: "store is the Store with the unit's data, of no other Unitization. A Sharded or Global unit needs one with several active cells, with isolation Keep, and without guard. It cannot change while the unit owns shards. City units have none.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -6009,7 +6009,7 @@ func schema_pentaddev_pentad_crds_v1alpha1_UnitizationSpec(ref common.ReferenceC
 					},
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key says which shard a request is for. It cannot change. Required unless shards is 1.",
+							Description: "key says which shard a request is for. It cannot change. Required unless shards is 1, and then absent.",
 							Ref:         ref(v1alpha1.ShardingKey{}.OpenAPIModelName()),
 						},
 					},
@@ -6023,7 +6023,7 @@ func schema_pentaddev_pentad_crds_v1alpha1_UnitizationSpec(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "overrides give single keys another shard than the function does.",
+							Description: "overrides give single keys another shard than the function does. They cannot change: a key would change its shard, and perhaps its unit, without a switchover.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -6201,5 +6201,142 @@ func schema_pentaddev_pentad_crds_v1alpha1_WebhookDriver(ref common.ReferenceCal
 		},
 		Dependencies: []string{
 			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_claim(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "claim is a range of shards with who wants it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"ShardRange": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(v1alpha1.ShardRange{}.OpenAPIModelName()),
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Ref: ref("k8s.io/apimachinery/pkg/util/validation/field.Path"),
+						},
+					},
+					"by": {
+						SchemaProps: spec.SchemaProps{
+							Default: "",
+							Type:    []string{"string"},
+							Format:  "",
+						},
+					},
+				},
+				Required: []string{"ShardRange", "path", "by"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/util/validation/field.Path", v1alpha1.ShardRange{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_holding(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "holding is what a Unitization's status says of units and cells, in words.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"units": {
+						SchemaProps: spec.SchemaProps{
+							Description: "holding is what a Unitization's status says of units and cells, in words.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"cells": {
+						SchemaProps: spec.SchemaProps{
+							Description: "holding is what a Unitization's status says of units and cells, in words.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"units", "cells"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_taken(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "taken is what the other Unitizations have, each with its owner's name.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"units": {
+						SchemaProps: spec.SchemaProps{
+							Description: "taken is what the other Unitizations have, each with its owner's name.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"services": {
+						SchemaProps: spec.SchemaProps{
+							Description: "taken is what the other Unitizations have, each with its owner's name.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"stores": {
+						SchemaProps: spec.SchemaProps{
+							Description: "taken is what the other Unitizations have, each with its owner's name.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"units", "services", "stores"},
+			},
+		},
 	}
 }
