@@ -81,6 +81,7 @@ func (r *Reader) request(l Line) Request {
 	return Request{
 		File: r.name, Client: r.client, Service: l.Service, Start: l.At, End: l.End, Peer: l.Peer,
 		Center: l.Center, Instance: l.Instance, Code: l.Code, Cause: l.Cause, Error: l.Error,
+		Write: l.Write,
 	}
 }
 

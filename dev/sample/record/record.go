@@ -56,6 +56,9 @@ type Line struct {
 	Cause string `json:"cause,omitempty"`
 	Error string `json:"error,omitempty"`
 
+	// Write is what a request that changes something has more.
+	Write
+
 	// Addresses are the picking set of an Applied line.
 	Addresses []string `json:"addresses,omitempty"`
 
@@ -64,6 +67,29 @@ type Line struct {
 	Region string `json:"region,omitempty"`
 	PID    int    `json:"pid,omitempty"`
 }
+
+// Write is what a request that changes something has more.
+type Write struct {
+	// WriteID is the client's own name of the write, unique in the estate, and the same however often it is sent; empty:
+	// the request is no write.
+	WriteID     string `json:"write,omitempty"`
+	Unitization string `json:"unitization,omitempty"`
+	Shard       int    `json:"shard,omitempty"`
+	User        string `json:"user,omitempty"`
+	// Cell is the one that answered.
+	Cell string `json:"cell,omitempty"`
+	// Sent is how often it was sent, Refused how often somebody refused it (a guard, a route or a store that is closed),
+	// whatever became of it in the end.
+	Sent    int `json:"sent,omitempty"`
+	Refused int `json:"refused,omitempty"`
+	// Readdressed says that it was sent to a cell that a refusal named.
+	Readdressed bool `json:"readdressed,omitempty"`
+	// Reason is that of the last refusal: a guard's (FROZEN, WRONG_CELL, ...), or ReasonRoute.
+	Reason string `json:"reason,omitempty"`
+}
+
+// ReasonRoute is the Reason of a refusal by a route, which gives none of its own.
+const ReasonRoute = "ROUTE"
 
 // Request is a request as a reader knows it.
 type Request struct {
@@ -77,9 +103,19 @@ type Request struct {
 	Center, Instance string
 	// Code is the gRPC status; empty is OK. Meaningless while Open.
 	Code, Cause, Error string
+	Write
 	// Open says that the request never ended: its client died, or still waits.
 	Open bool
 }
+
+// Unknown says of a write whether it may or may not have been done: it never ended, or ended with something else than a
+// refusal.
+func (r Request) Unknown() bool {
+	return r.Open || r.Code != "" && r.Code != codeRefused
+}
+
+// codeRefused is the status of who has not done what it was asked for.
+const codeRefused = "FailedPrecondition"
 
 // OK says whether the request was answered without an error.
 func (r Request) OK() bool { return !r.Open && r.Code == "" }

@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "write-for-ever" {
 		writeForEver(os.Args[2])
 	}
+	if len(os.Args) == 3 && os.Args[1] == "journal-for-ever" {
+		journalForEver(os.Args[2])
+	}
 	os.Exit(m.Run())
 }
 

@@ -42,11 +42,14 @@ func (w *Writer) Write(line Line) error {
 }
 
 // Start says that a request begins now; the returned number ends it.
-func (w *Writer) Start(service string, at Time) uint64 {
+func (w *Writer) Start(service string, at Time) uint64 { return w.StartWrite(service, at, Write{}) }
+
+// StartWrite is Start of a write.
+func (w *Writer) StartWrite(service string, at Time, write Write) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nextID++
-	w.open[w.nextID] = &Line{What: Started, At: at, ID: w.nextID, Service: service}
+	w.open[w.nextID] = &Line{What: Started, At: at, ID: w.nextID, Service: service, Write: write}
 	return w.nextID
 }
 

@@ -29,7 +29,9 @@ type Origin struct {
 	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
 	Center string                 `protobuf:"bytes,2,opt,name=center,proto3" json:"center,omitempty"`
 	// instance is the name of the process's endpoint, unique in the estate.
-	Instance      string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
+	// cell is the instance's, empty where there are no units.
+	Cell          string `protobuf:"bytes,4,opt,name=cell,proto3" json:"cell,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -81,6 +83,13 @@ func (x *Origin) GetCenter() string {
 func (x *Origin) GetInstance() string {
 	if x != nil {
 		return x.Instance
+	}
+	return ""
+}
+
+func (x *Origin) GetCell() string {
+	if x != nil {
+		return x.Cell
 	}
 	return ""
 }
@@ -287,17 +296,124 @@ func (x *GetBalanceResponse) GetBalance() int64 {
 	return 0
 }
 
-type PlaceOrderRequest struct {
+type SetPriceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	Price int64                  `protobuf:"varint,2,opt,name=price,proto3" json:"price,omitempty"`
+	// write names this write: it is done once, however often it is sent.
+	Write         string `protobuf:"bytes,3,opt,name=write,proto3" json:"write,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPriceRequest) Reset() {
+	*x = SetPriceRequest{}
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPriceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPriceRequest) ProtoMessage() {}
+
+func (x *SetPriceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPriceRequest.ProtoReflect.Descriptor instead.
+func (*SetPriceRequest) Descriptor() ([]byte, []int) {
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SetPriceRequest) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *SetPriceRequest) GetPrice() int64 {
+	if x != nil {
+		return x.Price
+	}
+	return 0
+}
+
+func (x *SetPriceRequest) GetWrite() string {
+	if x != nil {
+		return x.Write
+	}
+	return ""
+}
+
+type SetPriceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Item          string                 `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
+	Origin        *Origin                `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPriceResponse) Reset() {
+	*x = SetPriceResponse{}
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPriceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPriceResponse) ProtoMessage() {}
+
+func (x *SetPriceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPriceResponse.ProtoReflect.Descriptor instead.
+func (*SetPriceResponse) Descriptor() ([]byte, []int) {
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SetPriceResponse) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+type PlaceOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Item  string                 `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
+	// write names this write: it is done once, however often it is sent.
+	Write         string `protobuf:"bytes,3,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlaceOrderRequest) Reset() {
 	*x = PlaceOrderRequest{}
-	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[5]
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +425,7 @@ func (x *PlaceOrderRequest) String() string {
 func (*PlaceOrderRequest) ProtoMessage() {}
 
 func (x *PlaceOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[5]
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +438,7 @@ func (x *PlaceOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderRequest.ProtoReflect.Descriptor instead.
 func (*PlaceOrderRequest) Descriptor() ([]byte, []int) {
-	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{5}
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PlaceOrderRequest) GetUser() string {
@@ -339,17 +455,25 @@ func (x *PlaceOrderRequest) GetItem() string {
 	return ""
 }
 
+func (x *PlaceOrderRequest) GetWrite() string {
+	if x != nil {
+		return x.Write
+	}
+	return ""
+}
+
 type PlaceOrderResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Origin        *Origin                `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
-	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Origin *Origin                `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// order is the order's name, the write's.
+	Order         string `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlaceOrderResponse) Reset() {
 	*x = PlaceOrderResponse{}
-	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[6]
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +485,7 @@ func (x *PlaceOrderResponse) String() string {
 func (*PlaceOrderResponse) ProtoMessage() {}
 
 func (x *PlaceOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[6]
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +498,7 @@ func (x *PlaceOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderResponse.ProtoReflect.Descriptor instead.
 func (*PlaceOrderResponse) Descriptor() ([]byte, []int) {
-	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{6}
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PlaceOrderResponse) GetOrigin() *Origin {
@@ -391,15 +515,226 @@ func (x *PlaceOrderResponse) GetOrder() string {
 	return ""
 }
 
+type GetOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderRequest) Reset() {
+	*x = GetOrderRequest{}
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderRequest) ProtoMessage() {}
+
+func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
+func (*GetOrderRequest) Descriptor() ([]byte, []int) {
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetOrderRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *GetOrderRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+type GetOrderResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Origin *Origin                `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// found says whether there is such an order of the user.
+	Found         bool   `protobuf:"varint,2,opt,name=found,proto3" json:"found,omitempty"`
+	Item          string `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderResponse) Reset() {
+	*x = GetOrderResponse{}
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderResponse) ProtoMessage() {}
+
+func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
+func (*GetOrderResponse) Descriptor() ([]byte, []int) {
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetOrderResponse) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *GetOrderResponse) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *GetOrderResponse) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+type ListOrdersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOrdersRequest) Reset() {
+	*x = ListOrdersRequest{}
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOrdersRequest) ProtoMessage() {}
+
+func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
+func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListOrdersRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+type ListOrdersResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Origin *Origin                `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// orders are the user's newest, at most 20, the newest first.
+	Orders        []string `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOrdersResponse) Reset() {
+	*x = ListOrdersResponse{}
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOrdersResponse) ProtoMessage() {}
+
+func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dev_sample_samplepb_sample_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
+func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_dev_sample_samplepb_sample_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListOrdersResponse) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *ListOrdersResponse) GetOrders() []string {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
 var File_dev_sample_samplepb_sample_proto protoreflect.FileDescriptor
 
 const file_dev_sample_samplepb_sample_proto_rawDesc = "" +
 	"\n" +
-	" dev/sample/samplepb/sample.proto\x12\x10pentad.sample.v1\"T\n" +
+	" dev/sample/samplepb/sample.proto\x12\x10pentad.sample.v1\"h\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x16\n" +
 	"\x06center\x18\x02 \x01(\tR\x06center\x12\x1a\n" +
-	"\binstance\x18\x03 \x01(\tR\binstance\"$\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\x12\x12\n" +
+	"\x04cell\x18\x04 \x01(\tR\x04cell\"$\n" +
 	"\x0eGetItemRequest\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\"m\n" +
 	"\x0fGetItemResponse\x120\n" +
@@ -410,21 +745,44 @@ const file_dev_sample_samplepb_sample_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\"`\n" +
 	"\x12GetBalanceResponse\x120\n" +
 	"\x06origin\x18\x01 \x01(\v2\x18.pentad.sample.v1.OriginR\x06origin\x12\x18\n" +
-	"\abalance\x18\x02 \x01(\x03R\abalance\";\n" +
+	"\abalance\x18\x02 \x01(\x03R\abalance\"Q\n" +
+	"\x0fSetPriceRequest\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
+	"\x05price\x18\x02 \x01(\x03R\x05price\x12\x14\n" +
+	"\x05write\x18\x03 \x01(\tR\x05write\"D\n" +
+	"\x10SetPriceResponse\x120\n" +
+	"\x06origin\x18\x01 \x01(\v2\x18.pentad.sample.v1.OriginR\x06origin\"Q\n" +
 	"\x11PlaceOrderRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
-	"\x04item\x18\x02 \x01(\tR\x04item\"\\\n" +
+	"\x04item\x18\x02 \x01(\tR\x04item\x12\x14\n" +
+	"\x05write\x18\x03 \x01(\tR\x05write\"\\\n" +
 	"\x12PlaceOrderResponse\x120\n" +
 	"\x06origin\x18\x01 \x01(\v2\x18.pentad.sample.v1.OriginR\x06origin\x12\x14\n" +
-	"\x05order\x18\x02 \x01(\tR\x05order2Y\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\";\n" +
+	"\x0fGetOrderRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\"n\n" +
+	"\x10GetOrderResponse\x120\n" +
+	"\x06origin\x18\x01 \x01(\v2\x18.pentad.sample.v1.OriginR\x06origin\x12\x14\n" +
+	"\x05found\x18\x02 \x01(\bR\x05found\x12\x12\n" +
+	"\x04item\x18\x03 \x01(\tR\x04item\"'\n" +
+	"\x11ListOrdersRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\"^\n" +
+	"\x12ListOrdersResponse\x120\n" +
+	"\x06origin\x18\x01 \x01(\v2\x18.pentad.sample.v1.OriginR\x06origin\x12\x16\n" +
+	"\x06orders\x18\x02 \x03(\tR\x06orders2\xac\x01\n" +
 	"\aCatalog\x12N\n" +
-	"\aGetItem\x12 .pentad.sample.v1.GetItemRequest\x1a!.pentad.sample.v1.GetItemResponse2a\n" +
+	"\aGetItem\x12 .pentad.sample.v1.GetItemRequest\x1a!.pentad.sample.v1.GetItemResponse\x12Q\n" +
+	"\bSetPrice\x12!.pentad.sample.v1.SetPriceRequest\x1a\".pentad.sample.v1.SetPriceResponse2a\n" +
 	"\x06Assets\x12W\n" +
 	"\n" +
-	"GetBalance\x12#.pentad.sample.v1.GetBalanceRequest\x1a$.pentad.sample.v1.GetBalanceResponse2a\n" +
+	"GetBalance\x12#.pentad.sample.v1.GetBalanceRequest\x1a$.pentad.sample.v1.GetBalanceResponse2\x8d\x02\n" +
 	"\x06Orders\x12W\n" +
 	"\n" +
-	"PlaceOrder\x12#.pentad.sample.v1.PlaceOrderRequest\x1a$.pentad.sample.v1.PlaceOrderResponseB'Z%pentad.dev/pentad/dev/sample/samplepbb\x06proto3"
+	"PlaceOrder\x12#.pentad.sample.v1.PlaceOrderRequest\x1a$.pentad.sample.v1.PlaceOrderResponse\x12Q\n" +
+	"\bGetOrder\x12!.pentad.sample.v1.GetOrderRequest\x1a\".pentad.sample.v1.GetOrderResponse\x12W\n" +
+	"\n" +
+	"ListOrders\x12#.pentad.sample.v1.ListOrdersRequest\x1a$.pentad.sample.v1.ListOrdersResponseB'Z%pentad.dev/pentad/dev/sample/samplepbb\x06proto3"
 
 var (
 	file_dev_sample_samplepb_sample_proto_rawDescOnce sync.Once
@@ -438,31 +796,46 @@ func file_dev_sample_samplepb_sample_proto_rawDescGZIP() []byte {
 	return file_dev_sample_samplepb_sample_proto_rawDescData
 }
 
-var file_dev_sample_samplepb_sample_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_dev_sample_samplepb_sample_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_dev_sample_samplepb_sample_proto_goTypes = []any{
 	(*Origin)(nil),             // 0: pentad.sample.v1.Origin
 	(*GetItemRequest)(nil),     // 1: pentad.sample.v1.GetItemRequest
 	(*GetItemResponse)(nil),    // 2: pentad.sample.v1.GetItemResponse
 	(*GetBalanceRequest)(nil),  // 3: pentad.sample.v1.GetBalanceRequest
 	(*GetBalanceResponse)(nil), // 4: pentad.sample.v1.GetBalanceResponse
-	(*PlaceOrderRequest)(nil),  // 5: pentad.sample.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil), // 6: pentad.sample.v1.PlaceOrderResponse
+	(*SetPriceRequest)(nil),    // 5: pentad.sample.v1.SetPriceRequest
+	(*SetPriceResponse)(nil),   // 6: pentad.sample.v1.SetPriceResponse
+	(*PlaceOrderRequest)(nil),  // 7: pentad.sample.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil), // 8: pentad.sample.v1.PlaceOrderResponse
+	(*GetOrderRequest)(nil),    // 9: pentad.sample.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),   // 10: pentad.sample.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),  // 11: pentad.sample.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil), // 12: pentad.sample.v1.ListOrdersResponse
 }
 var file_dev_sample_samplepb_sample_proto_depIdxs = []int32{
-	0, // 0: pentad.sample.v1.GetItemResponse.origin:type_name -> pentad.sample.v1.Origin
-	0, // 1: pentad.sample.v1.GetBalanceResponse.origin:type_name -> pentad.sample.v1.Origin
-	0, // 2: pentad.sample.v1.PlaceOrderResponse.origin:type_name -> pentad.sample.v1.Origin
-	1, // 3: pentad.sample.v1.Catalog.GetItem:input_type -> pentad.sample.v1.GetItemRequest
-	3, // 4: pentad.sample.v1.Assets.GetBalance:input_type -> pentad.sample.v1.GetBalanceRequest
-	5, // 5: pentad.sample.v1.Orders.PlaceOrder:input_type -> pentad.sample.v1.PlaceOrderRequest
-	2, // 6: pentad.sample.v1.Catalog.GetItem:output_type -> pentad.sample.v1.GetItemResponse
-	4, // 7: pentad.sample.v1.Assets.GetBalance:output_type -> pentad.sample.v1.GetBalanceResponse
-	6, // 8: pentad.sample.v1.Orders.PlaceOrder:output_type -> pentad.sample.v1.PlaceOrderResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0,  // 0: pentad.sample.v1.GetItemResponse.origin:type_name -> pentad.sample.v1.Origin
+	0,  // 1: pentad.sample.v1.GetBalanceResponse.origin:type_name -> pentad.sample.v1.Origin
+	0,  // 2: pentad.sample.v1.SetPriceResponse.origin:type_name -> pentad.sample.v1.Origin
+	0,  // 3: pentad.sample.v1.PlaceOrderResponse.origin:type_name -> pentad.sample.v1.Origin
+	0,  // 4: pentad.sample.v1.GetOrderResponse.origin:type_name -> pentad.sample.v1.Origin
+	0,  // 5: pentad.sample.v1.ListOrdersResponse.origin:type_name -> pentad.sample.v1.Origin
+	1,  // 6: pentad.sample.v1.Catalog.GetItem:input_type -> pentad.sample.v1.GetItemRequest
+	5,  // 7: pentad.sample.v1.Catalog.SetPrice:input_type -> pentad.sample.v1.SetPriceRequest
+	3,  // 8: pentad.sample.v1.Assets.GetBalance:input_type -> pentad.sample.v1.GetBalanceRequest
+	7,  // 9: pentad.sample.v1.Orders.PlaceOrder:input_type -> pentad.sample.v1.PlaceOrderRequest
+	9,  // 10: pentad.sample.v1.Orders.GetOrder:input_type -> pentad.sample.v1.GetOrderRequest
+	11, // 11: pentad.sample.v1.Orders.ListOrders:input_type -> pentad.sample.v1.ListOrdersRequest
+	2,  // 12: pentad.sample.v1.Catalog.GetItem:output_type -> pentad.sample.v1.GetItemResponse
+	6,  // 13: pentad.sample.v1.Catalog.SetPrice:output_type -> pentad.sample.v1.SetPriceResponse
+	4,  // 14: pentad.sample.v1.Assets.GetBalance:output_type -> pentad.sample.v1.GetBalanceResponse
+	8,  // 15: pentad.sample.v1.Orders.PlaceOrder:output_type -> pentad.sample.v1.PlaceOrderResponse
+	10, // 16: pentad.sample.v1.Orders.GetOrder:output_type -> pentad.sample.v1.GetOrderResponse
+	12, // 17: pentad.sample.v1.Orders.ListOrders:output_type -> pentad.sample.v1.ListOrdersResponse
+	12, // [12:18] is the sub-list for method output_type
+	6,  // [6:12] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_dev_sample_samplepb_sample_proto_init() }
@@ -476,7 +849,7 @@ func file_dev_sample_samplepb_sample_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dev_sample_samplepb_sample_proto_rawDesc), len(file_dev_sample_samplepb_sample_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -21,16 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Catalog_GetItem_FullMethodName = "/pentad.sample.v1.Catalog/GetItem"
+	Catalog_GetItem_FullMethodName  = "/pentad.sample.v1.Catalog/GetItem"
+	Catalog_SetPrice_FullMethodName = "/pentad.sample.v1.Catalog/SetPrice"
 )
 
 // CatalogClient is the client API for Catalog service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Catalog lists what is for sale.
+// Catalog lists what is for sale. It is one for everybody: a Global unit's, with a copy in each city to read from.
 type CatalogClient interface {
 	GetItem(ctx context.Context, in *GetItemRequest, opts ...grpc.CallOption) (*GetItemResponse, error)
+	// SetPrice is a write.
+	SetPrice(ctx context.Context, in *SetPriceRequest, opts ...grpc.CallOption) (*SetPriceResponse, error)
 }
 
 type catalogClient struct {
@@ -51,13 +54,25 @@ func (c *catalogClient) GetItem(ctx context.Context, in *GetItemRequest, opts ..
 	return out, nil
 }
 
+func (c *catalogClient) SetPrice(ctx context.Context, in *SetPriceRequest, opts ...grpc.CallOption) (*SetPriceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPriceResponse)
+	err := c.cc.Invoke(ctx, Catalog_SetPrice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CatalogServer is the server API for Catalog service.
 // All implementations must embed UnimplementedCatalogServer
 // for forward compatibility.
 //
-// Catalog lists what is for sale.
+// Catalog lists what is for sale. It is one for everybody: a Global unit's, with a copy in each city to read from.
 type CatalogServer interface {
 	GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error)
+	// SetPrice is a write.
+	SetPrice(context.Context, *SetPriceRequest) (*SetPriceResponse, error)
 	mustEmbedUnimplementedCatalogServer()
 }
 
@@ -70,6 +85,9 @@ type UnimplementedCatalogServer struct{}
 
 func (UnimplementedCatalogServer) GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetItem not implemented")
+}
+func (UnimplementedCatalogServer) SetPrice(context.Context, *SetPriceRequest) (*SetPriceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPrice not implemented")
 }
 func (UnimplementedCatalogServer) mustEmbedUnimplementedCatalogServer() {}
 func (UnimplementedCatalogServer) testEmbeddedByValue()                 {}
@@ -110,6 +128,24 @@ func _Catalog_GetItem_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Catalog_SetPrice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPriceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServer).SetPrice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Catalog_SetPrice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServer).SetPrice(ctx, req.(*SetPriceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Catalog_ServiceDesc is the grpc.ServiceDesc for Catalog service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +156,10 @@ var Catalog_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetItem",
 			Handler:    _Catalog_GetItem_Handler,
+		},
+		{
+			MethodName: "SetPrice",
+			Handler:    _Catalog_SetPrice_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -234,15 +274,20 @@ var Assets_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	Orders_PlaceOrder_FullMethodName = "/pentad.sample.v1.Orders/PlaceOrder"
+	Orders_GetOrder_FullMethodName   = "/pentad.sample.v1.Orders/GetOrder"
+	Orders_ListOrders_FullMethodName = "/pentad.sample.v1.Orders/ListOrders"
 )
 
 // OrdersClient is the client API for Orders service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Orders takes orders.
+// Orders takes orders. Each user's are in one unit.
 type OrdersClient interface {
+	// PlaceOrder is a write.
 	PlaceOrder(ctx context.Context, in *PlaceOrderRequest, opts ...grpc.CallOption) (*PlaceOrderResponse, error)
+	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error)
+	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
 }
 
 type ordersClient struct {
@@ -263,13 +308,36 @@ func (c *ordersClient) PlaceOrder(ctx context.Context, in *PlaceOrderRequest, op
 	return out, nil
 }
 
+func (c *ordersClient) GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOrderResponse)
+	err := c.cc.Invoke(ctx, Orders_GetOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ordersClient) ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOrdersResponse)
+	err := c.cc.Invoke(ctx, Orders_ListOrders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OrdersServer is the server API for Orders service.
 // All implementations must embed UnimplementedOrdersServer
 // for forward compatibility.
 //
-// Orders takes orders.
+// Orders takes orders. Each user's are in one unit.
 type OrdersServer interface {
+	// PlaceOrder is a write.
 	PlaceOrder(context.Context, *PlaceOrderRequest) (*PlaceOrderResponse, error)
+	GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error)
+	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
 	mustEmbedUnimplementedOrdersServer()
 }
 
@@ -282,6 +350,12 @@ type UnimplementedOrdersServer struct{}
 
 func (UnimplementedOrdersServer) PlaceOrder(context.Context, *PlaceOrderRequest) (*PlaceOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PlaceOrder not implemented")
+}
+func (UnimplementedOrdersServer) GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOrder not implemented")
+}
+func (UnimplementedOrdersServer) ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOrders not implemented")
 }
 func (UnimplementedOrdersServer) mustEmbedUnimplementedOrdersServer() {}
 func (UnimplementedOrdersServer) testEmbeddedByValue()                {}
@@ -322,6 +396,42 @@ func _Orders_PlaceOrder_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Orders_GetOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrdersServer).GetOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Orders_GetOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrdersServer).GetOrder(ctx, req.(*GetOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Orders_ListOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOrdersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrdersServer).ListOrders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Orders_ListOrders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrdersServer).ListOrders(ctx, req.(*ListOrdersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Orders_ServiceDesc is the grpc.ServiceDesc for Orders service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -332,6 +442,14 @@ var Orders_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PlaceOrder",
 			Handler:    _Orders_PlaceOrder_Handler,
+		},
+		{
+			MethodName: "GetOrder",
+			Handler:    _Orders_GetOrder_Handler,
+		},
+		{
+			MethodName: "ListOrders",
+			Handler:    _Orders_ListOrders_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
