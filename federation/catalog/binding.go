@@ -15,8 +15,8 @@ import (
 	"pentad.dev/pentad/federation/model/modelpb"
 )
 
-// unitization is what the two records of one Unitization say together: the declared object, and the ownership map. It is
-// dropped when both are gone.
+// unitization is what the two records of one Unitization say together: the declared object, and the ownership map. It
+// is dropped when both are gone after a batch.
 type unitization struct {
 	name string
 	// declared is the object's spec, nil without one.
@@ -81,18 +81,19 @@ func (in *intent) unitizationOf(name string) *unitization {
 
 // settle works out what the records say together, and touches the services that hear of it.
 func (c *Catalog) settle(u *unitization, touched changes) {
-	if u.declared == nil && u.ownership == nil {
-		delete(c.intent.known, u.name)
-		return
-	}
-	if u.spec == nil {
-		return // a map of nobody knows what
+	if u.spec == nil || u.declared == nil && u.ownership == nil {
+		return // a map of nobody knows what, or nothing at all
 	}
 	u.settled, u.cells = settled(u)
 	if incomplete := u.declared == nil || u.ownership == nil; incomplete && c.broken.has(breakPlain) {
 		return
 	}
 	c.intent.bind(u, true, touched)
+}
+
+// dropUnitizations ends a batch.
+func (in *intent) dropUnitizations() {
+	maps.DeleteFunc(in.known, func(_ string, u *unitization) bool { return u.declared == nil && u.ownership == nil })
 }
 
 // bind enters a Unitization at the services that it names, or takes it out there.
@@ -167,8 +168,8 @@ func cellPlaces(spec *v1alpha1.UnitizationSpec) ([]cellPlace, error) {
 	return out, nil
 }
 
-// unitsOf says how a service is bound; nil: it is a plain one. Clusters are the merged ones, and unchanged parts of what
-// was before are taken over.
+// unitsOf says how a service is bound; nil: it is a plain one. Clusters are the merged ones, and unchanged parts of
+// what was before are taken over.
 func (c *Catalog) unitsOf(service string, clusters []ClusterEndpoints, before *Units) *Units {
 	bound := c.intent.boundBy[service]
 	if len(bound) == 0 {

@@ -27,6 +27,8 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		"conflict told to one side": breakOneSided, "rejection removes": breakReject,
 		"cluster objects touch nothing": breakTouch,
 		"services changed in place":     breakShared, "old service of a policy forgotten": breakPolicy,
+		"ownership touches nothing": breakOwnership, "plain while a record is missing": breakPlain,
+		"endpoints of other units": breakUnit, "clusters of other centers": breakCenter, "selector ignored": breakSelector,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(15) {

@@ -84,6 +84,7 @@ func (in *intent) policy(service string) *v1alpha1.ServicePolicySpec {
 
 // applyIntent takes a batch of the intent feed.
 func (c *Catalog) applyIntent(b feed.Batch, touched changes) {
+	defer c.intent.dropUnitizations()
 	named := map[recordID]struct{}{}
 	for _, r := range b.Records {
 		if b.Reset && r.Value != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/feed"
@@ -130,16 +131,49 @@ func (p *pair) change(id feed.ID) feed.Change {
 
 func (p *pair) object() feed.Change {
 	cluster, center := p.pick("hz-a", "hz-b", "sh-a"), p.pick("hz-a", "hz-b", "sh-a")
-	switch p.random.IntN(3) {
+	switch p.random.IntN(6) {
+	case 4:
+		return p.unitization()
+	case 5:
+		return p.ownership()
 	case 0:
 		return object(kindCenter, center, &v1alpha1.Center{Spec: v1alpha1.CenterSpec{Region: p.pick("hangzhou", "shanghai")}})
 	case 1:
-		return object(kindCluster, cluster, &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{Center: center}})
+		o := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{Center: center}}
+		o.Labels = map[string]string{"tier": p.pick("gold", "iron")}
+		return object(kindCluster, cluster, o)
 	}
 	policy := &v1alpha1.ServicePolicy{Spec: v1alpha1.ServicePolicySpec{Service: p.pick("orders", "assets", "nosuch")}}
 	policy.Labels = map[string]string{"turn": p.pick("1", "2")}
 	policy.Spec.Failover = []v1alpha1.FailoverTier{{Scope: v1alpha1.FailoverScope(p.pick("Center", "Any"))}}
 	return object(kindServicePolicy, p.pick("p1", "p2"), policy)
+}
+
+// unitization binds a service to two units, of which one has a cell that does not run in every cluster.
+func (p *pair) unitization() feed.Change {
+	o := &v1alpha1.Unitization{Spec: v1alpha1.UnitizationSpec{
+		Shards:   int32(10 * (1 + p.random.IntN(6)/5)),
+		Services: []v1alpha1.ServiceBinding{{
+			Name: p.pick("orders", "assets", "nosuch"), Reads: []string{p.pick("/a/b", "/a/*")},
+		}},
+		Units: []v1alpha1.Unit{
+			{Name: "rz01", Cells: []v1alpha1.Cell{{Center: "hz-a"}, {Center: "hz-b"}}},
+			{Name: "rz02", Cells: []v1alpha1.Cell{{Center: "sh-a",
+				Clusters: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": p.pick("gold", "iron")}}}}},
+		},
+	}}
+	return object(kindUnitization, p.pick("users", "merchants"), o)
+}
+
+func (p *pair) ownership() feed.Change {
+	name, epoch, split := p.pick("users", "merchants"), 1+p.random.Uint64N(5), uint32(p.random.IntN(9))
+	return feed.Change{Kind: model.KindOwnership, Key: name, Value: encode(&modelpb.Ownership{
+		Unitization: name, Shards: 10, Epoch: epoch, Ranges: []*modelpb.OwnedRange{
+			{To: split, Unit: "rz01", Cells: []string{"rz01.hz-a"}, State: 1, Since: epoch},
+			{From: split + 1, To: 9, Unit: "rz02", Cells: []string{"rz02.sh-a"},
+				State: modelpb.RangeState(1 + p.random.IntN(2)), Since: 1},
+		}, Wanted: [][]string{nil, {"rz01.hz-b"}}[p.random.IntN(2)],
+	})}
 }
 
 func object(kind, name string, o any) feed.Change {
@@ -163,7 +197,7 @@ func (p *pair) record() feed.Change {
 		}
 		return feed.Change{Kind: model.KindService, Key: service, Value: encode(s)}
 	}
-	slice := &modelpb.EndpointSlice{Service: service, PortNames: []string{"grpc"}}
+	slice := &modelpb.EndpointSlice{Service: service, PortNames: []string{"grpc"}, Unit: p.pick("", "rz01", "rz02")}
 	for i := range p.random.IntN(3) {
 		slice.Endpoints = append(slice.Endpoints, &modelpb.Endpoint{Address: fmt.Sprintf("10.0.%d.%d", p.random.IntN(3), i),
 			Ports: []uint32{9000}, State: modelpb.EndpointState(p.random.IntN(3))})

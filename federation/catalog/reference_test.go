@@ -17,10 +17,12 @@ import (
 type reference struct {
 	records map[recordID][]byte
 	silent  map[string]bool
+	// last is what each Unitization was declared as last, while its ownership map is there.
+	last map[string][]byte
 }
 
 func newReference() *reference {
-	return &reference{records: map[recordID][]byte{}, silent: map[string]bool{}}
+	return &reference{records: map[recordID][]byte{}, silent: map[string]bool{}, last: map[string][]byte{}}
 }
 
 func (f *reference) apply(id feed.ID, b feed.Batch) {
@@ -32,6 +34,9 @@ func (f *reference) apply(id feed.ID, b feed.Batch) {
 			delete(f.records, key)
 		} else if readable(r.Kind, r.Key, r.Value) {
 			f.records[key] = r.Value
+			if r.Kind == kindUnitization {
+				f.last[r.Key] = r.Value
+			}
 		}
 	}
 	for key := range f.records {
@@ -39,12 +44,22 @@ func (f *reference) apply(id feed.ID, b feed.Batch) {
 			delete(f.records, key)
 		}
 	}
+	for name := range f.last {
+		_, declared := f.records[recordID{feed.IntentID, kindUnitization, name}]
+		_, owned := f.records[recordID{feed.IntentID, model.KindOwnership, name}]
+		if !declared && !owned {
+			delete(f.last, name)
+		}
+	}
 }
 
 func readable(kind, key string, value []byte) bool {
 	switch kind {
-	case kindCenter, kindCluster, kindServicePolicy:
+	case kindCenter, kindCluster, kindServicePolicy, kindUnitization:
 		return json.Valid(value)
+	case model.KindOwnership:
+		_, err := model.DecodeOwnership(key, value)
+		return err == nil
 	}
 	return model.Check(kind, key, value) == nil
 }
@@ -121,12 +136,18 @@ func (f *reference) services() map[string]string {
 				}
 				m, _ := model.DecodeEndpointSlice(key, value)
 				for _, e := range m.Endpoints {
-					lines = append(lines, fmt.Sprintf("endpoint %s %s:%d %s %d", c.cluster, e.Address, e.Ports[0], e.State,
-						max(1, e.Weight)))
+					lines = append(lines, fmt.Sprintf("endpoint %s %s:%d %s %d %s", c.cluster, e.Address, e.Ports[0], e.State,
+						max(1, e.Weight), m.Unit))
 				}
 			}
 		}
-		out[name] = strings.Join(append(lines, f.policy(name)...), "\n")
+		lines = append(lines, f.policy(name)...)
+		out[name] = strings.Join(append(lines, f.units(name, func() (from []reported) {
+			for _, c := range exports[name] {
+				from = append(from, reported{c.cluster, c.feed})
+			}
+			return from
+		}())...), "\n")
 	}
 	return out
 }
@@ -181,12 +202,18 @@ func describe(s *Service) string {
 	for i := range s.Clusters {
 		c := &s.Clusters[i]
 		lines = append(lines, fmt.Sprintf("cluster %s %s %s %v", c.Cluster, c.Center, c.Region, c.Silent))
-		for e := range c.Endpoints("grpc") {
-			lines = append(lines, fmt.Sprintf("endpoint %s %s:%d %s %d", c.Cluster, e.Address, e.Port, e.State, e.Weight))
+		for _, slice := range c.Slices {
+			for e := range (&ClusterEndpoints{Slices: []*Slice{slice}}).Endpoints("grpc") {
+				lines = append(lines, fmt.Sprintf("endpoint %s %s:%d %s %d %s", c.Cluster, e.Address, e.Port, e.State, e.Weight,
+					slice.Unit()))
+			}
 		}
 	}
 	if s.Policy != nil {
 		lines = append(lines, "policy "+fmt.Sprint(s.Policy.Failover))
+	}
+	if s.Units != nil {
+		lines = append(lines, describeUnits(s.Units)...)
 	}
 	return strings.Join(lines, "\n")
 }
