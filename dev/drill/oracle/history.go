@@ -61,6 +61,9 @@ type History struct {
 	Elections []Election
 	// Expectations are what the drill's steps expected.
 	Expectations []Expectation
+	// Sharded are the services whose users are served by one unit alone. Their requests are not judged as those of other
+	// services are: while an owner moves or is gone nobody else may answer. Units judges their writes.
+	Sharded []string
 	// Units is nil when the story has none.
 	Units *UnitHistory
 }

@@ -75,6 +75,15 @@ func TestAnEmptyHistoryFails(t *testing.T) {
 
 func TestWhatIsExcused(t *testing.T) {
 	for name, excused := range map[string]func(*oracle.History){
+		"a failed read of a sharded service": func(h *oracle.History) {
+			h.Sharded = []string{"sharded"}
+			for i := range 100 {
+				h.Requests = append(h.Requests, record.Request{
+					Client: "b", Service: "sharded", Start: at(10 + float64(i)/10), End: at(10 + float64(i)/10), Code: "Unavailable",
+					Cause: record.CauseNoEndpoints,
+				})
+			}
+		},
 		"a request within the bound after a removal": func(h *oracle.History) {
 			h.Requests = append(h.Requests, answer("b", 20.9, "a"))
 		},

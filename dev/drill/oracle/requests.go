@@ -129,7 +129,7 @@ func (x *index) starved(b Bounds) Finding {
 	for _, r := range x.h.Requests {
 		key := r.Client + "\x00" + r.Service
 		asked[key] = append(asked[key], r)
-		if r.Cause != record.CauseNoEndpoints {
+		if r.Cause != record.CauseNoEndpoints || slices.Contains(x.h.Sharded, r.Service) {
 			continue
 		}
 		if instance, ok := x.existed(r.Service, r.Start.Add(-b.Settle), r.End); ok {
@@ -139,6 +139,9 @@ func (x *index) starved(b Bounds) Finding {
 	var longest Time
 	for _, c := range x.h.Clients {
 		for _, service := range c.Services {
+			if slices.Contains(x.h.Sharded, service) {
+				continue
+			}
 			longest = max(longest, x.gaps(c, service, asked[c.Center+"\x00"+service], b, &f))
 		}
 	}
@@ -189,6 +192,8 @@ func (x *index) account() Accounts {
 			a.InFlight++
 		case FateUnknown:
 			a.Unknown++
+		case FateSharded:
+			a.Sharded++
 		default:
 			a.ByCause[fate]++
 		}
@@ -202,6 +207,8 @@ func (x *index) fate(r record.Request) string {
 		return FateUnknown
 	case r.OK():
 		return FateOK
+	case slices.Contains(x.h.Sharded, r.Service):
+		return FateSharded
 	}
 	registration, known := last(x.byAddress[r.Peer], r.Start)
 	if r.Peer == "" || !known {

@@ -53,7 +53,7 @@ func Build(in Input) Report {
 		Pass: in.Verdict.Pass && in.Interrupted == "" &&
 			(in.Verdict.Fast || !in.Strict), Strict: in.Strict, Verdict: in.Verdict, Bounds: in.Bounds,
 		Figures: Figures{
-			Requests: len(in.History.Requests), Failed: a.Failed(), InFlight: a.InFlight, Unknown: a.Unknown,
+			Requests: len(in.History.Requests), Failed: a.Failed(), InFlight: a.InFlight, Unknown: a.Unknown, Sharded: a.Sharded,
 			Spread: Distribute(oracle.Spreads(in.History.Changes)), Detection: Distribute(in.Detections),
 			Writes: Distribute(writeTimes(in.History.Writes)),
 			Units:  buildUnits(in.History.Units, in.Verdict.Outages),
@@ -139,6 +139,8 @@ func (b builder) step(span Span) Step {
 			s.InFlight++
 		case oracle.FateUnknown:
 			s.Unknown++
+		case oracle.FateSharded:
+			s.Sharded++
 		default:
 			s.Failed++
 			s.Causes[fate]++
@@ -175,7 +177,7 @@ func (b builder) timeline() []Center {
 		}
 		bucket := &rows[r.Client][i]
 		switch fate := b.accountant.Fate(r); {
-		case fate == oracle.FateInFlight || fate == oracle.FateUnknown:
+		case fate == oracle.FateInFlight || fate == oracle.FateUnknown || fate == oracle.FateSharded:
 			bucket.InFlight++
 		case fate != oracle.FateOK:
 			bucket.Failed++

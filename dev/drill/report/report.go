@@ -38,9 +38,11 @@ type Machine struct {
 type Figures struct {
 	Requests int `json:"requests"`
 	// Failed are all failures but those in flight at killed processes.
-	Failed     int     `json:"failed"`
-	InFlight   int     `json:"inFlight"`
-	Unknown    int     `json:"unknown"`
+	Failed   int `json:"failed"`
+	InFlight int `json:"inFlight"`
+	Unknown  int `json:"unknown"`
+	// Sharded failed at a sharded service while its owner was moving or gone.
+	Sharded    int     `json:"sharded,omitempty"`
 	ErrorRatio float64 `json:"errorRatio"`
 	// Spread is the time from an endpoint's change to the last data plane.
 	Spread Distribution `json:"spread"`
@@ -82,6 +84,7 @@ type Step struct {
 	Failed       int                  `json:"failed"`
 	InFlight     int                  `json:"inFlight"`
 	Unknown      int                  `json:"unknown"`
+	Sharded      int                  `json:"sharded,omitempty"`
 	Causes       map[string]int       `json:"causes,omitempty"`
 	Latency      Distribution         `json:"latency"`
 	Spread       Distribution         `json:"spread"`
@@ -109,7 +112,7 @@ type Bucket struct {
 	Own      int `json:"own,omitempty"`      // answered in the client's own center
 	Region   int `json:"region,omitempty"`   // in another center of its region
 	Far      int `json:"far,omitempty"`      // in another region
-	InFlight int `json:"inFlight,omitempty"` // lost with a killed process
+	InFlight int `json:"inFlight,omitempty"` // lost with a killed process, or its owner was moving or gone
 	Failed   int `json:"failed,omitempty"`
 }
 
