@@ -11,6 +11,8 @@ import (
 var (
 	// ErrSessionClosed: the session gets no more permits; the holder opens another (FAILED_PRECONDITION).
 	ErrSessionClosed = errors.New("session closed")
+	// ErrUnregistered: the session is not in the log.
+	ErrUnregistered = errors.New("session not registered")
 	// ErrDenied: the holder may not have what it names (PERMISSION_DENIED).
 	ErrDenied = errors.New("permit denied")
 	// ErrMalformed: a message says what cannot be (INVALID_ARGUMENT).
@@ -23,6 +25,7 @@ type Holder interface {
 	// one before (in Revision and in `since`), and may end sooner: the holder must not go back in the `since` of a shard.
 	Granted(*Permit)
 	// Closed are the freezes that everything below the holder refuses writes for, with none in flight, for the next ask.
+	// Closed and Rendered are called from several goroutines.
 	Closed() []uint64
 	// Rendered is the intent revision that a relay's data planes are served from; of others 0.
 	Rendered() uint64

@@ -9,6 +9,12 @@ import (
 	"pentad.dev/pentad/unitization/permit/permitpb"
 )
 
+// Longest is the longest time that a permit may hold; it is also the greatest permit duration that an intent may have.
+const Longest = time.Minute
+
+// Default is how long a permit holds for whom no unitization concerns.
+const Default = 5 * time.Second
+
 // Permit is an answer and when it was asked for. It is immutable, and lives in memory only (rule 6 of ownership).
 type Permit struct {
 	// Asked is when the holder asked, on the holder's own clock.
@@ -29,4 +35,24 @@ func (p *Permit) Left(now Instant) time.Duration {
 		return 0
 	}
 	return p.Holds - now.Sub(p.Asked)
+}
+
+// sameAs says whether both permits say the same, whatever their times. An epoch names a map's content.
+func (p *Permit) sameAs(q *Permit) bool {
+	if p == nil || q == nil || len(p.Maps) != len(q.Maps) || len(p.Stores) != len(q.Stores) {
+		return false
+	}
+	for i, m := range p.Maps {
+		n := q.Maps[i]
+		if m.GetUnitization() != n.GetUnitization() || m.GetEpoch() != n.GetEpoch() || m.GetKeep() != n.GetKeep() {
+			return false
+		}
+	}
+	for i, s := range p.Stores {
+		o := q.Stores[i]
+		if s.GetStore() != o.GetStore() || s.GetPrimary() != o.GetPrimary() || s.GetToken() != o.GetToken() {
+			return false
+		}
+	}
+	return true
 }

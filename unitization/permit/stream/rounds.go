@@ -1,0 +1,89 @@
+package stream
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// rounds batches linearizable reads: a round serves all who came before it began. Who comes later waits for the next one,
+// since a read that had begun before the ask may have missed a freeze.
+type rounds struct {
+	cfg   RootConfig
+	count *rootCounters
+	kick  chan struct{}
+
+	mu sync.Mutex
+	// next is the round that has not begun, present the one that has; each may be nil.
+	next, present *round
+}
+
+type round struct {
+	done     chan struct{}
+	revision uint64
+	err      error
+}
+
+func newRounds(cfg RootConfig, count *rootCounters) *rounds {
+	return &rounds{cfg: cfg, count: count, kick: make(chan struct{}, 1)}
+}
+
+// read is a revision that was read after the call.
+func (r *rounds) read(ctx context.Context) (uint64, error) {
+	mine := r.join()
+	select {
+	case <-mine.done:
+		return mine.revision, mine.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (r *rounds) join() *round {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.present != nil && r.cfg.broken.has(brokenJoinsPresent) {
+		return r.present
+	}
+	if r.next == nil {
+		r.next = &round{done: make(chan struct{})}
+		select {
+		case r.kick <- struct{}{}:
+		default:
+		}
+	}
+	return r.next
+}
+
+// run runs one round after the other while somebody waits.
+func (r *rounds) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.kick:
+		}
+		gather := time.NewTimer(r.cfg.Gather)
+		select {
+		case <-ctx.Done():
+			gather.Stop()
+			return
+		case <-gather.C:
+		}
+		r.mu.Lock()
+		now := r.next
+		r.present, r.next = now, nil
+		r.mu.Unlock()
+		if now == nil {
+			continue
+		}
+		r.count.reads.Inc()
+		within, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+		now.revision, now.err = r.cfg.Authority.Read(within)
+		cancel()
+		r.mu.Lock()
+		r.present = nil
+		r.mu.Unlock()
+		close(now.done)
+	}
+}
