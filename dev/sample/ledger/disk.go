@@ -1,0 +1,195 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files of a member's folder.
+const (
+	logFile    = "log"
+	tokenFile  = "token"
+	eventsFile = "events.jsonl"
+)
+
+// disk is what a member keeps. An error of any of its writes leaves it unknown what is on disk, and ends the member: a
+// failed fsync may drop the pages, so trying again would lie.
+type disk interface {
+	// append writes records after the last one; they are safe after sync.
+	append(records [][]byte) error
+	// truncate drops all records but the first n, and has synced when it returns.
+	truncate(n int) error
+	sync() error
+	// keep has the token on disk when it returns.
+	keep(token uint64) error
+	// note writes an event for the oracle; it is not synced.
+	note(Event) error
+	close() error
+}
+
+// files is a disk in a folder.
+type files struct {
+	dir    string
+	log    *os.File
+	events *os.File
+	// ends are the offsets at which the records end.
+	ends []int64
+}
+
+// openFiles opens a folder, for this process alone, and returns what it holds. A torn tail is cut off: it was never
+// acknowledged.
+func openFiles(dir string) (_ *files, entries []entry, token uint64, cut int64, err error) {
+	f := &files{dir: dir}
+	defer func() {
+		if err != nil {
+			_ = f.close()
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	if token, err = readToken(dir); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	if f.log, err = os.OpenFile(filepath.Join(dir, logFile), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	if err := unix.Flock(int(f.log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, nil, 0, 0, fmt.Errorf("dir: %s: is another process's: %w", dir, err)
+	}
+	if f.events, err = os.OpenFile(filepath.Join(dir, eventsFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	if err := cutLine(f.events.Name()); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	data, err := os.ReadFile(f.log.Name())
+	if err != nil {
+		return nil, nil, 0, 0, err
+	}
+	entries, rest := readRecords(data)
+	for _, e := range entries {
+		f.ends = append(f.ends, f.size()+int64(len(e.record)))
+	}
+	if err := errors.Join(f.truncate(len(entries)), syncDir(dir)); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	return f, entries, token, int64(len(rest)), nil
+}
+
+// readRecords returns the entries up to the first that is torn or damaged, and what follows.
+func readRecords(data []byte) (entries []entry, rest []byte) {
+	for {
+		record, after, ok := cutRecord(data)
+		if !ok {
+			return entries, data
+		}
+		e, _, err := decodeEntry(record, uint64(len(entries)+1))
+		if err != nil {
+			return entries, data
+		}
+		entries, data = append(entries, e), after
+	}
+}
+
+func readToken(dir string) (uint64, error) {
+	path := filepath.Join(dir, tokenFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	token, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err) // written atomically: never torn
+	}
+	return token, nil
+}
+
+// cutLine cuts a torn last line off.
+func cutLine(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(path, int64(bytes.LastIndexByte(data, '\n')+1))
+}
+
+func (f *files) size() int64 {
+	if len(f.ends) == 0 {
+		return 0
+	}
+	return f.ends[len(f.ends)-1]
+}
+
+func (f *files) append(records [][]byte) error {
+	at := f.size()
+	var all []byte
+	for _, r := range records {
+		all = append(all, r...)
+		f.ends = append(f.ends, at+int64(len(all)))
+	}
+	_, err := f.log.WriteAt(all, at)
+	return err
+}
+
+func (f *files) truncate(n int) error {
+	f.ends = f.ends[:n]
+	return errors.Join(f.log.Truncate(f.size()), f.log.Sync())
+}
+
+func (f *files) sync() error { return unix.Fdatasync(int(f.log.Fd())) }
+
+func (f *files) keep(token uint64) error {
+	path := filepath.Join(f.dir, tokenFile)
+	temporary, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(temporary, token)
+	if err := errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(f.dir)
+}
+
+func (f *files) note(e Event) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	_, err = f.events.Write(append(line, '\n'))
+	return err
+}
+
+func (f *files) close() error {
+	var errs []error
+	for _, file := range []*os.File{f.log, f.events} {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
