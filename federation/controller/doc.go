@@ -1,0 +1,11 @@
+// Package controller is what only the leader does, in a context that ends with its leadership: it carries switchovers
+// from step to step and closes the sessions of those who are gone. It decides nothing: every proposal is judged again by
+// the replicated state machine, and agents act on what is committed alone (rule 14 of ownership), so a deposed leader's
+// controller can do no harm.
+//
+// What it adds to the state machine is time. It waits out permits on its own clock, from when it saw the freeze in its own
+// term, in full again under a new leader (rule 5); it lets the data planes within reach learn of new cells before a freeze
+// (rule 19) and follow after the opening; and it turns what agents report into commands.
+//
+// next is the pure half: state, clock and what was heard in; proposals and the time of the next look out.
+package controller

@@ -1,0 +1,243 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+const (
+	// defaultPermit is T where no Unitization says another.
+	defaultPermit = 5 * time.Second
+	// reachable is how long ago a relay may have asked to count as within reach.
+	reachable = 3 * time.Second
+	// preparesIn bounds how long a freeze waits for relays within reach to learn of the target's cells: a relay that is slow
+	// must not hold up a switchover, the guards decide in any case.
+	preparesIn = 2 * time.Second
+	// convergesIn bounds how long an opened switchover waits for stores and relays before it ends with a remark.
+	convergesIn = 10 * time.Second
+	// silentFor is how long a session may not be heard of before it is closed. Its holder opens another one when it is back.
+	silentFor = 30 * time.Second
+)
+
+// heard is what the leader knows beside the state. It is telemetry: nothing unsafe may follow from it.
+type heard struct {
+	// sessions are what all servers within reach say of sessions; nil when nobody was asked yet.
+	sessions map[string]progress
+	// reports are what agents say, of orders that may be past.
+	reports []report
+	// deadlines are when switchovers roll back by themselves.
+	deadlines map[string]time.Time
+	// wall is the time of day, for deadlines; everything else is counted on the monotonic clock.
+	wall time.Time
+	// term is the leader's.
+	term uint64
+}
+
+// progress is what a session said last.
+type progress struct {
+	age      time.Duration
+	rendered uint64
+}
+
+// report is a StoreReport.
+type report struct {
+	store, member, uid string
+	switchover.Report
+}
+
+// proposal is a command that the leader wants, and why, for its log.
+type proposal struct {
+	command *intentpb.Command
+	why     string
+	// switchover is what it is about; empty: sessions.
+	switchover string
+}
+
+// next says what the leader is to propose now, and when it must look again if nothing happens before; zero: never.
+func next(s switchover.State, m *memory, h heard, now time.Time) (proposals []proposal, again time.Time) {
+	n := &round{state: s, memory: m, heard: h, now: now}
+	for _, name := range slices.Sorted(maps.Keys(s.Switchovers)) {
+		n.carry(s.Switchovers[name])
+	}
+	n.report()
+	n.sessions()
+	return n.proposals, n.again
+}
+
+// round is one call of next.
+type round struct {
+	state  switchover.State
+	memory *memory
+	heard  heard
+	now    time.Time
+
+	proposals []proposal
+	again     time.Time
+}
+
+// at has the round taken again at a time. It says whether that is now or past.
+func (n *round) at(t time.Time) bool {
+	if !t.After(n.now) {
+		return true
+	}
+	if n.again.IsZero() || t.Before(n.again) {
+		n.again = t
+	}
+	return false
+}
+
+func (n *round) propose(o *switchover.Switchover, why string, c *intentpb.Command) {
+	p := proposal{command: c, why: why}
+	if o != nil {
+		p.switchover = o.Name
+	}
+	n.proposals = append(n.proposals, p)
+}
+
+// carry takes one switchover further.
+func (n *round) carry(o *switchover.Switchover) {
+	if n.expired(o) {
+		return
+	}
+	seen := n.memory.phases[phaseKey{o.UID, o.Phase}]
+	switch o.Phase {
+	case switchover.PhaseApproved:
+		n.freeze(o, seen)
+	case switchover.PhaseFrozen:
+		n.waitOut(o)
+	case switchover.PhaseFencing:
+		n.waitOut(o) // in a disaster the end of the old store's permit is evidence, too
+	case switchover.PhaseCaughtUp:
+		n.propose(o, "everything is caught up", &intentpb.Command{Operation: &intentpb.Command_Commit{
+			Commit: &intentpb.Commit{Switchover: o.Name, Uid: o.UID},
+		}})
+	case switchover.PhaseOpened:
+		n.converge(o, seen)
+	}
+}
+
+// expired aborts a switchover whose deadline has passed before its commit.
+func (n *round) expired(o *switchover.Switchover) bool {
+	deadline, ok := n.heard.deadlines[o.Name]
+	begun := o.Phase > switchover.PhasePlanned && o.Phase < switchover.PhaseCommitted
+	if !ok || !begun {
+		return false
+	}
+	if left := deadline.Sub(n.heard.wall); left > 0 {
+		n.at(n.now.Add(left))
+		return false
+	}
+	n.propose(o, "its deadline has passed", &intentpb.Command{Operation: &intentpb.Command_Abort{Abort: &intentpb.Abort{
+		Switchover: o.Name, Uid: o.UID,
+		Reason: "its deadline " + deadline.UTC().Format(time.RFC3339) + " passed in phase " + o.Phase.String(),
+	}}})
+	return true
+}
+
+// freeze begins once the relays within reach have what they need to send traffic to the target's cells.
+func (n *round) freeze(o *switchover.Switchover, seen sighting) {
+	behind := n.behind(seen.revision)
+	if len(behind) > 0 && !n.at(seen.at.Add(preparesIn)) {
+		return
+	}
+	n.propose(o, "relays are prepared"+except(behind), &intentpb.Command{Operation: &intentpb.Command_Freeze{
+		Freeze: &intentpb.Freeze{Switchover: o.Name, Uid: o.UID},
+	}})
+}
+
+// behind are the relays within reach that do not serve an intent revision yet; all that are known when nobody was heard.
+func (n *round) behind(revision uint64) (names []string) {
+	for id, session := range n.state.Sessions {
+		if session.Holder != switchover.Relay || session.Closed {
+			continue
+		}
+		p, ok := n.heard.sessions[id]
+		if n.heard.sessions == nil || ok && p.age < reachable && p.rendered < revision {
+			names = append(names, session.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// waitOut says once that every permit of before the freeze has ended.
+func (n *round) waitOut(o *switchover.Switchover) {
+	if o.WaitedOut {
+		return
+	}
+	frozen, ok := n.memory.phases[phaseKey{o.UID, switchover.PhaseFrozen}]
+	if !ok { // the phase was past when this term began: its own begin is what counts
+		frozen = n.memory.phases[phaseKey{o.UID, o.Phase}]
+	}
+	if !n.at(n.memory.waitedOut(frozen.at)) {
+		return
+	}
+	n.propose(o, "the permits of before the freeze have ended", &intentpb.Command{Operation: &intentpb.Command_WaitedOut{
+		WaitedOut: &intentpb.WaitedOut{Switchover: o.Name, Uid: o.UID, Freeze: o.Freeze, Term: n.heard.term},
+	}})
+}
+
+// converge ends a switchover when stores and data planes have followed, or did not for too long.
+func (n *round) converge(o *switchover.Switchover, seen sighting) {
+	missing := append(n.behind(seen.revision), n.closed(o)...)
+	if len(missing) > 0 && !n.at(seen.at.Add(convergesIn)) {
+		return
+	}
+	message := ""
+	if len(missing) > 0 {
+		message = "ended without " + strings.Join(missing, ", ")
+	}
+	n.propose(o, "the data planes have followed"+except(missing), &intentpb.Command{Operation: &intentpb.Command_Converged{
+		Converged: &intentpb.Converged{Switchover: o.Name, Uid: o.UID, Message: message},
+	}})
+}
+
+// closed are the stores of a switchover whose new primary has not reported that it is open.
+func (n *round) closed(o *switchover.Switchover) (names []string) {
+	for _, move := range o.Plan.Stores {
+		store := n.state.Stores[move.Store]
+		if store == nil || store.Order == nil || store.Order.UID != o.UID || store.Order.Action != switchover.Open {
+			continue
+		}
+		if r, ok := o.Reports[move.Store][store.Order.Member]; !ok || r.Step != store.Order.Step {
+			names = append(names, "store "+move.Store)
+		}
+	}
+	return names
+}
+
+func except(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", except %s", strings.Join(names, ", "))
+}
+
+// report passes on what agents said of the orders in force and the state machine does not know yet.
+func (n *round) report() {
+	batch := &intentpb.StoreReports{}
+	for _, r := range n.heard.reports {
+		store := n.state.Stores[r.store]
+		if store == nil || store.Order == nil || store.Order.UID != r.uid || store.Order.Step != r.Step {
+			continue
+		}
+		o := n.state.Switchovers[store.Order.Switchover]
+		if o == nil || o.UID != r.uid || o.Phase >= switchover.PhaseDone || o.Reports[r.store][r.member] == r.Report {
+			continue
+		}
+		batch.Reports = append(batch.Reports, &intentpb.StoreReport{
+			Store: r.store, Member: r.member, SwitchoverUid: r.uid, Step: uint32(r.Step), Token: r.Token,
+			PositionEpoch: r.Position.Epoch, PositionIndex: r.Position.Index,
+		})
+	}
+	if len(batch.Reports) > 0 {
+		n.propose(nil, fmt.Sprintf("agents report of %d stores", len(batch.Reports)),
+			&intentpb.Command{Operation: &intentpb.Command_StoreReports{StoreReports: batch}})
+	}
+}

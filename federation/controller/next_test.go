@@ -1,0 +1,246 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// desk is a leader's desk: a state, what it has seen and heard, and the hour.
+type desk struct {
+	state  switchover.State
+	memory *memory
+	heard  heard
+	now    time.Time
+}
+
+const permit = 5 * time.Second
+
+func newDesk(phase switchover.Phase) *desk {
+	d := &desk{memory: newMemory(), now: time.Unix(1000, 0), heard: heard{
+		sessions: map[string]progress{"r1": {rendered: 7}, "r2": {rendered: 7}}, term: 3, deadlines: map[string]time.Time{},
+	}}
+	d.state = switchover.State{
+		Epoch: 9,
+		Maps:  map[string]*switchover.Map{"users": {Shards: 1, Permit: permit}},
+		Stores: map[string]*switchover.Store{"db": {Members: []string{"a", "b"}, Primary: "a", Order: &switchover.Order{
+			Action: switchover.Open, Member: "b", Token: 9, Switchover: "s", UID: "u", Step: 4,
+		}}},
+		Sessions: map[string]*switchover.Session{
+			"r1": {ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Center: "a"},
+			"r2": {ID: "r2", Holder: switchover.Relay, Name: "vm-b/one", Center: "b"},
+		},
+		Switchovers: map[string]*switchover.Switchover{"s": {
+			Name: "s", UID: "u", Mode: switchover.Planned, Phase: phase, Freeze: 8,
+			Plan: switchover.Plan{Stores: []switchover.StoreMove{{Store: "db", Primary: "a", Target: "b"}}},
+		}},
+	}
+	return d
+}
+
+// look takes a round at a revision; it returns what is proposed, by the names of the commands.
+func (d *desk) look(revision uint64) (names string, again time.Duration) {
+	d.heard.wall = d.now
+	d.memory.see(d.state, revision, d.now)
+	proposals, at := next(d.state, d.memory, d.heard, d.now)
+	var list []string
+	for _, p := range proposals {
+		list = append(list, strings.TrimPrefix(fmt.Sprintf("%T", p.command.GetOperation()), "*intentpb.Command_"))
+	}
+	if !at.IsZero() {
+		again = at.Sub(d.now)
+	}
+	return strings.Join(list, " "), again
+}
+
+func (d *desk) expect(t *testing.T, revision uint64, want string) {
+	t.Helper()
+	if got, _ := d.look(revision); got != want {
+		t.Errorf("proposes %q, want %q", got, want)
+	}
+}
+
+func (d *desk) pass(by time.Duration) { d.now = d.now.Add(by) }
+
+func TestAFreezeWaitsForTheRelaysWithinReach(t *testing.T) {
+	d := newDesk(switchover.PhaseApproved)
+	d.expect(t, 8, "") // both are at 7
+	d.heard.sessions["r1"] = progress{rendered: 8}
+	d.expect(t, 8, "")
+	d.heard.sessions["r2"] = progress{rendered: 9}
+	d.expect(t, 8, "Freeze")
+
+	d = newDesk(switchover.PhaseApproved)
+	d.expect(t, 8, "")
+	d.heard.sessions["r1"] = progress{rendered: 8}
+	d.heard.sessions["r2"] = progress{age: reachable, rendered: 7} // out of reach
+	d.expect(t, 8, "Freeze")
+
+	d = newDesk(switchover.PhaseApproved)
+	d.heard.sessions = nil
+	d.expect(t, 8, "") // nobody was asked yet
+	d.pass(preparesIn)
+	d.expect(t, 8, "Freeze")
+}
+
+func TestTheWaitIsForTInTheOwnTermWithDrift(t *testing.T) {
+	d := newDesk(switchover.PhaseFrozen)
+	d.expect(t, 8, "")
+	d.pass(drift(permit) - time.Millisecond)
+	if got, again := d.look(8); got != "" || again != time.Millisecond {
+		t.Errorf("proposes %q and looks again after %s", got, again)
+	}
+	d.pass(time.Millisecond)
+	d.expect(t, 8, "WaitedOut")
+
+	// A new leader has seen nothing: it waits in full again (rule 5).
+	d.memory = newMemory()
+	d.expect(t, 8, "")
+	d.pass(permit)
+	d.expect(t, 8, "")
+	d.pass(permit / 100)
+	d.expect(t, 8, "WaitedOut")
+	d.state.Switchovers["s"].WaitedOut = true
+	d.expect(t, 8, "")
+}
+
+func TestAShorterTCountsWhenTheLongerOneHasEnded(t *testing.T) {
+	d := newDesk(switchover.PhaseFrozen)
+	d.expect(t, 8, "")
+	d.state.Maps["users"] = &switchover.Map{Shards: 1, Permit: time.Second}
+	d.pass(time.Second)
+	d.expect(t, 9, "") // the change is seen now: permits of 5 s may have been given just before
+	d.pass(drift(permit) - time.Millisecond)
+	d.expect(t, 9, "")
+	d.pass(time.Millisecond)
+	d.expect(t, 9, "WaitedOut")
+}
+
+func TestTheWaitGoesOnWhileTheStoresAreFenced(t *testing.T) {
+	d := newDesk(switchover.PhaseFrozen)
+	d.expect(t, 8, "")
+	d.pass(permit)
+	d.state.Switchovers["s"].Phase = switchover.PhaseFencing // all have acknowledged meanwhile; the old store is out of reach
+	d.expect(t, 9, "")
+	d.pass(permit / 100) // counted from the freeze
+	d.expect(t, 9, "WaitedOut")
+}
+
+func TestWhatIsCaughtUpIsCommitted(t *testing.T) {
+	newDesk(switchover.PhaseCaughtUp).expect(t, 8, "Commit")
+	for _, phase := range []switchover.Phase{
+		switchover.PhasePlanned, switchover.PhaseCatchingUp, switchover.PhaseCommitted, switchover.PhasePromoted,
+		switchover.PhaseDone, switchover.PhaseAborted, switchover.PhaseSuperseded,
+	} {
+		newDesk(phase).expect(t, 8, "")
+	}
+}
+
+func TestAnOpenedSwitchoverEndsWhenAllHaveFollowedOrWithARemark(t *testing.T) {
+	d := newDesk(switchover.PhaseOpened)
+	d.heard.sessions = map[string]progress{"r1": {rendered: 8}, "r2": {rendered: 8}}
+	d.expect(t, 8, "") // the store has not reported
+	d.state.Switchovers["s"].Reports = map[string]map[string]switchover.Report{"db": {"b": {Step: 3}}}
+	d.expect(t, 8, "") // of an earlier order
+	d.state.Switchovers["s"].Reports["db"]["b"] = switchover.Report{Step: 4}
+	d.expect(t, 8, "Converged")
+
+	d = newDesk(switchover.PhaseOpened)
+	d.expect(t, 8, "")
+	d.pass(convergesIn)
+	d.heard.wall = d.now
+	d.memory.see(d.state, 8, d.now)
+	proposals, _ := next(d.state, d.memory, d.heard, d.now)
+	if len(proposals) != 1 {
+		t.Fatalf("%d proposals, want one", len(proposals))
+	}
+	message := proposals[0].command.GetConverged().GetMessage()
+	if message != "ended without vm-a/one, vm-b/one, store db" {
+		t.Errorf("message %q", message)
+	}
+}
+
+func TestADeadlineAbortsBeforeTheCommitOnly(t *testing.T) {
+	for phase, want := range map[switchover.Phase]string{
+		switchover.PhasePlanned: "", switchover.PhaseApproved: "Abort", switchover.PhaseFencing: "Abort",
+		switchover.PhaseCaughtUp: "Abort", switchover.PhaseCommitted: "", switchover.PhaseDone: "",
+	} {
+		d := newDesk(phase)
+		d.heard.deadlines["s"] = d.now.Add(-time.Second)
+		d.expect(t, 8, want)
+	}
+	d := newDesk(switchover.PhaseCatchingUp)
+	d.heard.deadlines["s"] = d.now.Add(time.Second)
+	if got, again := d.look(8); got != "" || again != time.Second {
+		t.Errorf("proposes %q and looks again after %s", got, again)
+	}
+}
+
+func TestReportsOfTheOrderInForceArePassedOnOnce(t *testing.T) {
+	d := newDesk(switchover.PhaseCommitted)
+	said := switchover.Report{Step: 4, Token: 9, Position: switchover.Position{Epoch: 2, Index: 100}}
+	d.heard.reports = []report{
+		{store: "db", member: "b", uid: "u", Report: said},
+		{store: "db", member: "b", uid: "before", Report: said},
+		{store: "db", member: "b", uid: "u", Report: switchover.Report{Step: 3, Token: 9}},
+		{store: "gone", member: "b", uid: "u", Report: said},
+	}
+	d.memory.see(d.state, 8, d.now)
+	proposals, _ := next(d.state, d.memory, d.heard, d.now)
+	if len(proposals) != 1 {
+		t.Fatalf("%d proposals, want one", len(proposals))
+	}
+	got := proposals[0].command.GetStoreReports().GetReports()
+	if len(got) != 1 || got[0].GetPositionIndex() != 100 || got[0].GetToken() != 9 || got[0].GetStep() != 4 {
+		t.Errorf("reports %v", got)
+	}
+	d.state.Switchovers["s"].Reports = map[string]map[string]switchover.Report{"db": {"b": said}}
+	d.expect(t, 8, "")
+	d.state.Switchovers["s"].Reports, d.state.Switchovers["s"].Phase = nil, switchover.PhaseDone
+	d.expect(t, 8, "")
+}
+
+func TestSessionsOfThoseWhoAreGoneAreClosedAndRemovedAfterT(t *testing.T) {
+	d := newDesk(switchover.PhaseDone)
+	d.expect(t, 8, "")
+	d.heard.sessions["r1"] = progress{age: silentFor}
+	d.expect(t, 8, "CloseSession")
+	d.state.Sessions["r1"] = &switchover.Session{ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Closed: true}
+	d.expect(t, 9, "")
+	d.pass(drift(permit) - time.Millisecond)
+	d.heard.sessions["r2"] = progress{}
+	d.expect(t, 9, "")
+	d.pass(time.Millisecond)
+	d.expect(t, 9, "RemoveSession")
+	d.memory = newMemory() // a new leader waits in full again
+	d.expect(t, 9, "")
+}
+
+func TestASessionThatNobodySpeaksOfIsClosedInTime(t *testing.T) {
+	d := newDesk(switchover.PhaseDone)
+	delete(d.heard.sessions, "r1")
+	d.expect(t, 8, "")
+	d.pass(silentFor)
+	d.expect(t, 8, "CloseSession")
+
+	d = newDesk(switchover.PhaseDone) // no server was asked yet: nobody is gone
+	d.heard.sessions = nil
+	d.expect(t, 8, "")
+	d.pass(time.Hour)
+	d.expect(t, 8, "")
+}
+
+func TestASessionWhoseHolderStartedAgainIsClosedAtOnce(t *testing.T) {
+	d := newDesk(switchover.PhaseDone)
+	d.state.Sessions["r3"] = &switchover.Session{ID: "r3", Holder: switchover.Relay, Name: "vm-a/one", Center: "a"}
+	delete(d.heard.sessions, "r1")
+	d.heard.sessions["r3"] = progress{}
+	d.memory.see(d.state, 8, d.now)
+	proposals, _ := next(d.state, d.memory, d.heard, d.now)
+	if len(proposals) != 1 || proposals[0].command.GetCloseSession().GetId() != "r1" {
+		t.Errorf("proposals %v, want r1 closed", proposals)
+	}
+}

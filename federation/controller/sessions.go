@@ -1,0 +1,63 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// sessions closes those of holders that are gone, and removes closed ones when their last permit has ended.
+func (n *round) sessions() {
+	for _, id := range slices.Sorted(maps.Keys(n.state.Sessions)) {
+		session := n.state.Sessions[id]
+		if !session.Closed {
+			if why := n.gone(session); why != "" {
+				n.propose(nil, fmt.Sprintf("session of %s: %s", session.Name, why), &intentpb.Command{
+					Operation: &intentpb.Command_CloseSession{CloseSession: &intentpb.CloseSession{Id: id}},
+				})
+			}
+			continue
+		}
+		if n.at(n.memory.waitedOut(n.memory.closed[id])) {
+			n.propose(nil, fmt.Sprintf("session of %s: its permits have ended", session.Name), &intentpb.Command{
+				Operation: &intentpb.Command_RemoveSession{RemoveSession: &intentpb.RemoveSession{Id: id, Term: n.heard.term}},
+			})
+		}
+	}
+}
+
+// gone says why a session is to be closed; empty: it is not. A session that nobody has heard of since this term began
+// counts from then. To close too early is safe: the holder opens another session.
+func (n *round) gone(session *switchover.Session) string {
+	if n.heard.sessions == nil {
+		return ""
+	}
+	p, asked := n.heard.sessions[session.ID]
+	if asked && p.age < silentFor {
+		return ""
+	}
+	if n.successor(session) {
+		return "its holder has started again"
+	}
+	since := n.memory.unheard[session.ID]
+	if asked || n.at(since.Add(silentFor)) {
+		return fmt.Sprintf("nothing was heard of it for %s", silentFor)
+	}
+	return ""
+}
+
+// successor says whether the holder asks under another session.
+func (n *round) successor(session *switchover.Session) bool {
+	for id, other := range n.state.Sessions {
+		if id == session.ID || other.Holder != session.Holder || other.Name != session.Name || other.Closed {
+			continue
+		}
+		if p, ok := n.heard.sessions[id]; ok && p.age < reachable {
+			return true
+		}
+	}
+	return false
+}
