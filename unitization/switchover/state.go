@@ -1,6 +1,9 @@
 package switchover
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // State is everything that decides who may write. It is a value: nothing that it points to is ever changed, Apply makes
 // new ones of what an event touches.
@@ -61,6 +64,9 @@ type Store struct {
 	Primary string
 	// Accepting says that the primary may have a permit.
 	Accepting bool
+	// Fenced says that there is evidence that no member takes writes, and none will before the next Open or Unfence. A
+	// switchover that supersedes another builds on it.
+	Fenced bool
 	// Token is the highest ordered.
 	Token uint64
 	// Order is what the store's agents are to do; nil before the first switchover.
@@ -167,6 +173,10 @@ type Switchover struct {
 	Acked map[string]bool
 	// WaitedOut says that every permit of before the freeze has ended.
 	WaitedOut bool
+	// Lost are sessions that a Planned switchover waited for, and that ended without having acknowledged, sorted.
+	Lost []string
+	// NoReturn says that there is no old owner to go back to: past Commit, or taken over from one that is.
+	NoReturn bool
 	// Step is that of the last order.
 	Step int
 	// Reports are what the members said of the order in force, by store and member.
@@ -292,3 +302,9 @@ type Problem struct {
 
 // CellName is the name of a unit's cell in a center.
 func CellName(unit, center string) string { return unit + "." + center }
+
+// CellCenter is the center of a cell, by its name: a unit's name has no dot.
+func CellCenter(cell string) string {
+	_, center, _ := strings.Cut(cell, ".")
+	return center
+}

@@ -1,0 +1,98 @@
+package switchover
+
+// advance goes through every phase that waits for nothing any more.
+func (d *draft) advance(name string) {
+	for d.pass(name) {
+	}
+}
+
+// pass goes from one phase to the next, if what the phase waits for is there.
+func (d *draft) pass(name string) bool {
+	sw := d.Switchovers[name]
+	switch sw.Phase {
+	case PhaseFrozen:
+		return d.passFrozen(sw)
+	case PhaseFencing:
+		return d.passFencing(sw)
+	case PhaseCatchingUp:
+		if !d.obeyed(sw) {
+			return false
+		}
+		d.caughtUp(name)
+	case PhaseCommitted:
+		if !d.obeyed(sw) {
+			return false
+		}
+		d.open(name)
+	}
+	return false
+}
+
+func (d *draft) caughtUp(name string) {
+	sw := d.Switchovers[name]
+	switch {
+	case d.broken.has(brokenCatchUpBeforeFence) && len(sw.Plan.Stores) > 0:
+		d.enter(name, PhaseFencing)
+		d.order(name, Fence, sw.Freeze)
+		return
+	case d.broken.has(brokenPromoteBeforeCommit):
+		d.order(name, Open, sw.Freeze)
+	}
+	d.enter(name, PhaseCaughtUp)
+}
+
+func (d *draft) enter(name string, phase Phase) { d.editSwitchover(name).Phase = phase }
+
+func (d *draft) passFrozen(sw *Switchover) bool {
+	drained := len(sw.Lost) == 0 && len(d.Concerned(sw.Name)) == 0
+	if !drained && !sw.WaitedOut {
+		return false
+	}
+	if len(sw.Plan.Stores) == 0 {
+		d.enter(sw.Name, PhaseCaughtUp)
+		return false
+	}
+	d.accept(sw.Plan, false)
+	if d.broken.has(brokenFenceSkipped) || d.broken.has(brokenCatchUpBeforeFence) {
+		d.catchUp(sw.Name)
+		return true
+	}
+	d.enter(sw.Name, PhaseFencing)
+	d.order(sw.Name, Fence, sw.Freeze)
+	return true
+}
+
+func (d *draft) passFencing(sw *Switchover) bool {
+	for _, move := range sw.Plan.Stores {
+		if !d.fenced(sw, move) {
+			return false
+		}
+	}
+	d.recordFence(sw)
+	switch {
+	case d.broken.has(brokenCatchUpBeforeFence), d.broken.has(brokenCatchUpSkipped):
+		d.enter(sw.Name, PhaseCaughtUp)
+	default:
+		d.catchUp(sw.Name)
+	}
+	return true
+}
+
+// catchUp has the new primaries take over what was written, up to the highest position that was read at the fence.
+func (d *draft) catchUp(name string) {
+	d.enter(name, PhaseCatchingUp)
+	d.order(name, CatchUp, d.Switchovers[name].Freeze)
+}
+
+// open is the entry that ends the freeze: the new primaries are ready, the ranges and the stores open under one epoch.
+func (d *draft) open(name string) {
+	epoch := d.nextEpoch()
+	sw := d.Switchovers[name]
+	d.changeMoves(sw.Plan, true, func(_ Move, r *Range) { r.Frozen, r.Since = false, epoch })
+	for _, move := range sw.Plan.Stores {
+		store := d.editStore(move.Store)
+		store.Primary, store.Accepting, store.Fenced = move.Target, true, false
+	}
+	d.order(name, Open, epoch)
+	d.enter(name, PhaseOpened)
+}

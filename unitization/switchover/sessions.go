@@ -1,0 +1,99 @@
+package switchover
+
+import (
+	"slices"
+)
+
+func (d *draft) openSession(e OpenSession) []Problem {
+	session := e.Session
+	have := d.Sessions[session.ID]
+	switch {
+	case have == nil && session.ID == "":
+		return problem("session.id", "", "must not be empty")
+	case have == nil && session.Holder != Relay && session.Holder != Agent:
+		return problem("session.holder", session.Holder, "must be relay or agent")
+	case have == nil:
+		session.Closed = false
+		d.Sessions = put(d.Sessions, session.ID, &session)
+		return nil
+	case have.Closed:
+		return problem("session.id", session.ID, "is closed: open another session")
+	case have.Holder != session.Holder || have.Name != session.Name || have.Cluster != session.Cluster ||
+		have.Center != session.Center:
+		return problem("session.id", session.ID, "is that of %s in center %s: an id is one process's", have.Name,
+			have.Center)
+	}
+	return nil
+}
+
+func (d *draft) closeSession(e CloseSession) []Problem {
+	have := d.Sessions[e.ID]
+	if have == nil || have.Closed {
+		return nil
+	}
+	closed := *have
+	closed.Closed = true
+	d.Sessions = put(d.Sessions, e.ID, &closed)
+	return nil
+}
+
+// removeSession forgets a session whose last permit has ended. Nothing below it can admit a write any more, so nobody
+// need wait for it. But what it left in flight is stopped by nothing but a fence: where a Planned switchover has none, it
+// counts as lost.
+func (d *draft) removeSession(e RemoveSession) []Problem {
+	have := d.Sessions[e.ID]
+	if have == nil {
+		return nil
+	}
+	if !have.Closed {
+		return problem("session.id", e.ID, "is open: close it, then wait for the end of its permits")
+	}
+	var waiting []string
+	for name := range sorted(d.Switchovers) {
+		if slices.Contains(d.Concerned(name), e.ID) {
+			waiting = append(waiting, name)
+		}
+	}
+	d.Sessions = without(d.Sessions, e.ID)
+	for _, name := range waiting {
+		if sw := d.Switchovers[name]; sw.Mode == Planned && !d.fencesAll(sw) && !d.broken.has(brokenWaitInPlanned) {
+			d.editSwitchover(name).Lost = insert(sw.Lost, e.ID)
+		}
+		d.advance(name)
+	}
+	return nil
+}
+
+// Concerned are the sessions that a frozen switchover still waits for: relays in the centers of the cells that it leaves,
+// which have not acknowledged the freeze. Sorted.
+func (s State) Concerned(name string) []string {
+	sw := s.Switchovers[name]
+	if sw == nil || sw.Phase != PhaseFrozen {
+		return nil
+	}
+	centers := s.leftCenters(sw)
+	var concerned []string
+	for id, session := range s.Sessions {
+		if session.Holder == Relay && centers[session.Center] && !sw.Acked[id] {
+			concerned = append(concerned, id)
+		}
+	}
+	slices.Sort(concerned)
+	return concerned
+}
+
+// leftCenters are the centers of the cells that took writes until the switchover's freeze.
+func (s State) leftCenters(sw *Switchover) map[string]bool {
+	centers := map[string]bool{}
+	for _, move := range sw.Plan.Moves {
+		for _, cell := range move.Cells {
+			centers[CellCenter(cell)] = true
+		}
+	}
+	return centers
+}
+
+// fencesAll says whether every range of a switchover is behind a store that is closed on the way.
+func (s State) fencesAll(sw *Switchover) bool {
+	return !slices.ContainsFunc(sw.Plan.Moves, func(m Move) bool { return !sw.Plan.has(m.Store) })
+}
