@@ -3,6 +3,7 @@ package intent
 import (
 	"fmt"
 
+	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
 
@@ -26,110 +27,68 @@ func (f *FSM) Apply(index uint64, encoded []byte) []byte {
 		return result
 	}
 	// Only Apply and Restore write, one at a time: the state can be read without the lock.
-	next := f.state
-	next.applied = index
-	if next.incarnation == 0 {
-		next.begin(uint64(unixSeconds(command)))
-	}
-	result, event := f.execute(&next, command)
+	e := f.begin(index, command)
+	result := e.execute(command)
 	answer := result.encode()
-	f.publish(next, event, command.GetId(), answer)
+	f.publish(e, command.GetId(), answer)
 	return answer
 }
 
-// begin starts an incarnation.
+// begin starts an entry on a copy of the state.
+func (f *FSM) begin(index uint64, command *intentpb.Command) *entry {
+	e := &entry{f: f, state: f.state, at: proposedAt(command)}
+	e.state.applied = index
+	if e.state.incarnation == 0 {
+		e.state.begin(uint64(unixSeconds(command)))
+		if f.config.broken.has(brokenEpochStart) {
+			e.state.ownership.Epoch = 0
+		}
+	}
+	e.before = e.state.ownership
+	return e
+}
+
+// begin starts an incarnation: of revisions, and of epochs.
 func (s *state) begin(incarnation uint64) {
 	s.incarnation = incarnation
 	s.revision = incarnation << revisionBits
+	s.ownership.Epoch = incarnation << revisionBits
 }
 
-// step is the revision of one more changed object. (A counter that overflows, after two thousand million changes, runs
-// on into the bits of the incarnation, which keeps the revision growing; the next incarnation is taken above it.)
-func (f *FSM) step(s *state) uint64 {
-	s.revision++
-	if f.config.broken.has(brokenRevisionIsIndex) {
-		s.revision = s.incarnation<<revisionBits + s.applied
-	}
-	return s.revision
-}
-
-// execute carries a command out on a state; the event is nil when nothing changed.
-func (f *FSM) execute(s *state, command *intentpb.Command) (Result, *Event) {
-	switch o := command.GetOperation().(type) {
-	case *intentpb.Command_Create:
-		return f.create(s, o.Create)
-	case *intentpb.Command_Update:
-		return f.update(s, o.Update)
-	case *intentpb.Command_Delete:
-		return f.delete(s, o.Delete)
-	}
-	panic("intent: unreachable: decoded commands have an operation")
-}
-
-func (f *FSM) create(s *state, c *intentpb.Create) (Result, *Event) {
-	if current, ok := s.get(c.GetKind(), c.GetName()); ok {
-		return Result{Revision: s.revision, Current: current}, nil
-	}
-	object, errs := f.judge(s, c.GetKind(), c.GetName(), c.GetValue(), nil)
-	if len(errs) > 0 {
-		return Result{Revision: s.revision, Refused: refusals(errs)}, nil
-	}
-	object.Revision = f.step(s)
-	object.Created = object.Revision
-	return f.put(s, object, nil)
-}
-
-func (f *FSM) update(s *state, u *intentpb.Update) (Result, *Event) {
-	current, ok := s.get(u.GetKind(), u.GetName())
-	if !ok || current.Revision != u.GetExpectRevision() {
-		return Result{Revision: s.revision, Current: current}, nil
-	}
-	object, errs := f.judge(s, u.GetKind(), u.GetName(), u.GetValue(), current)
-	if len(errs) > 0 {
-		return Result{Revision: s.revision, Refused: refusals(errs)}, nil
-	}
-	object.Revision, object.Created = f.step(s), current.Created
-	return f.put(s, object, current)
-}
-
-func (f *FSM) put(s *state, object, prev *Object) (Result, *Event) {
-	s.objects = s.with(object)
-	return Result{OK: true, Revision: s.revision}, &Event{
-		Revision: s.revision, Kind: object.Kind, Name: object.Name, Object: object, Prev: prev, after: s.objects,
-	}
-}
-
-func (f *FSM) delete(s *state, d *intentpb.Delete) (Result, *Event) {
-	current, ok := s.get(d.GetKind(), d.GetName())
-	if !ok || current.Revision != d.GetExpectRevision() ||
-		d.GetUid() != "" && current.decoded != nil && string(current.decoded.GetUID()) != d.GetUid() {
-		return Result{Revision: s.revision, Current: current}, nil
-	}
-	if errs := f.judgeDelete(s, current); len(errs) > 0 {
-		return Result{Revision: s.revision, Refused: refusals(errs)}, nil
-	}
-	f.step(s)
-	s.objects = s.without(current)
-	return Result{OK: true, Revision: s.revision}, &Event{
-		Revision: s.revision, Kind: current.Kind, Name: current.Name, Prev: current, after: s.objects,
-	}
-}
-
-// publish shows a step to readers: state, history and feed at once, so that who saw one sees the others too.
-func (f *FSM) publish(next state, event *Event, id, result []byte) {
+// publish shows an entry to readers: state, history and feed at once, so that who saw one sees the others too, and
+// nobody sees half of an entry.
+func (f *FSM) publish(e *entry, id, answer []byte) {
+	records := e.records()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	moved := next.revision != f.state.revision
-	f.state = next
-	f.answers.add(id, result)
-	if event != nil {
-		f.histories[event.Kind].add(*event)
+	moved := e.state.revision != f.state.revision
+	f.state = e.state
+	f.answers.add(id, answer)
+	for _, event := range e.events {
+		f.histories[event.Kind].add(event)
 		if f.config.broken.has(brokenOneHistory) {
 			f.compact(f.histories[event.Kind].compacted)
 		}
 	}
 	if moved {
-		f.commitFeed(event)
+		f.commitFeed(records)
+	}
+	if e.owned {
+		f.ownershipNews()
 	}
 	f.news()
+}
+
+// commitFeed brings the feed to the present revision, in one commit for the whole entry. The lock is held: nobody sees
+// the one without the other.
+func (f *FSM) commitFeed(changes []feed.Change) {
+	if f.config.broken.has(brokenFeedProgress) && f.same(changes) {
+		return
+	}
+	if f.config.broken.has(brokenFeedPieces) {
+		f.commitPieces(&changes)
+	}
+	if err := f.feed.CommitAt(f.state.position(), changes...); err != nil {
+		panic(fmt.Sprintf("intent: the feed cannot follow to revision %d: %v", f.state.revision, err))
+	}
 }

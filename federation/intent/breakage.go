@@ -29,6 +29,25 @@ const (
 	brokenOneHistory
 	// brokenCursors lets cursors live on through a restore.
 	brokenCursors
+
+	// brokenStatusStays leaves the status of objects that a command touches but does not name as it was (rule 9).
+	brokenStatusStays
+	// brokenOneRevision gives all objects of one entry the same revision (rule 7).
+	brokenOneRevision
+	// brokenFeedPieces commits an entry's records one by one (rule 13 of feeds: positions lie between entries).
+	brokenFeedPieces
+	// brokenSilentSessions takes no revision for a session or an acknowledgement (rule 3 of ownership).
+	brokenSilentSessions
+	// brokenOwnershipNotSaved leaves the ownership out of the snapshot (rule 3 of ownership).
+	brokenOwnershipNotSaved
+	// brokenReapply makes the map anew from the spec at each update of a Unitization (rule 22 of ownership).
+	brokenReapply
+	// brokenStalePlan approves the plan that was made at the creation, whatever has happened since (rule 22 of ownership).
+	brokenStalePlan
+	// brokenDeadline lets switchovers begin after their deadline.
+	brokenDeadline
+	// brokenEpochStart begins epochs at 0 in each incarnation (rule 8).
+	brokenEpochStart
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

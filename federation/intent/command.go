@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
@@ -53,77 +54,42 @@ func checkCommand(command *intentpb.Command) error {
 		return fmt.Errorf("%w: proposed_at_unix_ms %d: must be a time from 1970 to 2106",
 			ErrCommand, command.GetProposedAtUnixMs())
 	}
-	var operation proto.Message
-	switch o := command.GetOperation().(type) {
-	case *intentpb.Command_Create:
-		operation = o.Create
-	case *intentpb.Command_Update:
-		operation = o.Update
-	case *intentpb.Command_Delete:
-		operation = o.Delete
-	default:
-		return fmt.Errorf("%w: operation: must be create, update or delete", ErrCommand)
-	}
-	if !operation.ProtoReflect().IsValid() {
+	m := command.ProtoReflect()
+	operation := m.WhichOneof(m.Descriptor().Oneofs().ByName("operation"))
+	switch {
+	case operation == nil:
+		return fmt.Errorf("%w: operation: must be one that this version knows", ErrCommand)
+	case !m.Get(operation).Message().IsValid():
 		return fmt.Errorf("%w: operation: must not be empty", ErrCommand)
 	}
-	if err := checkKnown(command, operation); err != nil {
+	if err := checkKnown(m); err != nil {
 		return fmt.Errorf("%w: %w", ErrCommand, err)
 	}
-	return checkOperation(command)
-}
-
-// checkKnown finds fields that this version does not know.
-func checkKnown(messages ...proto.Message) error {
-	for _, message := range messages {
-		m := message.ProtoReflect()
-		if unknown := m.GetUnknown(); len(unknown) > 0 {
-			return fmt.Errorf("%s: a field that this version does not know: %.64x", m.Descriptor().Name(), []byte(unknown))
-		}
+	if err := checkOperation(command); err != nil {
+		return fmt.Errorf("%w: %w", ErrCommand, err)
 	}
 	return nil
 }
 
-func checkOperation(command *intentpb.Command) error {
-	kind, name := subject(command)
-	switch {
-	case kind == "":
-		return fmt.Errorf("%w: kind: must be set", ErrCommand)
-	case name == "" || len(name) > MaxName:
-		return fmt.Errorf("%w: name %.64q: must have 1 to %d bytes", ErrCommand, name, MaxName)
+// checkKnown finds fields that this version does not know, in a message and all messages in it.
+func checkKnown(m protoreflect.Message) error {
+	if unknown := m.GetUnknown(); len(unknown) > 0 {
+		return fmt.Errorf("%s: a field that this version does not know: %.64x", m.Descriptor().Name(), []byte(unknown))
 	}
-	var value []byte
-	switch o := command.GetOperation().(type) {
-	case *intentpb.Command_Create:
-		value = o.Create.GetValue()
-	case *intentpb.Command_Update:
-		value = o.Update.GetValue()
-		if o.Update.GetExpectRevision() == 0 {
-			return fmt.Errorf("%w: expect_revision 0: must be the revision of the object that is replaced", ErrCommand)
+	var err error
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Kind() != protoreflect.MessageKind:
+		case field.IsList():
+			for i := 0; i < value.List().Len() && err == nil; i++ {
+				err = checkKnown(value.List().Get(i).Message())
+			}
+		default:
+			err = checkKnown(value.Message())
 		}
-	case *intentpb.Command_Delete:
-		if o.Delete.GetExpectRevision() == 0 {
-			return fmt.Errorf("%w: expect_revision 0: must be the revision of the object that is deleted", ErrCommand)
-		}
-		return nil
-	}
-	if len(value) == 0 || len(value) > MaxValue {
-		return fmt.Errorf("%w: value of %d bytes: must have 1 to %d", ErrCommand, len(value), MaxValue)
-	}
-	return nil
-}
-
-// subject is the kind and the name that a command is about.
-func subject(command *intentpb.Command) (kind, name string) {
-	switch o := command.GetOperation().(type) {
-	case *intentpb.Command_Create:
-		return o.Create.GetKind(), o.Create.GetName()
-	case *intentpb.Command_Update:
-		return o.Update.GetKind(), o.Update.GetName()
-	case *intentpb.Command_Delete:
-		return o.Delete.GetKind(), o.Delete.GetName()
-	}
-	return "", ""
+		return err == nil
+	})
+	return err
 }
 
 func unixSeconds(command *intentpb.Command) int64 { return command.GetProposedAtUnixMs() / 1000 }

@@ -15,6 +15,8 @@ import (
 type traffic struct {
 	*author
 	sent [][]byte
+	// units adds the kinds and the commands of units.
+	units bool
 }
 
 func newTraffic(seed uint64) *traffic { return &traffic{author: newAuthor(seed)} }
@@ -30,6 +32,9 @@ func (w *traffic) one(view View) (command []byte, again bool) {
 }
 
 func (w *traffic) command(view View) *intentpb.Command {
+	if w.units && !chance(w.rnd, 4) {
+		return w.unitCommand(view)
+	}
 	object := w.object()
 	kind, name := v1alpha1.KindOf(object), object.GetName()
 	stored, ok := view.Get(kind, name)

@@ -54,6 +54,8 @@ type FSM struct {
 	restores  uint64 // how many there were
 	// wake is closed when revision or applied has grown.
 	wake chan struct{}
+	// owned is closed when the ownership has changed.
+	owned chan struct{}
 }
 
 // New makes an empty FSM.
@@ -74,6 +76,7 @@ func New(config Config) (*FSM, error) {
 		answers:   newAnswers(config.answers),
 		histories: map[string]*history{},
 		wake:      make(chan struct{}),
+		owned:     make(chan struct{}),
 	}
 	for _, kind := range f.kinds() {
 		f.histories[kind] = newHistory(config.History, f.state.objects, f.state.revision)
@@ -99,13 +102,17 @@ func (f *FSM) decode(encoded []byte) (*intentpb.Command, error) {
 		return nil, err
 	}
 	kind, _ := subject(command)
+	if kind == "" {
+		return command, nil // a typed command
+	}
 	if _, ok := f.histories[kind]; !ok { // the map itself never changes after New
 		return nil, fmt.Errorf("%w: kind %q: this version knows %q", ErrCommand, kind, f.kinds())
 	}
 	return command, nil
 }
 
-// Feed is the intent feed: specs only, with the revision as sequence. The FSM is its only writer.
+// Feed is the intent feed: specs, ownership maps and store orders, with the revision as sequence. The FSM is its only
+// writer.
 func (f *FSM) Feed() *feed.Log { return f.feed }
 
 // Revision is the present revision.

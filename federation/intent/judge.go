@@ -32,7 +32,9 @@ func (f *FSM) judge(s *state, kind, name string, value []byte, current *Object) 
 		} else {
 			errs = append(errs, validateOwnedAtUpdate(typed, old)...)
 		}
-		if !beginsDeletion(typed, old) || !v1alpha1.StatusEqual(typed, old) {
+		if ownsStatus(kind) {
+			errs = append(errs, validateStatusKept(typed, old)...)
+		} else if !beginsDeletion(typed, old) || !v1alpha1.StatusEqual(typed, old) {
 			errs = append(errs, v1alpha1.ValidateStatus(typed, s.objects)...)
 		}
 	}

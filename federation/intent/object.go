@@ -8,7 +8,8 @@ import (
 // Object is a stored object at one revision. It is shared and immutable: Value must not be modified.
 type Object struct {
 	Kind, Name string
-	// Value is the object's JSON as it was proposed; it has no resourceVersion.
+	// Value is the object's JSON as it was proposed, but for a status that the state machine writes; it has no
+	// resourceVersion.
 	Value []byte
 	// Revision is that of the last change: the resourceVersion.
 	Revision uint64
@@ -29,6 +30,8 @@ type Event struct {
 	Prev *Object
 	// after is the state after the change: lists at an exact revision read it.
 	after objects
+	// statusOnly says that the state machine changed the status and nothing else.
+	statusOnly bool
 }
 
 // Deleted says whether the change deleted the object.

@@ -103,6 +103,24 @@ func validateDeletion(object, old v1alpha1.Object) field.ErrorList {
 	return errs
 }
 
+// validateStatusKept finds where a status that only the state machine writes is not as it was: empty in a creation, old
+// as stored in an update (rule 9). Old is nil for a creation.
+func validateStatusKept(object, old v1alpha1.Object) field.ErrorList {
+	was := v1alpha1.New(v1alpha1.KindOf(object))
+	if old != nil {
+		was = old
+	}
+	if v1alpha1.StatusEqual(object, was) {
+		return nil
+	}
+	path, now, want := difference(field.NewPath("status"), statusTree(object), statusTree(was))
+	message := "must not be set"
+	if want != nil {
+		message = "must stay " + jsonOf(want)
+	}
+	return field.ErrorList{field.Invalid(path, now, message+": status is written by Pentad alone")}
+}
+
 const timeFormat = "2006-01-02T15:04:05Z"
 
 func show(at *metav1.Time) string {

@@ -47,6 +47,10 @@ func (f *FSM) declaration(object *Object) []byte {
 		d.Spec = o.Spec
 	case *v1alpha1.ServicePolicy:
 		d.Spec = o.Spec
+	case *v1alpha1.Store:
+		d.Spec = o.Spec
+	case *v1alpha1.Unitization:
+		d.Spec = o.Spec
 	}
 	encoded, err := json.Marshal(d)
 	if err != nil {
@@ -63,32 +67,25 @@ func (s *state) position() feed.Position {
 	return feed.Position{Incarnation: s.incarnation, Seq: s.revision}
 }
 
-// commitFeed brings the feed to the present revision. The lock is held: nobody sees the one without the other.
-func (f *FSM) commitFeed(event *Event) {
-	var changes []feed.Change
-	if event != nil && !f.unchecked(event.Kind) {
-		change := feed.Change{Kind: event.Kind, Key: event.Name}
-		if event.Object != nil {
-			change.Value = f.declaration(event.Object)
-		}
-		changes = append(changes, change)
-	}
-	if f.config.broken.has(brokenFeedProgress) && f.same(changes) {
-		return
-	}
-	if err := f.feed.CommitAt(f.state.position(), changes...); err != nil {
-		panic(fmt.Sprintf("intent: the feed cannot follow to revision %d: %v", f.state.revision, err))
-	}
-}
-
 // restartFeed makes the feed what the state is. Nothing older is known, so the floor is the revision.
 func (f *FSM) restartFeed() {
 	var whole []feed.Change
 	for _, kind := range v1alpha1.Kinds() {
+		if !f.inFeed(kind) {
+			continue
+		}
 		f.state.scan(kind, "", func(object *Object) bool {
 			whole = append(whole, feed.Change{Kind: kind, Key: object.Name, Value: f.declaration(object)})
 			return true
 		})
+	}
+	for name, m := range f.state.ownership.Maps {
+		whole = append(whole, ownershipChange(name, m))
+	}
+	for name, s := range f.state.ownership.Stores {
+		if s.Order != nil {
+			whole = append(whole, orderChange(name, s))
+		}
 	}
 	if f.config.broken.has(brokenFeedRestart) && !f.feed.Position().IsZero() {
 		_ = f.feed.CommitAt(f.state.position(), whole...)

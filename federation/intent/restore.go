@@ -12,7 +12,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 // ErrSnapshot says that bytes are not a whole snapshot of a version that is known.
@@ -35,6 +37,7 @@ func (f *FSM) Restore(r io.Reader) error {
 		h.reset(next.objects, next.revision)
 	}
 	f.restartFeed()
+	f.ownershipNews()
 	f.news()
 	return nil
 }
@@ -70,6 +73,8 @@ type picture struct {
 	state   state
 	answers *answers
 	last    []byte // key of the last object
+	// owned says that the ownership was there: snapshots of before there was any have none.
+	owned bool
 }
 
 func (p *picture) add(frame *intentpb.Frame) error {
@@ -82,6 +87,8 @@ func (p *picture) add(frame *intentpb.Frame) error {
 		p.state.incarnation, p.state.revision = p.header.GetIncarnation(), p.header.GetRevision()
 		p.state.applied = p.header.GetApplied()
 		return nil
+	case *intentpb.Frame_Ownership:
+		return p.addOwnership(part.Ownership)
 	case *intentpb.Frame_Object:
 		return p.addObject(part.Object)
 	case *intentpb.Frame_Answer:
@@ -96,6 +103,18 @@ func (p *picture) add(frame *intentpb.Frame) error {
 		return nil
 	}
 	return fmt.Errorf("%w: a part that this version does not know", ErrSnapshot)
+}
+
+func (p *picture) addOwnership(encoded []byte) error {
+	if p.owned || p.last != nil || p.answers.len() > 0 {
+		return fmt.Errorf("%w: must have one ownership, after the header", ErrSnapshot)
+	}
+	ownership, err := switchover.DecodeState(encoded)
+	if err != nil {
+		return fmt.Errorf("%w: ownership: %w", ErrSnapshot, err)
+	}
+	p.state.ownership, p.owned = ownership, true
+	return nil
 }
 
 func (p *picture) addObject(m *intentpb.Object) error {
@@ -121,6 +140,41 @@ func (p *picture) complete() error {
 	if p.header == nil || p.header.GetObjects() != objects || p.header.GetAnswers() != answers {
 		return fmt.Errorf("%w: %d objects and %d answers: must be %d and %d, as its header says",
 			ErrSnapshot, objects, answers, p.header.GetObjects(), p.header.GetAnswers())
+	}
+	if !p.owned && p.state.incarnation > 0 {
+		p.state.ownership.Epoch = p.state.incarnation << revisionBits
+	}
+	return p.agree()
+}
+
+// agree checks that the ownership is that of the objects: each Store, Unitization and Switchover has its part there, and
+// no other has.
+func (p *picture) agree() error {
+	o := p.state.ownership
+	if o.Epoch < p.state.incarnation<<revisionBits {
+		return fmt.Errorf("%w: ownership: epoch %d: must be at least %d, the first of incarnation %d",
+			ErrSnapshot, o.Epoch, p.state.incarnation<<revisionBits, p.state.incarnation)
+	}
+	for _, part := range []struct {
+		kind string
+		n    int
+		has  func(name string) bool
+	}{
+		{v1alpha1.KindStore, len(o.Stores), func(name string) bool { return o.Stores[name] != nil }},
+		{v1alpha1.KindUnitization, len(o.Maps), func(name string) bool { return o.Maps[name] != nil }},
+		{v1alpha1.KindSwitchover, len(o.Switchovers), func(name string) bool { return o.Switchovers[name] != nil }},
+	} {
+		n, without := 0, ""
+		p.state.scan(part.kind, "", func(object *Object) bool {
+			if n++; !part.has(object.Name) {
+				without = object.Name
+			}
+			return without == ""
+		})
+		if without != "" || n != part.n {
+			return fmt.Errorf("%w: ownership of %d objects of kind %s, %d are there: %q has none",
+				ErrSnapshot, part.n, part.kind, n, without)
+		}
 	}
 	return nil
 }
@@ -175,15 +229,19 @@ func (in *frameReader) frame() (*intentpb.Frame, error) {
 	if length > maxFrame {
 		return nil, fmt.Errorf("%w: frame of %d bytes: must have at most %d", ErrSnapshot, length, maxFrame)
 	}
-	encoded := make([]byte, length)
-	if err := in.full(encoded); err != nil {
-		return nil, err
+	encoded, err := io.ReadAll(io.LimitReader(in.r, int64(length))) // grows with what comes, not with what is said
+	if err == nil && uint64(len(encoded)) < length {
+		err = io.ErrUnexpectedEOF
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	in.hash.Write(encoded)
 	frame := &intentpb.Frame{}
 	if err := proto.Unmarshal(encoded, frame); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
-	if err := checkKnown(frame, frame.GetHeader(), frame.GetObject(), frame.GetAnswer()); err != nil {
+	if err := checkKnown(frame.ProtoReflect()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	return frame, nil

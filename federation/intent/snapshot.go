@@ -10,13 +10,15 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 // A snapshot is snapshotMagic, frames (a uvarint length, never 0, and an intentpb.Frame), a 0, and the SHA-256 of all
-// that. Equal states give equal bytes.
+// that. Equal states give equal bytes. The ownership is one frame, and grows with the sessions: maxFrame only keeps a
+// length that is none from being believed.
 const (
 	snapshotMagic = "pentad intent 1\n"
-	maxFrame      = MaxValue + 256<<10
+	maxFrame      = 1 << 30
 )
 
 // Snapshot is a picture that can be written while commands go on.
@@ -54,6 +56,9 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 		Incarnation: s.state.incarnation, Revision: s.state.revision, Applied: s.state.applied,
 		Objects: uint64(s.state.tree.Len()), Answers: uint64(len(s.answers)),
 	}}})
+	if !s.broken.has(brokenOwnershipNotSaved) {
+		out.ownership(s.state.ownership)
+	}
 	s.each(func(object *Object) bool {
 		out.frame(&intentpb.Frame{Part: &intentpb.Frame_Object{Object: object.proto()}})
 		return out.err == nil
@@ -109,4 +114,12 @@ func (o *frameWriter) frame(frame *intentpb.Frame) {
 	}
 	o.write(binary.AppendUvarint(nil, uint64(len(encoded))))
 	o.write(encoded)
+}
+
+func (o *frameWriter) ownership(state switchover.State) {
+	encoded, err := state.Encode()
+	if o.err == nil {
+		o.err = err
+	}
+	o.frame(&intentpb.Frame{Part: &intentpb.Frame_Ownership{Ownership: encoded}})
 }

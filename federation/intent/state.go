@@ -8,6 +8,7 @@ import (
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 // revisionBits is the width of the counter below the incarnation in a revision.
@@ -27,6 +28,8 @@ type state struct {
 	// applied is the Raft index of the last command.
 	applied uint64
 	objects
+	// ownership is everything that decides who may write; the status of Stores, Unitizations and Switchovers shows it.
+	ownership switchover.State
 }
 
 func newState() state {
@@ -40,10 +43,11 @@ type objects struct {
 	tree *iradix.Tree[*Object]
 	// references has names by what the objects refer to: see referenceKey.
 	references *iradix.Tree[string]
+	world      *lazyWorld
 }
 
 func newObjects() objects {
-	return objects{tree: iradix.New[*Object](), references: iradix.New[string]()}
+	return objects{tree: iradix.New[*Object](), references: iradix.New[string](), world: &lazyWorld{}}
 }
 
 func key(kind, name string) []byte { return []byte(kind + "\x00" + name) }
@@ -53,7 +57,7 @@ func (o objects) get(kind, name string) (*Object, bool) { return o.tree.Get(key(
 // with is o with an object added, or put in the place of its predecessor.
 func (o objects) with(object *Object) objects {
 	tree, prev, replaced := o.tree.Insert(key(object.Kind, object.Name), object)
-	next := objects{tree: tree, references: o.references}
+	next := objects{tree: tree, references: o.references, world: o.worldAfter(prev, object)}
 	k := referenceKey(object)
 	if replaced {
 		if was := referenceKey(prev); !bytes.Equal(was, k) {
@@ -71,7 +75,7 @@ func (o objects) with(object *Object) objects {
 // without is o without an object that is in it.
 func (o objects) without(object *Object) objects {
 	tree, _, _ := o.tree.Delete(key(object.Kind, object.Name))
-	return objects{tree: tree, references: o.references}.unrefer(referenceKey(object))
+	return objects{tree: tree, references: o.references, world: o.worldAfter(object, nil)}.unrefer(referenceKey(object))
 }
 
 func (o objects) unrefer(reference []byte) objects {
@@ -106,12 +110,7 @@ func (o objects) scan(kind, start string, fn func(*Object) bool) {
 
 // Center implements v1alpha1.Lookup.
 func (o objects) Center(name string) (*v1alpha1.Center, bool) {
-	object, ok := o.get(v1alpha1.KindCenter, name)
-	if !ok {
-		return nil, false
-	}
-	center, ok := object.decoded.(*v1alpha1.Center)
-	return center, ok
+	return find[*v1alpha1.Center](o, v1alpha1.KindCenter, name)
 }
 
 // Centers implements v1alpha1.Lookup.

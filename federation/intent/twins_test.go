@@ -2,13 +2,18 @@ package intent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 // twins are two replicas of one log. The second is now and then rebuilt from a snapshot: of its own, or, after it
@@ -21,9 +26,10 @@ type twins struct {
 	// lag is how many entries more the second misses before it gets a snapshot.
 	lag     int
 	answers map[string][]byte
-	// made are the changes of the first by revision, as its results told them.
-	made    []Event
-	readers [2]*feedReader
+	// accepted counts the first's; phases those that switchovers entered, unless it is nil.
+	accepted int
+	phases   map[switchover.Phase]int
+	readers  [2]*feedReader
 }
 
 func newTwins(seed uint64, config Config) *twins {
@@ -121,21 +127,76 @@ func (w *twins) judge(before View, command, encoded []byte, again bool) error {
 		}
 		return nil
 	}
-	if after != base+1 || result.Revision != after {
+	if result.Revision != after {
 		return fmt.Errorf("revision %d was followed by %d, the result says %d", base, after, result.Revision)
 	}
 	c, err := Decode(command)
 	if err != nil {
 		return err
 	}
-	kind, name := subject(c)
-	prev, _ := before.Get(kind, name)
-	object, _ := w.first.View().Get(kind, name)
-	w.made = append(w.made, Event{Revision: after, Kind: kind, Name: name, Object: object, Prev: prev})
-	if object != nil {
-		return owned(object, prev)
+	w.accepted++
+	made := changes(before, w.first.View())
+	for name, sw := range w.first.View().Ownership().Switchovers {
+		if was := before.Ownership().Switchovers[name]; w.phases != nil && (was == nil || was.Phase != sw.Phase) {
+			w.phases[sw.Phase]++
+		}
+	}
+	if err := entire(c, before, w.first, made, base); err != nil {
+		return err
+	}
+	for _, e := range made {
+		if e.Object == nil {
+			continue
+		}
+		if err := owned(e.Object, e.Prev); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// changes are what one entry did to the objects, as two views tell it: by revision, a deletion with none.
+func changes(before, after View) []Event {
+	var made, deleted []Event
+	for _, kind := range v1alpha1.Kinds() {
+		after.Range(kind, "", func(object *Object) bool {
+			if prev, _ := before.Get(kind, object.Name); prev == nil || prev.Revision != object.Revision {
+				made = append(made, Event{Revision: object.Revision, Kind: kind, Name: object.Name, Object: object, Prev: prev})
+			}
+			return true
+		})
+		before.Range(kind, "", func(prev *Object) bool {
+			if _, ok := after.Get(kind, prev.Name); !ok {
+				deleted = append(deleted, Event{Revision: after.Revision(), Kind: kind, Name: prev.Name, Prev: prev})
+			}
+			return true
+		})
+	}
+	slices.SortFunc(made, func(a, b Event) int { return cmp.Compare(a.Revision, b.Revision) })
+	return append(made, deleted...) // a command deletes one object, last
+}
+
+// entire checks that each changed object has a revision of its own, the subject the last, and the records that of the
+// entry.
+func entire(c *intentpb.Command, before View, f *FSM, made []Event, base uint64) error {
+	after := f.View()
+	for i, e := range made {
+		if e.Revision != base+uint64(i)+1 {
+			return fmt.Errorf("%s %q is change %d after revision %d, and has revision %d", e.Kind, e.Name, i+1, base, e.Revision)
+		}
+	}
+	if kind, name := subject(c); kind != "" {
+		if n := len(made); n == 0 || made[n-1].Kind != kind || made[n-1].Name != name || made[n-1].Revision != after.Revision() {
+			return fmt.Errorf("the command on %s %q does not end with its change, at %d: %d changes",
+				kind, name, after.Revision(), n)
+		}
+	}
+	for r := range f.Feed().All() {
+		if at := r.At.Seq; at > base && at != after.Revision() {
+			return fmt.Errorf("record %s/%s is at %d, between the entries at %d and %d", r.Kind, r.Key, at, base, after.Revision())
+		}
+	}
+	return transitioned(c, before, after, len(made), base)
 }
 
 // owned checks the fields that are not the proposer's.
@@ -171,7 +232,9 @@ func coherent(f *FSM) error {
 	var err error
 	for _, kind := range v1alpha1.Kinds() {
 		view.Range(kind, "", func(object *Object) bool {
-			want[kind+"/"+object.Name] = expectedRecord(object)
+			if kind != v1alpha1.KindSwitchover {
+				want[kind+"/"+object.Name] = expectedRecord(object)
+			}
 			switch o := typed(object).(type) {
 			case *v1alpha1.Cluster:
 				c, ok := view.Get(v1alpha1.KindCenter, o.Spec.Center)
@@ -206,6 +269,9 @@ func coherent(f *FSM) error {
 	if err != nil {
 		return err
 	}
+	if err := unitsCoherent(f, view); err != nil {
+		return err
+	}
 	return feedShows(f.Feed(), want, view.Revision())
 }
 
@@ -216,7 +282,9 @@ func feedShows(log *feed.Log, want map[string]any, revision uint64) error {
 	}
 	got := map[string]any{}
 	for r := range log.All() {
-		got[r.Kind+"/"+r.Key] = fromJSON(r.Value)
+		if r.Kind != model.KindOwnership && r.Kind != model.KindStoreOrder {
+			got[r.Kind+"/"+r.Key] = fromJSON(r.Value)
+		}
 	}
 	if !reflect.DeepEqual(got, want) {
 		return fmt.Errorf("the feed at %s shows\n%v, the view\n%v", log.Position(), got, want)
@@ -327,8 +395,25 @@ func TestTwinsStayEqual(t *testing.T) {
 		if err := w.run(300); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if len(w.made) < 50 {
-			t.Errorf("seed %d: only %d of 300 commands were accepted: the test shows little", seed, len(w.made))
+		if w.accepted < 50 {
+			t.Errorf("seed %d: only %d of 300 commands were accepted: the test shows little", seed, w.accepted)
 		}
 	}
+}
+
+func TestTwinsWithUnitsStayEqual(t *testing.T) {
+	phases := map[switchover.Phase]int{}
+	for seed := range uint64(12) {
+		w := newTwins(seed, Config{History: 8})
+		w.units, w.phases = true, phases
+		if err := w.run(500); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+	for p := switchover.PhasePlanned; p <= switchover.PhaseSuperseded; p++ {
+		if p != switchover.PhasePromoted && phases[p] < 3 { // never stayed in
+			t.Errorf("phase %s was entered %d times: the test shows little", p, phases[p])
+		}
+	}
+	t.Logf("phases entered: %v", phases)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 var (
@@ -17,8 +18,9 @@ var (
 type View struct {
 	revision uint64
 	// only is the kind that the picture is of; empty: all.
-	only    string
-	objects objects
+	only      string
+	objects   objects
+	ownership switchover.State
 }
 
 // Revision is the revision that the picture shows.
@@ -52,7 +54,24 @@ func (v View) Lookup() v1alpha1.Lookup {
 func (f *FSM) View() View {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return View{revision: f.state.revision, objects: f.state.objects}
+	return View{revision: f.state.revision, objects: f.state.objects, ownership: f.state.ownership}
+}
+
+// Ownership is the state of ownership in the same picture; empty in a view of one kind. It must not be changed.
+func (v View) Ownership() switchover.State { return v.ownership }
+
+// Ownership is the state of ownership now, and the revision that it is of: who has waited for that revision sees this
+// state or a later one. The channel is closed at the next change. The state must not be changed.
+func (f *FSM) Ownership() (switchover.State, uint64, <-chan struct{}) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.state.ownership, f.state.revision, f.owned
+}
+
+// ownershipNews wakes who waits for a change of the ownership. The lock is held.
+func (f *FSM) ownershipNews() {
+	close(f.owned)
+	f.owned = make(chan struct{})
 }
 
 // ViewAt is one kind's state at an exact revision: only that kind is in the view, since history is kept by kind. It

@@ -33,8 +33,8 @@ func watched(seed uint64, config Config, steps int) error {
 	for i := range steps {
 		before := p.f.View()
 		command, _ := p.one(before)
-		encoded := p.f.Apply(uint64(i+1), command)
-		p.note(before, command, encoded)
+		p.f.Apply(uint64(i+1), command)
+		p.note(before)
 		if chance(p.rnd, 12) {
 			if err := p.everyRevision(); err != nil {
 				return fmt.Errorf("entry %d: %w", i+1, err)
@@ -52,17 +52,7 @@ func watched(seed uint64, config Config, steps int) error {
 	return p.everyRevision()
 }
 
-func (p *past) note(before View, command, encoded []byte) {
-	after := p.f.View()
-	if after.Revision() != before.Revision()+1 && (before.Revision() != emptyRevision || after.Revision() != epoch<<31+1) {
-		return
-	}
-	c, _ := Decode(command)
-	kind, name := subject(c)
-	prev, _ := before.Get(kind, name)
-	object, _ := after.Get(kind, name)
-	p.made = append(p.made, Event{Revision: after.Revision(), Kind: kind, Name: name, Object: object, Prev: prev})
-}
+func (p *past) note(before View) { p.made = append(p.made, changes(before, p.f.View())...) }
 
 // everyRevision watches and lists every kind from every revision, retained or not.
 func (p *past) everyRevision() error {
@@ -129,7 +119,7 @@ func (p *past) at(kind string, revision, compacted uint64, state map[string]*Obj
 // readLive opens a watch now and then, and reads some a little.
 func (p *past) readLive() error {
 	if chance(p.rnd, 10) {
-		kind, after := v1alpha1.Kinds()[p.rnd.IntN(3)], p.f.Revision()
+		kind, after := v1alpha1.Kinds()[p.rnd.IntN(len(v1alpha1.Kinds()))], p.f.Revision()
 		cursor, err := p.f.Watch(kind, after)
 		if err != nil {
 			return err
@@ -164,11 +154,11 @@ func (p *past) restore() error {
 	}
 	before := other.View()
 	command := encode(p.command(before))
-	encoded := other.Apply(p.f.AppliedIndex()+1, command)
+	other.Apply(p.f.AppliedIndex()+1, command)
 	if err := p.f.Restore(bytes.NewReader(save(other))); err != nil {
 		return err
 	}
-	p.note(before, command, encoded)
+	p.note(before)
 	for _, w := range p.live {
 		if _, _, err := drain(w.cursor); !errors.Is(err, ErrCompacted) {
 			return fmt.Errorf("a cursor goes on after a restore: %v", err)
