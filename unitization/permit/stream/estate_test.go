@@ -1,0 +1,421 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"pentad.dev/pentad/unitization/permit"
+	"pentad.dev/pentad/unitization/permit/permitpb"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// authority is an intent of one replica, whose log can be cut off from it.
+type authority struct {
+	mu       sync.Mutex
+	state    switchover.State
+	revision uint64
+	changed  chan struct{}
+	// committed is the revision that a read returns; state may lag behind it.
+	lag      []func(*switchover.State)
+	lagging  bool
+	readErr  error
+	ackErr   error
+	openErr  error
+	delay    time.Duration
+	reads    int
+	entries  [][]switchover.AckFreeze
+	opened   []switchover.Session
+	onRead   func()
+	advanced chan struct{}
+}
+
+func newAuthority() *authority {
+	return &authority{
+		revision: 1, changed: make(chan struct{}), advanced: make(chan struct{}),
+		state: switchover.State{
+			Epoch:       1,
+			Maps:        map[string]*switchover.Map{"users": usersMap(1)},
+			Stores:      map[string]*switchover.Store{},
+			Sessions:    map[string]*switchover.Session{},
+			Switchovers: map[string]*switchover.Switchover{},
+		},
+	}
+}
+
+// usersMap has unit rz01 in hz-a for shards 0 to 49, rz03 in sh-a for the rest.
+func usersMap(epoch uint64) *switchover.Map {
+	return &switchover.Map{Shards: 100, Epoch: epoch, Permit: 5 * time.Second, Ranges: []switchover.Range{
+		{From: 0, To: 49, Unit: "rz01", Cells: []string{"rz01.hz-a"}, Since: 1},
+		{From: 50, To: 99, Unit: "rz03", Cells: []string{"rz03.sh-a"}, Since: 1},
+	}}
+}
+
+func (a *authority) Read(ctx context.Context) (uint64, error) {
+	a.mu.Lock()
+	a.reads++
+	revision, err, delay, hook := a.revision+uint64(len(a.lag)), a.readErr, a.delay, a.onRead
+	a.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	return revision, err
+}
+
+func (a *authority) State() (switchover.State, uint64, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state, a.revision, a.changed
+}
+
+func (a *authority) WaitRevision(ctx context.Context, revision uint64) error {
+	for {
+		a.mu.Lock()
+		at, advanced := a.revision, a.advanced
+		a.mu.Unlock()
+		if at >= revision {
+			return nil
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *authority) OpenSession(_ context.Context, s switchover.Session) error {
+	a.mu.Lock()
+	err := a.openErr
+	a.opened = append(a.opened, s)
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	a.commit(func(st *switchover.State) {
+		st.Sessions = maps.Clone(st.Sessions)
+		if st.Sessions[s.ID] == nil {
+			st.Sessions[s.ID] = &s
+		}
+	})
+	return nil
+}
+
+func (a *authority) AckFreeze(_ context.Context, acks []switchover.AckFreeze) error {
+	a.mu.Lock()
+	err := a.ackErr
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	a.commit(func(st *switchover.State) {
+		a.entries = append(a.entries, slices.Clone(acks))
+		for _, ack := range acks {
+			for name, sw := range st.Switchovers {
+				if sw.Freeze != ack.Freeze {
+					continue
+				}
+				after := *sw
+				after.Acked = maps.Clone(sw.Acked)
+				after.Acked[ack.Session] = true
+				st.Switchovers = maps.Clone(st.Switchovers)
+				st.Switchovers[name] = &after
+			}
+		}
+	})
+	return nil
+}
+
+// commit is an entry of the log: applied at once, or when the replica no longer lags.
+func (a *authority) commit(change func(*switchover.State)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lag = append(a.lag, change)
+	if !a.lagging {
+		a.apply()
+	}
+}
+
+func (a *authority) apply() {
+	for _, change := range a.lag {
+		change(&a.state)
+		a.revision++
+	}
+	a.lag = nil
+	close(a.changed)
+	close(a.advanced)
+	a.changed, a.advanced = make(chan struct{}), make(chan struct{})
+}
+
+func (a *authority) catchUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lagging = false
+	a.apply()
+}
+
+// freeze freezes rz01's shards, and returns the freeze.
+func (a *authority) freeze() uint64 {
+	var epoch uint64
+	a.commit(func(st *switchover.State) {
+		st.Epoch++
+		epoch = st.Epoch
+		m := *st.Maps["users"]
+		m.Epoch, m.Ranges = epoch, slices.Clone(m.Ranges)
+		m.Ranges[0].Frozen, m.Ranges[0].Since, m.Ranges[0].Left = true, epoch, []string{"rz01.hz-a"}
+		st.Maps = map[string]*switchover.Map{"users": &m}
+		st.Switchovers = maps.Clone(st.Switchovers)
+		st.Switchovers[fmt.Sprint("s", epoch)] = &switchover.Switchover{
+			Phase: switchover.PhaseFrozen, Freeze: epoch, Acked: map[string]bool{},
+		}
+	})
+	return epoch
+}
+
+// thaw opens them again under a new epoch.
+func (a *authority) thaw() {
+	a.commit(func(st *switchover.State) {
+		st.Epoch++
+		m := *st.Maps["users"]
+		m.Epoch, m.Ranges = st.Epoch, slices.Clone(m.Ranges)
+		m.Ranges[0].Frozen, m.Ranges[0].Since, m.Ranges[0].Left = false, st.Epoch, nil
+		st.Maps, st.Switchovers = map[string]*switchover.Map{"users": &m}, map[string]*switchover.Switchover{}
+	})
+}
+
+func (a *authority) set(change func(*authority)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(a)
+}
+
+func (a *authority) acked(freeze uint64) int {
+	s, _, _ := a.State()
+	for _, sw := range s.Switchovers {
+		if sw.Freeze == freeze {
+			return len(sw.Acked)
+		}
+	}
+	return 0
+}
+
+// place is where a server of permits can be reached, killed and restarted.
+type place struct {
+	mu       sync.Mutex
+	listener *bufconn.Listener
+	server   *grpc.Server
+}
+
+// network connects places by their addresses, in memory.
+type network struct {
+	mu     sync.Mutex
+	places map[string]*place
+	dials  int
+}
+
+func newNetwork() *network { return &network{places: map[string]*place{}} }
+
+var errRefused = errors.New("connection refused")
+
+func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
+	n.mu.Lock()
+	n.dials++
+	p := n.places[address]
+	n.mu.Unlock()
+	if p == nil {
+		return nil, errRefused
+	}
+	p.mu.Lock()
+	l := p.listener
+	p.mu.Unlock()
+	if l == nil {
+		return nil, errRefused
+	}
+	return l.DialContext(ctx)
+}
+
+// serve starts a server at an address; the returned function kills it.
+func (n *network) serve(address string, permits permitpb.PermitsServer) (kill func()) {
+	p := &place{listener: bufconn.Listen(1 << 20), server: grpc.NewServer(ServerOptions()...)}
+	permitpb.RegisterPermitsServer(p.server, permits)
+	n.mu.Lock()
+	n.places[address] = p
+	n.mu.Unlock()
+	served := make(chan struct{})
+	go func() { defer close(served); p.server.Serve(p.listener) }()
+	return sync.OnceFunc(func() {
+		n.mu.Lock()
+		if n.places[address] == p {
+			delete(n.places, address)
+		}
+		n.mu.Unlock()
+		p.server.Stop()
+		<-served
+	})
+}
+
+func peer(name string) Peer { return Peer{Name: name, Address: name} }
+
+func anyone(context.Context, *permitpb.Open) error { return nil }
+
+// relay is a hop with its client and server.
+type relay struct {
+	hop    *permit.Hop
+	client *Client
+	stop   func()
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func (n *network) root(t testing.TB, address string, a Authority, broken breakage) *Root {
+	r := must(NewRoot(RootConfig{Authority: a, broken: broken}))
+	kill := n.serve(address, must(NewServer(ServerConfig{Grantor: r, Authorize: anyone})))
+	stop := running(r.Run)
+	t.Cleanup(func() { kill(); stop() })
+	return r
+}
+
+func (n *network) relay(t testing.TB, name, session string, rules func() (*permitpb.RulesResponse, <-chan struct{}), servers ...string) *relay {
+	clock := permit.SystemClock()
+	r := &relay{hop: must(permit.NewHop(permit.HopConfig{Holder: permitpb.Holder_HOLDER_RELAY, Center: "hz-a", Clock: clock}))}
+	r.client = must(NewClient(ClientConfig{
+		Peers: peersOf(servers), Holder: r.hop, Clock: clock, Dial: n.dial,
+		Open: &permitpb.Open{Session: session, Holder: permitpb.Holder_HOLDER_RELAY, Name: name, Cluster: "hz-a-vm", Center: "hz-a"},
+	}))
+	kill := n.serve(name, must(NewServer(ServerConfig{Grantor: r.hop, Authorize: anyone, Rules: rules})))
+	stop := running(r.client.Run)
+	r.stop = sync.OnceFunc(func() { kill(); stop() })
+	t.Cleanup(r.stop)
+	return r
+}
+
+func peersOf(names []string) (peers []Peer) {
+	for _, name := range names {
+		peers = append(peers, peer(name))
+	}
+	return peers
+}
+
+// running runs until the returned function is called, which waits.
+func running(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); run(ctx) }()
+	return sync.OnceFunc(func() { cancel(); <-done })
+}
+
+// guard is a holder that does what guards do, without any writes.
+type guard struct {
+	client *Client
+	clock  permit.Clock
+	stop   func()
+
+	mu       sync.Mutex
+	permit   *permit.Permit
+	grants   int
+	busy     bool
+	released bool
+	since    map[uint32]uint64
+	frozen   chan struct{}
+}
+
+func (n *network) guard(t testing.TB, name string, relays ...string) *guard {
+	g := &guard{clock: permit.SystemClock(), since: map[uint32]uint64{}, frozen: make(chan struct{}, 64)}
+	g.client = must(NewClient(ClientConfig{
+		Peers: peersOf(relays), Holder: g, Clock: g.clock, Dial: n.dial,
+		Open: &permitpb.Open{Holder: permitpb.Holder_HOLDER_GUARD, Name: name, Center: "hz-a", Cells: []string{"rz01.hz-a"}},
+	}))
+	g.stop = running(g.client.Run)
+	t.Cleanup(g.stop)
+	return g
+}
+
+func (g *guard) Granted(p *permit.Permit) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.permit = p
+	g.grants++
+	for _, f := range g.closed() {
+		if g.since[0] < f {
+			g.since[0] = f
+			select {
+			case g.frozen <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (g *guard) closed() (closed []uint64) {
+	for _, m := range g.permit.Maps {
+		for _, r := range m.Ranges {
+			if r.Frozen && slices.Contains(r.Left, "rz01.hz-a") && !g.busy {
+				closed = append(closed, r.Since)
+			}
+		}
+	}
+	return closed
+}
+
+func (g *guard) Closed() []uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.permit == nil {
+		return nil
+	}
+	return g.closed()
+}
+
+func (g *guard) Rendered() uint64 { return 0 }
+
+func (g *guard) Released() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.released
+}
+
+// open says whether the guard may accept writes for shard 0.
+func (g *guard) open() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.permit.Left(g.clock.Now()) > 0 && len(g.permit.Maps) > 0 && !g.permit.Maps[0].Ranges[0].Frozen
+}
+
+func (g *guard) set(change func(*guard)) {
+	g.mu.Lock()
+	change(g)
+	g.mu.Unlock()
+	g.client.Ask()
+}
+
+// eventually waits for a condition, and fails the test when it does not come.
+func eventually(t testing.TB, what string, within time.Duration, is func() bool) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for !is() {
+		if time.Since(begun) > within {
+			t.Fatalf("%s: not within %s", what, within)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(begun)
+}
