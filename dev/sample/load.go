@@ -19,7 +19,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"pentad.dev/pentad/dev/sample/record"
+	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/unitization/guard"
 	"pentad.dev/pentad/xds-relay/bootstrap/ipv4"
 )
 
@@ -31,25 +34,65 @@ type Load struct {
 	cfg       LoadConfig
 	listeners process.Listeners
 	log       *slog.Logger
+	cut       *cut.Cut
 	targets   map[string]string
-	counting  atomic.Bool
-	requests  atomic.Uint64
-	failed    atomic.Uint64
+	// guards are the client sides of services of units, by service.
+	guards   map[string]*guard.Client
+	identity *identity.Source
+	counting atomic.Bool
+	requests atomic.Uint64
+	failed   atomic.Uint64
 }
 
 // NewLoad takes a valid configuration, and listens (see process.Listen); Run gives the listener back. This process's
 // gRPC learns to read the addresses of relays (see bootstrap).
-func NewLoad(cfg LoadConfig, log *slog.Logger) (*Load, error) {
+func NewLoad(cfg LoadConfig, log *slog.Logger) (_ *Load, err error) {
 	ipv4.Register()
-	listeners, err := process.Listen(cfg.addresses())
-	if err != nil {
+	l := &Load{cfg: cfg, log: log, targets: map[string]string{}, guards: map[string]*guard.Client{}}
+	if l.cut, err = cut.FromEnv(cfg.Place); err != nil {
 		return nil, err
 	}
-	l := &Load{cfg: cfg, listeners: listeners, log: log, targets: map[string]string{}}
+	if err := l.openGuards(); err != nil {
+		return nil, err
+	}
 	for _, name := range cfg.Services {
 		l.targets[name] = scheme + name
 	}
-	return l, nil
+	l.listeners, err = process.Listen(cfg.addresses())
+	return l, err
+}
+
+// openGuards makes the client side of each service of units.
+func (l *Load) openGuards() error {
+	if len(l.cfg.Writes) == 0 {
+		return nil
+	}
+	var err error
+	if l.identity, err = identity.Load(l.cfg.Certificates); err != nil {
+		return process.Usagef("certificates: %w", err)
+	}
+	for _, w := range l.cfg.Writes {
+		l.guards[w.Service], err = guard.NewClient(guard.ClientConfig{
+			Relays: peers(l.cfg.Relays, l.identity, identity.RoleRelay), Service: w.Service, Patience: l.cfg.deadline(),
+			Dial: l.cut.Dialer(), Log: l.log,
+		})
+		if err != nil {
+			return fmt.Errorf("service %s: %w", w.Service, err)
+		}
+	}
+	return nil
+}
+
+// connect makes the channel to a service.
+func (l *Load) connect(name string) (*grpc.ClientConn, error) {
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if l.cut != nil {
+		options = append(options, grpc.WithContextDialer(l.cut.Dial))
+	}
+	if g := l.guards[name]; g != nil {
+		options = append(options, grpc.WithChainUnaryInterceptor(g.UnaryClientInterceptor(), countAttempts))
+	}
+	return grpc.NewClient(l.targets[name], options...)
 }
 
 // Run calls the services until ctx ends.
@@ -72,6 +115,13 @@ func (l *Load) Run(ctx context.Context) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return writer.Run(ctx) })
+	group.Go(func() error { return l.cut.Run(ctx, l.log) })
+	if l.identity != nil {
+		group.Go(func() error { return l.identity.Run(ctx, l.log) })
+	}
+	for _, g := range l.guards {
+		group.Go(func() error { return g.Run(ctx) })
+	}
 	group.Go(func() error {
 		return process.Admin{
 			Listener: l.listeners[adminListener], Metrics: process.NewMetrics(), Ready: l.ready, Status: l.status, Log: l.log,
@@ -81,7 +131,8 @@ func (l *Load) Run(ctx context.Context) error {
 	return errors.Join(group.Wait(), writer.Close())
 }
 
-// call makes the channels, waits until each service was reached once, and begins to count.
+// call makes the channels, waits until each service was reached once and took a write if it takes any, and begins to
+// count.
 func (l *Load) call(ctx context.Context, writer *record.Writer) error {
 	conns := map[string]*grpc.ClientConn{}
 	defer func() {
@@ -89,8 +140,8 @@ func (l *Load) call(ctx context.Context, writer *record.Writer) error {
 			_ = conn.Close()
 		}
 	}()
-	for name, target := range l.targets {
-		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	for name := range l.targets {
+		conn, err := l.connect(name)
 		if err != nil {
 			return fmt.Errorf("channel to %s: %w", name, err)
 		}
@@ -103,13 +154,27 @@ func (l *Load) call(ctx context.Context, writer *record.Writer) error {
 		}
 		l.log.Info("service reached", "service", name)
 	}
+	var streams []*writes
+	for _, w := range l.cfg.Writes {
+		stream := newWrites(l, w, conns[w.Service], writer)
+		if !stream.begins(ctx) {
+			return nil
+		}
+		l.log.Info("service takes writes", "service", w.Service)
+		streams = append(streams, stream)
+	}
 	if err := writer.Write(record.Line{What: record.Ready, At: record.Now()}); err != nil {
 		return err
 	}
 	l.counting.Store(true)
 	var all sync.WaitGroup
 	for name, conn := range conns {
-		all.Go(func() { l.openLoop(ctx, writer, name, conn) })
+		all.Go(func() {
+			l.openLoop(ctx, l.cfg.rate(), func(n uint64) { l.one(writer, name, conn, n) })
+		})
+	}
+	for _, stream := range streams {
+		all.Go(func() { l.openLoop(ctx, stream.rate(), stream.one) })
 	}
 	all.Wait()
 	return nil
@@ -131,17 +196,17 @@ func becomesReady(ctx context.Context, conn *grpc.ClientConn) bool {
 }
 
 // openLoop sends at the rate, whatever comes back, and returns when the last request has ended.
-func (l *Load) openLoop(ctx context.Context, writer *record.Writer, name string, conn *grpc.ClientConn) {
+func (l *Load) openLoop(ctx context.Context, rate float64, one func(n uint64)) {
 	var requests sync.WaitGroup
 	defer requests.Wait()
-	ticker := time.NewTicker(time.Duration(float64(time.Second) / l.cfg.rate()))
+	ticker := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer ticker.Stop()
 	for n := uint64(0); ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			requests.Go(func() { l.one(writer, name, conn, n) })
+			requests.Go(func() { one(n) })
 		}
 	}
 }
@@ -157,10 +222,15 @@ func (l *Load) one(writer *record.Writer, name string, conn *grpc.ClientConn, n 
 	if to.Addr != nil {
 		line.Peer = to.Addr.String()
 	}
+	l.end(writer, id, line, err)
+}
+
+// end counts and records a request with its outcome.
+func (l *Load) end(writer *record.Writer, id uint64, line record.Line, err error) {
 	l.requests.Add(1)
 	if err != nil {
 		l.failed.Add(1)
-		line.Code, line.Cause = status.Code(err).String(), cause(err, to.Addr != nil)
+		line.Code, line.Cause = status.Code(err).String(), cause(err, line.Peer != "")
 		line.Error = status.Convert(err).Message()
 	}
 	writer.End(id, line)

@@ -3,7 +3,6 @@ package sample
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -21,8 +20,28 @@ const (
 
 // service is one of the workload's services.
 type service struct {
-	register func(grpc.ServiceRegistrar, *samplepb.Origin)
-	call     func(context.Context, conn, uint64, ...grpc.CallOption) (*samplepb.Origin, error)
+	// reads are the gRPC paths of what changes nothing.
+	reads    []string
+	register func(grpc.ServiceRegistrar, host)
+	// call reads; write is nil of a service that has no writes.
+	call  func(context.Context, conn, uint64, ...grpc.CallOption) (*samplepb.Origin, error)
+	write func(ctx context.Context, c conn, user, write string, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error)
+}
+
+// host is what an instance lends its service.
+type host struct {
+	origin *samplepb.Origin
+	// store is nil of an instance that forgets what is written.
+	store Store
+	// permission says as what a request was let in; nil where there is no guard.
+	permission func(context.Context) permission
+}
+
+// permission is what a guard let a write in for.
+type permission struct {
+	unitization string
+	shard       int
+	since       uint64
 }
 
 // conn is a channel to call through.
@@ -32,34 +51,19 @@ type conn = grpc.ClientConnInterface
 func services() map[string]service {
 	return map[string]service{
 		"catalog": {
-			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
-				samplepb.RegisterCatalogServer(r, catalogServer{origin: o})
-			},
-			call: func(ctx context.Context, c conn, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
-				out, err := samplepb.NewCatalogClient(c).
-					GetItem(ctx, &samplepb.GetItemRequest{Item: fmt.Sprintf("item-%d", n%100)}, o...)
-				return out.GetOrigin(), err
-			},
+			reads:    []string{samplepb.Catalog_GetItem_FullMethodName},
+			register: func(r grpc.ServiceRegistrar, h host) { samplepb.RegisterCatalogServer(r, newCatalog(h)) },
+			call:     getItem, write: setPrice,
 		},
 		"assets": {
-			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
-				samplepb.RegisterAssetsServer(r, assetsServer{origin: o})
-			},
-			call: func(ctx context.Context, c conn, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
-				out, err := samplepb.NewAssetsClient(c).
-					GetBalance(ctx, &samplepb.GetBalanceRequest{User: fmt.Sprintf("user-%d", n%1000)}, o...)
-				return out.GetOrigin(), err
-			},
+			reads:    []string{samplepb.Assets_GetBalance_FullMethodName},
+			register: func(r grpc.ServiceRegistrar, h host) { samplepb.RegisterAssetsServer(r, assetsServer{host: h}) },
+			call:     getBalance,
 		},
 		"orders": {
-			register: func(r grpc.ServiceRegistrar, o *samplepb.Origin) {
-				samplepb.RegisterOrdersServer(r, ordersServer{origin: o})
-			},
-			call: func(ctx context.Context, c conn, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
-				in := &samplepb.PlaceOrderRequest{User: fmt.Sprintf("user-%d", n%1000), Item: fmt.Sprintf("item-%d", n%100)}
-				out, err := samplepb.NewOrdersClient(c).PlaceOrder(ctx, in, o...)
-				return out.GetOrigin(), err
-			},
+			reads:    []string{samplepb.Orders_GetOrder_FullMethodName, samplepb.Orders_ListOrders_FullMethodName},
+			register: func(r grpc.ServiceRegistrar, h host) { samplepb.RegisterOrdersServer(r, ordersServer{host: h}) },
+			call:     listOrders, write: placeOrder,
 		},
 	}
 }
@@ -67,49 +71,15 @@ func services() map[string]service {
 // ServiceNames are the services that this package has, sorted.
 func ServiceNames() []string { return slices.Sorted(maps.Keys(services())) }
 
+// Reads are the gRPC paths of a service's methods that change nothing; what is not among them is a write.
+func Reads(name string) []string { return slices.Clone(services()[name].reads) }
+
+// HasWrites says whether a service has methods that change something.
+func HasWrites(name string) bool { return services()[name].write != nil }
+
 func checkService(field, name string) error {
 	if _, ok := services()[name]; !ok {
 		return fmt.Errorf("%s: %q is no sample service, only %s", field, name, strings.Join(ServiceNames(), ", "))
 	}
 	return nil
-}
-
-type catalogServer struct {
-	samplepb.UnimplementedCatalogServer
-	origin *samplepb.Origin
-}
-
-func (s catalogServer) GetItem(_ context.Context, in *samplepb.GetItemRequest) (*samplepb.GetItemResponse, error) {
-	return &samplepb.GetItemResponse{Origin: s.origin, Item: in.GetItem(), Price: number(in.GetItem())}, nil
-}
-
-type assetsServer struct {
-	samplepb.UnimplementedAssetsServer
-	origin *samplepb.Origin
-}
-
-func (s assetsServer) GetBalance(
-	_ context.Context,
-	in *samplepb.GetBalanceRequest,
-) (*samplepb.GetBalanceResponse, error) {
-	return &samplepb.GetBalanceResponse{Origin: s.origin, Balance: number(in.GetUser())}, nil
-}
-
-type ordersServer struct {
-	samplepb.UnimplementedOrdersServer
-	origin *samplepb.Origin
-}
-
-func (s ordersServer) PlaceOrder(
-	_ context.Context,
-	in *samplepb.PlaceOrderRequest,
-) (*samplepb.PlaceOrderResponse, error) {
-	return &samplepb.PlaceOrderResponse{Origin: s.origin, Order: fmt.Sprintf("%s/%s", in.GetUser(), in.GetItem())}, nil
-}
-
-// number makes an amount out of a name, always the same.
-func number(name string) int64 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	return int64(h.Sum32() % 100_000)
 }
