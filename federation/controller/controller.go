@@ -22,8 +22,6 @@ const (
 	proposesIn = 2 * time.Second
 	// pauseAfter is how long the controller waits after a proposal that failed or was refused.
 	pauseAfter = 100 * time.Millisecond
-	// defaultDeadline is how long after its creation a switchover without a deadline rolls back.
-	defaultDeadline = time.Hour
 )
 
 // Machine is the replicated state as this server holds it.

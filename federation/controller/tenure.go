@@ -75,7 +75,7 @@ func (t *tenure) propose(ctx context.Context, proposals []proposal) bool {
 			t.log.Warn("proposal failed", "switchover", p.switchover, "why", p.why, "error", err)
 			return false
 		case !result.OK:
-			t.log.Warn("proposal refused", "switchover", p.switchover, "why", p.why, "refused", result.Refused)
+			t.log.Warn("proposal refused", "switchover", p.switchover, "why", p.why, "refused", result.Errors().ToAggregate())
 			all = false
 		default:
 			t.log.Info("proposed", "switchover", p.switchover, "why", p.why, "revision", result.Revision)
@@ -118,10 +118,7 @@ func deadline(view intent.View, name string) (time.Time, bool) {
 	if json.Unmarshal(object.Value, &declared) != nil {
 		return time.Time{}, false
 	}
-	if declared.Spec.Deadline != nil {
-		return declared.Spec.Deadline.Time, true
-	}
-	return declared.CreationTimestamp.Add(defaultDeadline), true
+	return intent.Deadline(&declared), true
 }
 
 func (t *tenure) tell() {

@@ -14,14 +14,14 @@ import (
 // forwarded is the service that other servers reach the leader by. Only servers may call it.
 type forwarded struct {
 	intentpb.UnimplementedIntentServer
-	backend *backend
+	server *Server
 }
 
 func (f forwarded) Propose(ctx context.Context, request *intentpb.ProposeRequest) (*intentpb.ProposeResponse, error) {
-	if err := f.backend.machine.Check(request.GetCommand()); err != nil {
+	if err := f.server.machine.Check(request.GetCommand()); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	index, result, err := f.backend.node.Propose(ctx, request.GetCommand())
+	index, result, err := f.server.node.Propose(ctx, request.GetCommand())
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -29,10 +29,10 @@ func (f forwarded) Propose(ctx context.Context, request *intentpb.ProposeRequest
 }
 
 func (f forwarded) ReadRevision(ctx context.Context, _ *intentpb.ReadRevisionRequest) (*intentpb.ReadRevisionResponse, error) {
-	if _, err := f.backend.node.ReadIndex(ctx); err != nil {
+	if _, err := f.server.node.ReadIndex(ctx); err != nil {
 		return nil, toStatus(err)
 	}
-	return &intentpb.ReadRevisionResponse{Revision: f.backend.machine.Revision()}, nil
+	return &intentpb.ReadRevisionResponse{Revision: f.server.machine.Revision()}, nil
 }
 
 func toStatus(err error) error {

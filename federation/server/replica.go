@@ -28,7 +28,7 @@ func (s *Server) consensusConfig(metrics process.Metrics) consensus.Config {
 		ID: s.config.Name, Dir: filepath.Join(s.config.DataDir, "raft"), Listener: s.listeners["raft"],
 		ServerTLS: s.raftID.Server(identity.RoleServer), ClientTLS: s.raftID.Client(identity.RoleServer),
 		Voters: voters, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
-		Logger: s.log, Metrics: metrics, Fatal: func(err error) { exit(s.log, err) },
+		Dial: s.cut.Dialer(), Logger: s.log, Metrics: metrics, Fatal: func(err error) { exit(s.log, err) },
 	}
 }
 
@@ -46,6 +46,7 @@ func (s *Server) newBackend() (*backend, error) {
 	}
 	for _, p := range s.config.others() {
 		conn, err := grpc.NewClient("passthrough:///"+p.GRPC,
+			grpc.WithContextDialer(s.cut.Dial), grpc.WithNoProxy(),
 			grpc.WithTransportCredentials(credentials.NewTLS(s.identity.Client(identity.RoleServer))),
 			grpc.WithDisableServiceConfig(),
 			grpc.WithConnectParams(grpc.ConnectParams{

@@ -17,6 +17,7 @@ import (
 
 	"pentad.dev/pentad/federation/apiserver"
 	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/controller"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/feed/feedpb"
 	"pentad.dev/pentad/federation/identity"
@@ -24,6 +25,8 @@ import (
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/unitization/permit/stream"
 )
 
 // Server is one federation server process.
@@ -44,7 +47,12 @@ type Server struct {
 	follower  *feed.Follower
 	grpc      *grpc.Server
 	api       *apiserver.Server
-	audit     *os.File
+	cut       *cut.Cut
+
+	backend    *backend
+	permits    *stream.Root
+	controller *controller.Controller
+	audit      *os.File
 }
 
 // New takes the data folder and the listeners; Run gives them back. When it fails nothing is held.
@@ -61,6 +69,9 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	if s.raftID, err = s.load("raftCertificates", config.RaftCertificates); err != nil {
+		return nil, err
+	}
+	if s.cut, err = cut.FromEnv(config.Place); err != nil {
 		return nil, err
 	}
 	if s.dir, err = process.OpenDataDir(config.DataDir, "server "+config.Name); err != nil {
@@ -82,15 +93,14 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	backend, err := s.newBackend()
-	if err != nil {
+	if s.backend, err = s.newBackend(); err != nil {
 		return nil, err
 	}
 	if err = s.openFeeds(metrics); err != nil {
 		return nil, err
 	}
-	s.serveGRPC(backend)
-	return s, s.openAPI(backend)
+	s.serveGRPC()
+	return s, errors.Join(s.servePermits(metrics), s.openController(), s.openAPI(s.backend))
 }
 
 // load reads a certificate, which must be for this server.
@@ -124,6 +134,7 @@ func (s *Server) openFeeds(metrics process.Metrics) (err error) {
 	}
 	s.follower, err = feed.NewFollower(feed.FollowerConfig{
 		Set: s.feeds, Peers: s.feedPeers(), Want: want, Validator: validate, Log: s.log, Metrics: metrics,
+		Dialer: s.cut.Dialer(),
 	})
 	return err
 }
@@ -149,13 +160,13 @@ func (s *Server) feedPeers() []feed.Peer {
 	return peers
 }
 
-func (s *Server) serveGRPC(b *backend) {
+func (s *Server) serveGRPC() {
 	options := append(feed.ServerOptions(),
 		grpc.Creds(credentials.NewTLS(s.identity.Server(identity.RoleServer, identity.RoleAgent, identity.RoleRelay))),
 		grpc.ChainUnaryInterceptor(serversOnly))
 	s.grpc = grpc.NewServer(options...)
 	feedpb.RegisterFeedsServer(s.grpc, s.service)
-	intentpb.RegisterIntentServer(s.grpc, forwarded{backend: b})
+	intentpb.RegisterIntentServer(s.grpc, forwarded{server: s})
 }
 
 // serversOnly guards the unary methods: they are what servers forward to each other.
@@ -209,6 +220,9 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return s.vacancy.run(ctx, s.node) })
 	group.Go(func() error { return s.feeds.Run(ctx) })
 	group.Go(func() error { return s.follower.Run(ctx) })
+	group.Go(func() error { return s.permits.Run(ctx) })
+	group.Go(func() error { return s.lead(ctx) })
+	group.Go(func() error { return s.cut.Run(ctx, s.log) })
 	group.Go(func() error { return s.api.Run(ctx) })
 	group.Go(func() error {
 		stop := context.AfterFunc(ctx, s.grpc.Stop)
