@@ -25,6 +25,8 @@ type attempts struct {
 	cell string
 	// readdressed says that a refusal's cell has been followed at once already.
 	readdressed bool
+	// once says that the call cannot be sent again.
+	once bool
 }
 
 func (c *Client) attempts(method string) *attempts {
@@ -42,7 +44,7 @@ func (a *attempts) again(ctx context.Context, err error) bool {
 	c := a.client
 	c.count.refused.Add(1)
 	a.tell(CallRefused, r)
-	if r.Reason == BadShard {
+	if r.Reason == BadShard || a.once {
 		return a.giveUp(r)
 	}
 	// What a refusal says of the owner is a hint: the next guard decides for itself.

@@ -38,7 +38,7 @@ type Config struct {
 	Service string
 	// Relays are asked for permits and rules, in order of preference. Required.
 	Relays []stream.Peer
-	// Name is the instance, for people and logs.
+	// Name is the instance, for people and logs; unique in the process. Required.
 	Name string
 	// Cluster and Center are where it runs; every cell is in Center. Center is required.
 	Cluster, Center string
@@ -71,6 +71,8 @@ func (c Config) Validate() error {
 		return errors.New("guard: cells: are required")
 	case c.Service == "":
 		return errors.New("guard: service: is required")
+	case c.Name == "":
+		return errors.New("guard: name: is required")
 	case c.Center == "":
 		return errors.New("guard: center: is required")
 	case len(c.Relays) == 0:

@@ -138,8 +138,8 @@ func (t *roundTripper) RoundTrip(in *http.Request) (*http.Response, error) {
 		if refusal == nil {
 			return resp, nil
 		}
-		once := in.Body != nil && in.Body != http.NoBody && in.GetBody == nil
-		if once || !try.again(ctx, refusal) {
+		try.once = in.Body != nil && in.Body != http.NoBody && in.GetBody == nil
+		if !try.again(ctx, refusal) {
 			return resp, nil
 		}
 		_ = resp.Body.Close()

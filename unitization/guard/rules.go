@@ -57,14 +57,20 @@ func (g *Guard) register(to prometheus.Registerer) {
 	if to == nil {
 		return
 	}
-	labels := prometheus.Labels{"service": g.cfg.Service}
+	// Who gives two guards one name sees the first one's numbers only.
+	add := func(all ...prometheus.Collector) {
+		for _, c := range all {
+			_ = to.Register(c)
+		}
+	}
+	labels := prometheus.Labels{"service": g.cfg.Service, "guard": g.cfg.Name}
 	for _, reason := range []Reason{Frozen, WrongCell, NoPermit, BadShard} {
-		to.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		add(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "pentad_guard_refused_total", Help: "Requests refused.",
-			ConstLabels: prometheus.Labels{"service": g.cfg.Service, "reason": string(reason)},
+			ConstLabels: prometheus.Labels{"service": g.cfg.Service, "guard": g.cfg.Name, "reason": string(reason)},
 		}, func() float64 { return float64(g.refusals.of(reason).Load()) }))
 	}
-	to.MustRegister(
+	add(
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "pentad_guard_accepted_total", Help: "Writes let through.", ConstLabels: labels,
 		}, func() float64 {
