@@ -21,8 +21,6 @@ const (
 	brokenBegin
 	// brokenFirst: the primary sends entries before they are on its own disk.
 	brokenFirst
-	// brokenSource: a member that was not fenced serves one that catches up.
-	brokenSource
 	// brokenDedup: a repeated write is written again.
 	brokenDedup
 )

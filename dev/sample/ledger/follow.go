@@ -93,7 +93,7 @@ func (c *core) graft(index uint64, records [][]byte) error {
 // fetch serves a member that catches up: only what cannot grow any more under a lower token.
 func (c *core) fetch(r *ledgerpb.FetchRequest) *ledgerpb.FetchResponse {
 	answer := &ledgerpb.FetchResponse{Kept: c.token, Position: c.positionProto(), Committed: c.committed}
-	if c.token < r.GetToken() && !c.broken.has(brokenSource) {
+	if c.token < r.GetToken() {
 		return answer
 	}
 	after := r.GetAfter()
@@ -133,7 +133,7 @@ func (c *core) fetched(w *catching, peer string, asked *ledgerpb.FetchRequest, r
 	}
 	theirs := fence.Position{Epoch: r.GetPosition().GetEpoch(), Index: r.GetPosition().GetIndex()}
 	switch {
-	case r.GetKept() < w.token && !c.broken.has(brokenSource):
+	case r.GetKept() < w.token:
 		return fmt.Errorf("%w: %s still takes token %d", errPoorSource, peer, r.GetKept())
 	case theirs.Compare(w.to) < 0:
 		return fmt.Errorf("%w: %s holds %s, wanted is %s", errPoorSource, peer, theirs, w.to)

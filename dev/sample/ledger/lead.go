@@ -45,16 +45,13 @@ func (c *core) begin() {
 	for _, l := range c.links {
 		l.next, l.matched, l.probing, l.asked = c.last()+1, 0, true, false
 	}
-	if c.broken.has(brokenBegin) {
-		c.begins = max(c.last(), 1)
-		if c.last() == 0 {
-			c.begins = 0
-		}
-	}
-	if c.begins == 0 {
-		c.add(&ledgerpb.Entry{})
+	if c.broken.has(brokenBegin) && c.last() > 0 {
 		c.begins = c.last()
+		c.advance()
+		return
 	}
+	c.add(&ledgerpb.Entry{})
+	c.begins = c.last()
 	c.flush(c.last() - 1)
 	c.advance()
 }

@@ -1,0 +1,427 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
+	"pentad.dev/pentad/dev/sample/record"
+	"pentad.dev/pentad/unitization/fence"
+)
+
+// The simulation runs the cores of three members with disks that lose what was not synced, streams that break and leave
+// late messages behind, agents that see orders late and repeat their calls, permits that arrive late, and an intent that
+// runs one switchover after the other, planned and disaster, and aborts some. An oracle watches every acknowledgement.
+
+// simPermit is how long a permit holds, in steps.
+const simPermit = 60
+
+// simDisk keeps what was synced, and of the rest as much as chance leaves.
+type simDisk struct {
+	records [][]byte
+	synced  int
+	token   uint64
+}
+
+func (d *simDisk) append(records [][]byte) error {
+	d.records = append(d.records, records...)
+	return nil
+}
+func (d *simDisk) truncate(n int) error    { d.records, d.synced = d.records[:n:n], n; return nil }
+func (d *simDisk) sync() error             { d.synced = len(d.records); return nil }
+func (d *simDisk) keep(token uint64) error { d.token = token; return nil }
+func (d *simDisk) note(Event) error        { return nil }
+func (d *simDisk) close() error            { return nil }
+
+func (d *simDisk) crash(r *rand.Rand) {
+	left := d.synced + r.IntN(len(d.records)-d.synced+1)
+	d.records, d.synced = d.records[:left:left], left
+}
+
+// simPipe is the stream from one member to another.
+type simPipe struct {
+	open     bool
+	requests []*ledgerpb.ReplicateRequest
+	answers  []*ledgerpb.ReplicateResponse
+}
+
+type simGrant struct {
+	token   uint64
+	primary string
+	until   int
+}
+
+// simMember is a member with its agent.
+type simMember struct {
+	name   string
+	core   *core
+	disk   *simDisk
+	up     bool
+	permit simGrant
+	// seen is the last order that the agent has seen, calls are those under way, reports what it has to say.
+	seen    *fence.Order
+	calls   []fence.Order
+	reports []simReport
+}
+
+type simReport struct {
+	order fence.Order
+	state fence.State
+}
+
+type simulation struct {
+	rand    *rand.Rand
+	broken  breakage
+	wrong   wrongOrder
+	now     int
+	members []*simMember
+	pipes   map[[2]string]*simPipe
+	late    []simLate
+	cut     map[string]bool // members that no other reaches
+	intent  simIntent
+	oracle  simOracle
+	writes  int
+	failed  error
+}
+
+type simLate struct {
+	to      string
+	request *ledgerpb.ReplicateRequest
+}
+
+var simNames = []string{"hz", "sh", "sz"}
+
+func newSimulation(seed uint64, broken breakage, wrong wrongOrder) *simulation {
+	s := &simulation{
+		rand: rand.New(rand.NewPCG(seed, 7)), broken: broken, wrong: wrong,
+		pipes: map[[2]string]*simPipe{}, cut: map[string]bool{},
+		oracle: simOracle{acked: map[string]result{}, by: map[uint64]string{}},
+	}
+	s.intent = simIntent{primary: "hz", accepting: true, epoch: 10}
+	for _, name := range simNames {
+		m := &simMember{name: name, disk: &simDisk{}}
+		s.members = append(s.members, m)
+		s.start(m)
+	}
+	for _, p := range simNames {
+		for _, q := range simNames {
+			s.pipes[[2]string{p, q}] = &simPipe{}
+		}
+	}
+	return s
+}
+
+func (s *simulation) member(name string) *simMember { return s.members[slices.Index(simNames, name)] }
+
+func (s *simulation) start(m *simMember) {
+	var entries []entry
+	for i, r := range m.disk.records {
+		e, _, err := decodeEntry(r, uint64(i+1))
+		if err != nil {
+			panic(err)
+		}
+		entries = append(entries, e)
+	}
+	var peers []string
+	for _, name := range simNames {
+		if name != m.name {
+			peers = append(peers, name)
+		}
+	}
+	m.core = newCore("orders", m.name, peers, m.disk, entries, m.disk.token)
+	m.core.broken, m.up, m.permit = s.broken, true, simGrant{}
+	m.core.now = func() record.Time { return record.Time(s.now) }
+	m.core.permit = func() (uint64, time.Duration, bool) {
+		return m.permit.token, time.Duration(m.permit.until - s.now), m.permit.primary == m.name
+	}
+}
+
+func (s *simulation) crash(m *simMember) {
+	if !m.up {
+		return
+	}
+	m.up = false
+	m.disk.crash(s.rand)
+	for pair := range s.pipes {
+		if pair[0] == m.name || pair[1] == m.name {
+			s.breakPipe(pair)
+		}
+	}
+}
+
+// breakPipe ends a stream; what was under way may still arrive, but nobody hears the answer.
+func (s *simulation) breakPipe(pair [2]string) {
+	p := s.pipes[pair]
+	for _, r := range p.requests {
+		if s.rand.IntN(2) == 0 && len(s.late) < 50 {
+			s.late = append(s.late, simLate{pair[1], r})
+		}
+	}
+	*p = simPipe{}
+}
+
+// run takes steps at random, then heals everything and sees that writes are taken again and nothing is lost.
+func (s *simulation) run(steps int) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("step %d: %v", s.now, p)
+		}
+	}()
+	for range steps {
+		s.step(true)
+		if s.failed != nil {
+			return s.failed
+		}
+	}
+	s.cut = map[string]bool{}
+	for range 4000 {
+		for _, m := range s.members {
+			if !m.up {
+				s.start(m)
+			}
+		}
+		s.step(false)
+		if s.failed != nil {
+			return s.failed
+		}
+		if done, err := s.settled(); done {
+			return err
+		}
+	}
+	return fmt.Errorf("step %d: no writes are taken any more: order %+v\n%s", s.now, s.intent.order, s.picture())
+}
+
+func (s *simulation) picture() string {
+	text := fmt.Sprintf("phase %d\n", s.intent.phase)
+	for _, m := range s.members {
+		text += fmt.Sprintf("%s: %s of %d..%d open %t begins %d at %s, acknowledged %d, keeps %d, permit %+v, %s\n", m.name, m.core.role,
+			m.core.since, m.core.stint, m.core.open, m.core.begins, m.core.position(), m.core.committed, m.core.token, m.permit, m.core.problem)
+		for peer, l := range m.core.links {
+			text += fmt.Sprintf("  %s: %+v\n", peer, *l)
+		}
+	}
+	return text
+}
+
+func (s *simulation) settled() (bool, error) {
+	i := &s.intent
+	if i.phase != simIdle || s.now%50 != 0 {
+		return false, nil
+	}
+	p := s.member(i.primary).core
+	if s.oracle.settled {
+		return true, s.oracle.verdict(p)
+	}
+	p.append([]write{{
+		Write: &ledgerpb.Write{Id: fmt.Sprint("last ", s.now)},
+		done:  func(r result) { s.oracle.settled = s.oracle.settled || r.err == nil },
+	}})
+	return false, nil
+}
+
+func (s *simulation) step(faults bool) {
+	s.now++
+	m := s.members[s.rand.IntN(len(s.members))]
+	n := s.rand.IntN(100)
+	switch {
+	case n < 10 && faults:
+		s.write(m)
+	case n < 65:
+		for range 4 {
+			s.carry()
+		}
+	case n < 75:
+		s.grant(m)
+	case n < 90:
+		for range 3 {
+			s.agent(m)
+		}
+	case n < 93:
+		s.control(faults)
+	case n < 96:
+		if m.up {
+			for _, name := range simNames {
+				if name != m.name {
+					m.core.beat(name)
+				}
+			}
+			m.core.tick()
+		}
+	case n < 97 && len(s.late) > 0:
+		i := s.rand.IntN(len(s.late))
+		l := s.late[i]
+		s.late = slices.Delete(s.late, i, i+1)
+		if to := s.member(l.to); to.up {
+			_, _ = to.core.replicate(l.request)
+		}
+	case faults:
+		s.fault(m)
+	}
+}
+
+func (s *simulation) fault(m *simMember) {
+	switch n := s.rand.IntN(40); {
+	case n == 0:
+		s.crash(m)
+	case n < 6 && !m.up:
+		s.start(m)
+	case n == 7:
+		s.cut[m.name] = true
+	case n < 12:
+		delete(s.cut, m.name)
+	case n < 15:
+		s.breakPipe([2]string{m.name, simNames[s.rand.IntN(3)]})
+	}
+}
+
+// write gives a member a write, a new one or one that was given to some member before.
+func (s *simulation) write(m *simMember) {
+	if !m.up {
+		return
+	}
+	if s.rand.IntN(4) > 0 {
+		m = s.member(s.intent.primary) // clients mostly know
+		if !m.up {
+			return
+		}
+	}
+	if s.writes == 0 || s.rand.IntN(4) > 0 {
+		s.writes++
+	}
+	id := fmt.Sprint("w", s.writes-s.rand.IntN(min(s.writes, 5)))
+	m.core.append([]write{{Write: &ledgerpb.Write{Id: id}, done: func(r result) { s.acknowledged(m, id, r) }}})
+}
+
+// carry takes one step on one stream.
+func (s *simulation) carry() {
+	from, to := simNames[s.rand.IntN(3)], simNames[s.rand.IntN(3)]
+	p, q, pipe := s.member(from), s.member(to), s.pipes[[2]string{from, to}]
+	if from == to || !p.up || !q.up || s.cut[from] || s.cut[to] {
+		return
+	}
+	if p.core.role == replica {
+		if pipe.open {
+			s.breakPipe([2]string{from, to})
+		}
+		return
+	}
+	switch s.rand.IntN(3) {
+	case 0:
+		if !pipe.open {
+			pipe.open = true
+			p.core.linked(to)
+		}
+		if m := p.core.next(to); m != nil {
+			pipe.requests = append(pipe.requests, m)
+		}
+	case 1:
+		if len(pipe.requests) == 0 {
+			return
+		}
+		answer, err := q.core.replicate(pipe.requests[0])
+		pipe.requests = pipe.requests[1:]
+		if err != nil {
+			s.fail("a message is refused: %v", err)
+			return
+		}
+		pipe.answers = append(pipe.answers, answer)
+	case 2:
+		if len(pipe.answers) > 0 {
+			answer := pipe.answers[0]
+			pipe.answers = pipe.answers[1:]
+			p.core.replicated(to, answer)
+		}
+	}
+}
+
+// grant gives a member a permit that it asked for a while ago.
+func (s *simulation) grant(m *simMember) {
+	if !m.up || s.cut[m.name] && s.rand.IntN(4) > 0 {
+		return
+	}
+	m.permit = s.intent.permit(s.now)
+	m.core.tick()
+}
+
+// agent takes one step of a member's agent.
+func (s *simulation) agent(m *simMember) {
+	switch s.rand.IntN(4) {
+	case 0:
+		if o := s.intent.order; o != nil {
+			m.seen = o
+		}
+		if m.seen != nil && m.seen.For(m.name) && len(m.calls) < 4 {
+			m.calls = append(m.calls, *m.seen)
+		}
+	case 1, 2:
+		if len(m.calls) == 0 || !m.up {
+			return
+		}
+		i := 0
+		if s.rand.IntN(8) == 0 {
+			i = s.rand.IntN(len(m.calls)) // calls overtake each other
+		}
+		o := m.calls[i]
+		if s.rand.IntN(3) > 0 { // else it is made again
+			m.calls = slices.Delete(m.calls, i, i+1)
+		}
+		if state, err := s.obey(m, o); err == nil && o.Obeyed(state) == nil {
+			m.reports = append(m.reports[max(0, len(m.reports)-2):], simReport{o, state})
+		}
+	case 3:
+		if len(m.reports) > 0 && (!s.cut[m.name] || s.rand.IntN(8) == 0) {
+			s.intent.report(m.name, m.reports[0])
+			m.reports = m.reports[1:]
+		}
+	}
+}
+
+func (s *simulation) obey(m *simMember, o fence.Order) (fence.State, error) {
+	c := m.core
+	var err error
+	switch o.Action {
+	case fence.Fence:
+		err = c.fence(o.Token)
+	case fence.CatchUp:
+		err = s.catchUp(m, o)
+	case fence.Promote:
+		err = c.promote(o.Token)
+	case fence.Open, fence.Unfence:
+		err = c.openAt(o.Token)
+	}
+	return c.state(), err
+}
+
+func (s *simulation) catchUp(m *simMember, o fence.Order) error {
+	there, err := m.core.catchUp(o.Token, o.Position)
+	if err != nil || there {
+		return err
+	}
+	for _, source := range s.members {
+		if source == m || !source.up || s.cut[source.name] || s.cut[m.name] {
+			continue
+		}
+		way := &catching{token: o.Token, to: o.Position, after: m.core.last()}
+		for {
+			ask, ok := m.core.fetching(way)
+			if !ok || s.rand.IntN(50) == 0 {
+				break
+			}
+			if err := m.core.fetched(way, source.name, ask, source.core.fetch(ask)); err != nil {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (s *simulation) fail(format string, args ...any) {
+	if s.failed == nil {
+		s.failed = fmt.Errorf("step %d: %w", s.now, fmt.Errorf(format, args...))
+	}
+}
+
+var errViolation = errors.New("violation")
