@@ -152,7 +152,7 @@ func (p *pair) object() feed.Change {
 // unitization binds a service to two units, of which one has a cell that does not run in every cluster.
 func (p *pair) unitization() feed.Change {
 	o := &v1alpha1.Unitization{Spec: v1alpha1.UnitizationSpec{
-		Shards:   int32(10 * (1 + p.random.IntN(6)/5)),
+		Shards: int32(10 * (1 + p.random.IntN(6)/5)),
 		Services: []v1alpha1.ServiceBinding{{
 			Name: p.pick("orders", "assets", "nosuch"), Reads: []string{p.pick("/a/b", "/a/*")},
 		}},

@@ -65,8 +65,8 @@ func (s *Slice) Len() int { return len(s.endpoints) }
 func (s *Slice) Unit() string { return s.unit }
 
 func (s *Slice) equal(o *Slice) bool {
-	return s == o || s.unit == o.unit && slices.Equal(s.portNames, o.portNames) && slices.Equal(s.endpoints, o.endpoints) &&
-		slices.Equal(s.ports, o.ports)
+	return s == o || s.unit == o.unit && slices.Equal(s.portNames, o.portNames) &&
+		slices.Equal(s.endpoints, o.endpoints) && slices.Equal(s.ports, o.ports)
 }
 
 // all calls yield for each endpoint that serves the named port, until it says false.

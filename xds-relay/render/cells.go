@@ -37,8 +37,8 @@ func cellName(service string, p *modelpb.Port, cell string) string {
 	return portName(service, p) + "/" + cell
 }
 
-// renderCell renders a cell's endpoints. They lie in one center, so they are the same for everyone, and no failover leads
-// out of it: where a shard's calls may go is the ownership map's decision.
+// renderCell renders a cell's endpoints. They lie in one center, so they are the same for everyone, and no failover
+// leads out of it: where a shard's calls may go is the ownership map's decision.
 func renderCell(s *catalog.Service, cell *catalog.Cell, v View) (cellRendering, error) {
 	out := cellRendering{cell: cell}
 	of := &catalog.Service{Name: s.Name, Clusters: cell.Clusters}
@@ -124,8 +124,8 @@ func (v View) distance(c *catalog.Cell) int {
 }
 
 // nearest is the cell that calls go to: one that can be reached before one that hardly can, then the nearer, then the
-// first by name. Nil: there is none. One without any endpoint is better than none: callers hear UNAVAILABLE, and its first
-// endpoint changes no route.
+// first by name. Nil: there is none. One without any endpoint is better than none: callers hear UNAVAILABLE, and its
+// first endpoint changes no route.
 func (v View) nearest(cells []cellRendering, port int) *cellRendering {
 	if len(cells) == 0 {
 		return nil

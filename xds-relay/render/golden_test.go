@@ -64,11 +64,15 @@ func renderScenario(t *testing.T, text []byte) []byte {
 	s := parseScenario(t, text)
 	w := s.enact(t)
 	var resources []Resource
-	if s.Service != "" {
-		var err error
-		if resources, err = Service(w.service(s.Service), s.view()); err != nil {
+	for _, name := range append([]string{s.Service}, s.Also...) {
+		if name == "" {
+			continue
+		}
+		rendered, err := Service(w.service(name), s.view())
+		if err != nil {
 			t.Fatal(err)
 		}
+		resources = append(resources, rendered...)
 	}
 	for _, n := range s.OnDemand {
 		r, ok := OnDemand(n.Type, n.Name)

@@ -48,8 +48,8 @@ func exactly(header, value string) *routev3.HeaderMatcher {
 	}}
 }
 
-// within matches a header with a number from start up to, and not with, end. gRPC joins a header that comes twice, which
-// is then no number; Envoy takes the first.
+// within matches a header with a number from start up to, and not with, end. gRPC joins a header that comes twice,
+// which is then no number; Envoy takes the first.
 func within(header string, start, end int) *routev3.HeaderMatcher {
 	return &routev3.HeaderMatcher{Name: header, HeaderMatchSpecifier: &routev3.HeaderMatcher_RangeMatch{
 		RangeMatch: &typev3.Int64Range{Start: int64(start), End: int64(end)},

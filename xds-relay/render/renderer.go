@@ -127,8 +127,8 @@ func (r *Renderer) Failed() []Failure {
 	return slices.SortedFunc(maps.Values(r.failed), func(a, b Failure) int { return cmp.Compare(a.Service, b.Service) })
 }
 
-// Refused are the services with units of which every call is refused, and why, by name: the records do not tell who owns
-// their shards, or the routes would be too many. It looks at all services.
+// Refused are the services with units of which every call is refused, and why, by name: the records do not tell who
+// owns their shards, or the routes would be too many. It looks at all services.
 func (r *Renderer) Refused() []Failure {
 	var out []Failure
 	for name, now := range r.served {

@@ -43,8 +43,8 @@ func Service(s *catalog.Service, v View) ([]Resource, error) {
 	return r.all(), nil
 }
 
-// render renders a service, taking over what before has and what would come out the same: endpoints change all the time,
-// ports, policies and ownership hardly ever.
+// render renders a service, taking over what before has and what would come out the same: endpoints change all the
+// time, ports, policies and ownership hardly ever.
 func render(before rendering, s *catalog.Service, v View) (rendering, error) {
 	now := rendering{service: s}
 	err := v.Validate()

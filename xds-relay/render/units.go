@@ -118,7 +118,9 @@ func (t *unitTable) routes() ([]*routev3.Route, string) {
 }
 
 func (t *unitTable) activeSomewhere(cell string) bool {
-	return slices.ContainsFunc(t.service.Units.Ranges, func(r catalog.Range) bool { return slices.Contains(r.Cells, cell) })
+	return slices.ContainsFunc(t.service.Units.Ranges, func(r catalog.Range) bool {
+		return slices.Contains(r.Cells, cell)
+	})
 }
 
 func (t *unitTable) clusterOf(c *catalog.Cell) string {
@@ -154,7 +156,8 @@ func (t *unitTable) write(r catalog.Range) way {
 	return way{cluster: t.clusterOf(to.cell), abort: r.Frozen}
 }
 
-// read is the way of a range's reads: a City cell where there are any, and one can be reached as well as the active ones.
+// read is the way of a range's reads: a City cell where there are any, and one can be reached as well as the active
+// ones.
 func (t *unitTable) read(r catalog.Range) way {
 	to := t.view.nearest(t.active(r), t.port)
 	city := t.view.nearest(t.those(func(c *catalog.Cell) bool { return c.Type == v1alpha1.UnitCity }), t.port)

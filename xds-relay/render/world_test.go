@@ -1,9 +1,11 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -100,8 +102,12 @@ func (w *world) silent(cluster string, silent bool) { w.note(w.catalog.SetSilent
 
 // export is what one cluster says of a service.
 type export struct {
-	Cluster   string         `json:"cluster"`
-	Source    string         `json:"source"`
+	Cluster string `json:"cluster"`
+	Source  string `json:"source"`
+	// Service is another one than the scenario's.
+	Service string `json:"service"`
+	// Unit is that of the endpoints.
+	Unit      string         `json:"unit"`
 	Silent    bool           `json:"silent"`
 	CreatedMs int64          `json:"createdMs"`
 	Ports     []exportPort   `json:"ports"`
@@ -138,7 +144,7 @@ func (w *world) export(service string, e export) {
 		e.Ports = grpcPort
 	}
 	s := &modelpb.Service{Name: service, CreatedUnixMs: e.CreatedMs}
-	slice := &modelpb.EndpointSlice{Service: service}
+	slice := &modelpb.EndpointSlice{Service: service, Unit: e.Unit}
 	for _, p := range e.Ports {
 		s.Ports = append(s.Ports, &modelpb.Port{
 			Name: p.Name, Number: p.Number, Protocol: modelpb.Protocol(modelpb.Protocol_value["PROTOCOL_"+p.Protocol]),
@@ -154,8 +160,17 @@ func (w *world) export(service string, e export) {
 	}
 	w.commit(e.feed(),
 		feed.Change{Kind: model.KindService, Key: service, Value: encoded(w.t, s)},
-		feed.Change{Kind: model.KindEndpointSlice, Key: model.SliceKey(service, "1"), Value: encoded(w.t, slice)})
+		feed.Change{Kind: model.KindEndpointSlice, Key: model.SliceKey(service, sliceName(e.Unit)),
+			Value: encoded(w.t, slice)})
 	w.silent(e.Cluster, e.Silent)
+}
+
+// sliceName lets a cluster have endpoints of several units.
+func sliceName(unit string) string {
+	if unit == "" {
+		return "1"
+	}
+	return unit
 }
 
 // withdraw ends a cluster's export of a service.
@@ -197,6 +212,41 @@ func encoded(t testing.TB, m proto.Message) []byte {
 	return b
 }
 
+// unitization declares one.
+func (w *world) unitization(name string, spec v1alpha1.UnitizationSpec) {
+	w.t.Helper()
+	w.declare("Unitization", name, &v1alpha1.Unitization{Spec: spec})
+}
+
+// own commits an ownership map, given as the API shows it.
+func (w *world) own(unitization string, status v1alpha1.UnitizationStatus) {
+	w.t.Helper()
+	w.commit(feed.IntentID, feed.Change{Kind: model.KindOwnership, Key: unitization,
+		Value: encoded(w.t, ownership(w.t, unitization, status))})
+}
+
+func ownership(t testing.TB, unitization string, status v1alpha1.UnitizationStatus) *modelpb.Ownership {
+	t.Helper()
+	number := func(s string) uint64 {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	o := &modelpb.Ownership{Unitization: unitization, Epoch: number(status.Epoch), Wanted: status.Wanted}
+	for _, r := range status.Ranges {
+		state := modelpb.RangeState_RANGE_STATE_OPEN
+		if r.State == v1alpha1.RangeFrozen {
+			state = modelpb.RangeState_RANGE_STATE_FROZEN
+		}
+		o.Shards = uint32(r.To) + 1
+		o.Ranges = append(o.Ranges, &modelpb.OwnedRange{From: uint32(r.From), To: uint32(r.To), Unit: r.Unit,
+			Cells: r.Cells, State: state, Since: number(r.Since)})
+	}
+	return o
+}
+
 // hosts are n ready endpoints of the port grpc at addresses 10.<net>.0.1 and up.
 func hosts(net, n int, state string) []exportedHost {
 	var out []exportedHost
@@ -213,9 +263,14 @@ type scenario struct {
 	View    scenarioView `json:"view"`
 	Service string       `json:"service"`
 	// Policy is the ServicePolicy's spec without the service.
-	Policy   *v1alpha1.ServicePolicySpec `json:"policy"`
-	Exports  []export                    `json:"exports"`
-	OnDemand []Name                      `json:"onDemand"`
+	Policy  *v1alpha1.ServicePolicySpec `json:"policy"`
+	Exports []export                    `json:"exports"`
+	// Also are other services to be rendered.
+	Also []string `json:"also"`
+	// Unitizations are the specs, Ownership the maps, by name.
+	Unitizations map[string]v1alpha1.UnitizationSpec   `json:"unitizations"`
+	Ownership    map[string]v1alpha1.UnitizationStatus `json:"ownership"`
+	OnDemand     []Name                                `json:"onDemand"`
 }
 
 type scenarioView struct {
@@ -245,7 +300,13 @@ func (s scenario) enact(t testing.TB) *world {
 		w.policy(p)
 	}
 	for _, e := range s.Exports {
-		w.export(s.Service, e)
+		w.export(cmp.Or(e.Service, s.Service), e)
+	}
+	for name, spec := range s.Unitizations {
+		w.unitization(name, spec)
+	}
+	for name, status := range s.Ownership {
+		w.own(name, status)
 	}
 	return w
 }
