@@ -27,8 +27,6 @@ const (
 	Refused = "refuse"
 	// Door: a guard begins, or ceases, to take writes for a range.
 	Door = "door"
-	// Permit: a guard has a permit until a time.
-	Permit = "permit"
 )
 
 // Entry is one line of a journal. Opened begins one, Closed ends it in order.
@@ -55,8 +53,8 @@ type Entry struct {
 	To   int  `json:"to,omitempty"`
 	Open bool `json:"open,omitempty"`
 
-	// Until is a Permit's end.
-	Until Time `json:"until,omitempty"`
+	// Left is how long the permit held at the admission; less than 0 for a unit that goes on without.
+	Left time.Duration `json:"left,omitempty"`
 
 	// Process, Center, Region and PID are of an Opened line.
 	Process string `json:"process,omitempty"`

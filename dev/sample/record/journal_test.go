@@ -78,9 +78,8 @@ func TestAJournalIsReadAsItWasWritten(t *testing.T) {
 		{What: record.Opened, At: 1, Process: "sample-hz-a", Center: "hz-a", Region: "hangzhou", PID: 7},
 		{What: record.Door, At: 2, Guard: "orders-1", Cell: "rz01.hz-a", Unitization: "users", To: 24, Since: 1<<63 + 1,
 			Open: true},
-		{What: record.Permit, At: 3, Guard: "orders-1", Until: 9},
 		{What: record.Admitted, At: 4, Guard: "orders-1", Cell: "rz01.hz-a", Unitization: "users", Shard: 3, Since: 5,
-			Method: "/a/B", WriteID: "w"},
+			Method: "/a/B", WriteID: "w", Left: -1},
 		{What: record.Refused, At: 5, Guard: "orders-1", Reason: "FROZEN", Since: 6},
 	}
 	for _, e := range want {
