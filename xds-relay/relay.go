@@ -18,6 +18,8 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/xds-relay/render"
 	"pentad.dev/pentad/xds-relay/serve"
 	"pentad.dev/pentad/xds-relay/upstream"
@@ -39,6 +41,8 @@ type Relay struct {
 	resources *feed.Log
 	xds       *serve.Server
 	grpc      *grpc.Server
+	cut       *cut.Cut
+	permits   *permits
 }
 
 // New takes the data folder and the listeners; Run gives them back. When it fails nothing is held.
@@ -56,6 +60,9 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 	if r.identity.ID() != want {
 		return nil, process.Usagef("certificates.cert: %s is for %s, this relay is %s", config.Certificates.Cert, r.identity.ID(), want)
 	}
+	if r.cut, err = cut.FromEnv(config.Place); err != nil {
+		return nil, err
+	}
 	if r.dir, err = process.OpenDataDir(config.DataDir, "relay "+config.Cluster+"/"+config.Name); err != nil {
 		return nil, err
 	}
@@ -65,7 +72,8 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 	metrics := process.NewMetrics()
 	r.admin = process.Admin{Listener: r.listeners["admin"], Metrics: metrics, Ready: r.ready, Status: r.status, Log: r.log}
 	r.upstream, err = upstream.New(upstream.Config{
-		Dir: filepath.Join(config.DataDir, "feeds"), Servers: r.servers(), Authorize: r.mayPublish, Log: r.log, Metrics: metrics,
+		Dir: filepath.Join(config.DataDir, "feeds"), Servers: r.servers(), Authorize: r.mayPublish, Dialer: r.cut.Dialer(),
+		Log: r.log, Metrics: metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +89,9 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 		Absent:   body(func(typeURL, name string) (render.Resource, bool) { return render.Absent(typeURL, name, view) }),
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err = r.openPermits(metrics); err != nil {
 		return nil, err
 	}
 	r.serveGRPC()
@@ -113,6 +124,7 @@ func (r *Relay) serveGRPC() {
 	r.grpc = grpc.NewServer(options...)
 	r.upstream.Register(r.grpc)
 	r.xds.Register(r.grpc)
+	permitpb.RegisterPermitsServer(r.grpc, r.permits.server)
 }
 
 // publishMethod is the only method that agents call; workloads call all others.
@@ -162,6 +174,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	group.Go(func() error { return r.admin.Run(ctx) })
 	group.Go(func() error { return r.upstream.Run(ctx) })
 	group.Go(func() error { return r.pipeline.run(ctx) })
+	group.Go(func() error { return r.permits.client.Run(ctx) })
+	group.Go(func() error { return r.permits.tell(ctx) })
+	group.Go(func() error { return r.cut.Run(ctx, r.log) })
 	group.Go(func() error {
 		defer r.grpc.Stop() // after the streams were closed, spread over a while
 		return r.xds.Run(ctx)

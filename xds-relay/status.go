@@ -3,6 +3,8 @@ package relay
 import (
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/unitization/permit"
+	"pentad.dev/pentad/unitization/permit/stream"
 	"pentad.dev/pentad/xds-relay/serve"
 )
 
@@ -24,6 +26,9 @@ type Status struct {
 	Servers []feed.PeerStatus `json:"servers"`
 	// Streams are the data planes.
 	Streams []serve.StreamStatus `json:"streams"`
+	// Permits is the relay's own permit, Guards are those that it hands it on to.
+	Permits stream.ClientStatus `json:"permits"`
+	Guards  permit.HopStatus    `json:"guards"`
 	// Problems are records that can't be used and services that can't be rendered, and what they were before stays in
 	// force; and services with units to which every call is refused.
 	Problems []string `json:"problems,omitempty"`
@@ -34,6 +39,7 @@ func (r *Relay) status() any {
 		Name: r.config.Name, Cluster: r.config.Cluster, Place: r.config.Place, Version: process.Version(),
 		Feeds: r.upstream.Set().Report(), Resources: r.resources.Report(),
 		Servers: r.upstream.Status(), Streams: r.xds.Streams(),
+		Permits: r.permits.client.Status(), Guards: r.permits.hop.Status(),
 	}
 	r.pipeline.report(&s)
 	return s

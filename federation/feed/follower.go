@@ -31,7 +31,7 @@ type FollowerConfig struct {
 	Patience time.Duration
 	// Heartbeat is as in ServiceConfig.
 	Heartbeat time.Duration
-	// Dialer is for tests.
+	// Dialer makes the connections; nil: TCP.
 	Dialer Dialer
 	// Log may be nil.
 	Log *slog.Logger

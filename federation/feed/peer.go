@@ -19,7 +19,7 @@ type Peer struct {
 	TLS *tls.Config
 }
 
-// Dialer opens connections in tests; nil: TCP.
+// Dialer opens connections; nil: TCP.
 type Dialer func(ctx context.Context, address string) (net.Conn, error)
 
 // Validator says why a receiver cannot use a live record; nil: it can. A rejected record is stored and passed on all

@@ -31,7 +31,7 @@ type PublisherConfig struct {
 	OnRejected func(peer string, id ID, rejections []Rejection)
 	// Heartbeat is as in ServiceConfig; it is also how often the writer's mark is sent.
 	Heartbeat time.Duration
-	// Dialer is for tests.
+	// Dialer makes the connections; nil: TCP.
 	Dialer Dialer
 	// Log may be nil.
 	Log *slog.Logger

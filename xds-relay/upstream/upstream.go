@@ -34,8 +34,10 @@ type Config struct {
 	Servers []feed.Peer
 	// Authorize says whether the caller may publish a feed here.
 	Authorize func(ctx context.Context, id feed.ID) error
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer
+	// Dialer makes the connections to the servers; nil: TCP.
+	Dialer  feed.Dialer
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Upstream holds a relay's copies of feeds.
@@ -61,7 +63,7 @@ func New(cfg Config) (*Upstream, error) {
 	}
 	follower, err := feed.NewFollower(feed.FollowerConfig{
 		Set: set, Peers: cfg.Servers, Connections: connections, Want: want, Validator: validate,
-		Log: cfg.Log, Metrics: cfg.Metrics,
+		Dialer: cfg.Dialer, Log: cfg.Log, Metrics: cfg.Metrics,
 	})
 	if err != nil {
 		return nil, err
