@@ -14,8 +14,8 @@ const (
 )
 
 // FromAnswer is the permit that an answer gives to who asked at that moment. An answer that says what cannot be is
-// ErrMalformed, and gives nothing: a map that is not total, or a permit that holds too long, would give rights that nobody
-// waits for.
+// ErrMalformed, and gives nothing: a map that is not total, or a permit that holds too long, would give rights that
+// nobody waits for.
 func FromAnswer(asked Instant, a *permitpb.Answer) (*Permit, error) {
 	p := &Permit{
 		Asked: asked, Holds: time.Duration(a.GetHoldsNs()), Revision: a.GetRevision(),

@@ -2,20 +2,20 @@ package permit
 
 import "time"
 
-// Instant is a moment on one process's clock, as two readings: the monotonic clock, which never goes back but stops while
-// the machine is suspended, and the wall clock, which goes on but may be set. Instants of two processes are never compared.
-// The zero Instant is no moment.
+// Instant is a moment on one process's clock, as two readings: the monotonic clock, which never goes back but stops
+// while the machine is suspended, and the wall clock, which goes on but may be set. Instants of two processes are never
+// compared. The zero Instant is no moment.
 type Instant struct{ mono, wall time.Duration }
 
 // InstantAt is the instant with these two readings, for clocks of tests and simulations.
 func InstantAt(mono, wall time.Duration) Instant { return Instant{mono: mono, wall: wall} }
 
-// Sub is the most that can have passed since the earlier b: who holds a permit counts with it. A suspended machine shows in
-// the wall clock, a wall clock that was set back leaves the monotonic one.
+// Sub is the most that can have passed since the earlier b: who holds a permit counts with it. A suspended machine
+// shows in the wall clock, a wall clock that was set back leaves the monotonic one.
 func (a Instant) Sub(b Instant) time.Duration { return max(a.mono-b.mono, a.wall-b.wall) }
 
-// Waited is the least that must have passed since the earlier b: who waits for the end of others' permits counts with it.
-// A wall clock that was set forward ends nobody else's permit.
+// Waited is the least that must have passed since the earlier b: who waits for the end of others' permits counts with
+// it. A wall clock that was set forward ends nobody else's permit.
 func (a Instant) Waited(b Instant) time.Duration { return a.mono - b.mono }
 
 // Clock tells the time of one process. Its instants are comparable with those of every Clock of the same kind in the

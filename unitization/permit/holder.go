@@ -21,11 +21,12 @@ var (
 
 // Holder is the holder's side of a stream. A guard, a store's client and a Hop are holders.
 type Holder interface {
-	// Granted takes each answer, in order, from one goroutine. After the peer has changed an answer may be older than the
-	// one before (in Revision and in `since`), and may end sooner: the holder must not go back in the `since` of a shard.
+	// Granted takes each answer, in order, from one goroutine. After the peer has changed an answer may be older than
+	// the one before (in Revision and in `since`), and may end sooner: the holder must not go back in the `since` of a
+	// shard.
 	Granted(*Permit)
-	// Closed are the freezes that everything below the holder refuses writes for, with none in flight, for the next ask.
-	// Closed and Rendered are called from several goroutines.
+	// Closed are the freezes that everything below the holder refuses writes for, with none in flight, for the next
+	// ask. Closed and Rendered are called from several goroutines.
 	Closed() []uint64
 	// Rendered is the intent revision that a relay's data planes are served from; of others 0.
 	Rendered() uint64

@@ -41,8 +41,8 @@ func (c HopConfig) Validate() error {
 	return nil
 }
 
-// Hop hands permits on: upstream it is a Holder, downstream a Grantor. Relays and agents have one each. Everything that it
-// knows is in memory: a hop that restarts has forgotten whom it granted to, and so acknowledges nothing for a while.
+// Hop hands permits on: upstream it is a Holder, downstream a Grantor. Relays and agents have one each. Everything that
+// it knows is in memory: a hop that restarts has forgotten whom it granted to, and so acknowledges nothing for a while.
 type Hop struct {
 	cfg     HopConfig
 	started Instant
@@ -105,9 +105,9 @@ func (h *Hop) Rendered() uint64 {
 // Wakes is Waker's: it has something when the last guard has closed a freeze.
 func (h *Hop) Wakes() <-chan struct{} { return h.wakes }
 
-// Closed is Holder's: the freezes of the hop's permit of which every guard concerned says that it refuses, with nothing in
-// flight, or has nothing left of what the hop granted. A hop that has not run for as long as the process before it may
-// have granted knows no such freeze (rule 6). Agents' sessions never acknowledge.
+// Closed is Holder's: the freezes of the hop's permit of which every guard concerned says that it refuses, with nothing
+// in flight, or has nothing left of what the hop granted. A hop that has not run for as long as the process before it
+// may have granted knows no such freeze (rule 6). Agents' sessions never acknowledge.
 func (h *Hop) Closed() []uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()

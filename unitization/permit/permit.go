@@ -1,6 +1,6 @@
 // Package permit is the right to accept writes: who holds it, for which shards and stores, until when on whose clock. A
-// guard asks its relay, a store its agent, both ask a server; each counts from its own ask, and hands on no more than what
-// it has left itself. The package is pure: clocks are passed in, package stream does the talking. See DESIGN.md.
+// guard asks its relay, a store its agent, both ask a server; each counts from its own ask, and hands on no more than
+// what it has left itself. The package is pure: clocks are passed in, package stream does the talking. See DESIGN.md.
 package permit
 
 import (

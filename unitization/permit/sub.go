@@ -144,8 +144,8 @@ func (l *lease) Close() {
 	delete(l.sub.streams, l)
 }
 
-// Answer is Lease's: at once, from what the hop holds itself. It grants what is left of that now, so whatever time passed
-// since the ask makes the permit shorter.
+// Answer is Lease's: at once, from what the hop holds itself. It grants what is left of that now, so whatever time
+// passed since the ask makes the permit shorter.
 func (l *lease) Answer(_ context.Context, ask *permitpb.Ask) (*permitpb.Answer, error) {
 	if err := CheckAsk(ask); err != nil {
 		return nil, err

@@ -70,8 +70,8 @@ func (t Terms) Answer(number, revision uint64) *permitpb.Answer {
 	}
 }
 
-// SessionOf is the session that an open names, of a relay or an agent. Another holder, or one that names cells or stores
-// (theirs follow from the center), is ErrMalformed.
+// SessionOf is the session that an open names, of a relay or an agent. Another holder, or one that names cells or
+// stores (theirs follow from the center), is ErrMalformed.
 func SessionOf(o *permitpb.Open) (switchover.Session, error) {
 	if err := checkNames(o); err != nil {
 		return switchover.Session{}, err
@@ -94,8 +94,8 @@ func SessionOf(o *permitpb.Open) (switchover.Session, error) {
 	return s, nil
 }
 
-// CheckSession says whether a session may have a permit by a state (rule 3 of ownership): it must be there, as it says of
-// itself, and not closed. Errors: ErrUnregistered, ErrSessionClosed, ErrDenied.
+// CheckSession says whether a session may have a permit by a state (rule 3 of ownership): it must be there, as it says
+// of itself, and not closed. Errors: ErrUnregistered, ErrSessionClosed, ErrDenied.
 func CheckSession(s switchover.State, session switchover.Session) error {
 	there := s.Sessions[session.ID]
 	switch {

@@ -29,8 +29,8 @@ type ClientConfig struct {
 	Clock permit.Clock
 	// Every is the time between asks; 0: one second. Permits that hold only briefly are asked for more often.
 	Every time.Duration
-	// Timeout is how long an answer may take before another peer is tried; 0: 1.5 seconds. It is shortened for permits that
-	// hold only briefly.
+	// Timeout is how long an answer may take before another peer is tried; 0: 1.5 seconds. It is shortened for permits
+	// that hold only briefly.
 	Timeout time.Duration
 	// Return is how long to stay with a peer before a more preferred one is tried again; 0: ten seconds.
 	Return time.Duration

@@ -44,8 +44,8 @@ const retryMost = 150 * time.Millisecond
 // retryDenied is the pause when every peer says that the holder may not have what it asks for.
 const retryDenied = time.Second
 
-// ServerOptions are what a gRPC server that a Server is registered with needs at least: it bears with the callers' pings,
-// and notices dead callers.
+// ServerOptions are what a gRPC server that a Server is registered with needs at least: it bears with the callers'
+// pings, and notices dead callers.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 3 * time.Second}),
@@ -53,8 +53,8 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// Dial makes the connection to a peer; gRPC connects when it is first used. It tries again quickly, sends pings, and obeys
-// no proxy and no service configuration.
+// Dial makes the connection to a peer; gRPC connects when it is first used. It tries again quickly, sends pings, and
+// obeys no proxy and no service configuration.
 func Dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if p.TLS != nil {

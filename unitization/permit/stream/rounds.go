@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// rounds batches linearizable reads: a round serves all who came before it began. Who comes later waits for the next one,
-// since a read that had begun before the ask may have missed a freeze.
+// rounds batches linearizable reads: a round serves all who came before it began. Who comes later waits for the next
+// one, since a read that had begun before the ask may have missed a freeze.
 type rounds struct {
 	cfg   RootConfig
 	count *rootCounters

@@ -56,8 +56,8 @@ func (c RulesConfig) Validate() error {
 	return validatePeers("permit rules: peers", c.Peers)
 }
 
-// RulesClient keeps the rules of the nearest relay that answers. Rules are for routing only: while no relay answers, what
-// was taken last stays good.
+// RulesClient keeps the rules of the nearest relay that answers. Rules are for routing only: while no relay answers,
+// what was taken last stays good.
 type RulesClient struct {
 	cfg    RulesConfig
 	choice *chooser

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// patienceLeast and patienceMost are how long to stay with a peer that holds nothing itself: twice as long each time.
+	// patienceLeast and patienceMost are how long to stay with a peer that holds nothing itself: twice as long each
+	// time.
 	patienceLeast = 500 * time.Millisecond
 	patienceMost  = 5 * time.Second
 )

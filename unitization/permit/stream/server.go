@@ -23,8 +23,8 @@ const openWithin = 5 * time.Second
 type ServerConfig struct {
 	// Grantor answers. Required.
 	Grantor Grantor
-	// Authorize says whether the caller may hold what it names; ctx is the stream's, with the peer's identity. It may set
-	// the name, cluster and center to the identity's. Nil: nobody may.
+	// Authorize says whether the caller may hold what it names; ctx is the stream's, with the peer's identity. It may
+	// set the name, cluster and center to the identity's. Nil: nobody may.
 	Authorize func(ctx context.Context, open *permitpb.Open) error
 	// Rules are the present rules, and a channel that is closed when there are others; nil: this hop has none to tell.
 	Rules func() (*permitpb.RulesResponse, <-chan struct{})

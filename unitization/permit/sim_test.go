@@ -1,0 +1,314 @@
+package permit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"pentad.dev/pentad/unitization/permit/permitpb"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// world is a small estate on virtual clocks: guards of two cells ask relays, relays ask servers, a leader freezes
+// shards and gives them to the other cell once all have acknowledged or the wait is over. Messages are late or lost,
+// processes pause, are suspended, restart, move; clocks drift by up to 1 % and are set. Hops, askers, terms and the
+// check of sessions are the real ones; guards and the leader are models that keep the rules, except the one that a test
+// breaks.
+type world struct {
+	rng  *rand.Rand
+	now  time.Duration
+	hop  breakage
+	bug  simBug
+	mail []letter
+
+	state    switchover.State
+	revision uint64
+	terms    Terms
+	t        time.Duration // T
+	names    int
+	// floor is, for each shard, the freeze before which every right is over in the leader's opinion.
+	floor [shards]uint64
+
+	leader *leader
+	relays []*simRelay
+	guards []*simGuard
+
+	stats struct{ accepts, acked, waited, freezes, lapses int }
+}
+
+const (
+	shards = 4
+	center = "x"
+)
+
+// simBug is a rule that the models break, or the servers.
+type simBug int
+
+const (
+	noBug simBug = iota
+	guardIgnoresEnd
+	guardGoesBack
+	guardNoDrain
+	serverUnregistered
+	serverAnswersClosed
+	serverStaleRead
+	leaderForgetsClosed
+	leaderRemovesAtOnce
+	leaderNoDrift
+	leaderLogTimestamp
+	leaderNewTOnly
+)
+
+// letter is a message under way to a process.
+type letter struct {
+	at   time.Duration
+	to   *proc
+	born int // the process that it is for
+	do   func()
+}
+
+// proc is a process with its clock.
+type proc struct {
+	w *world
+	// gain is how much faster than true time its clock runs, in 1/10000, up to 100.
+	gain         int64
+	offset, wall time.Duration
+	lost         time.Duration
+	// still is until when it does nothing.
+	still    time.Duration
+	born     int
+	suspends bool
+}
+
+func (p *proc) Now() Instant {
+	mono := p.offset + p.w.now - p.lost
+	mono += mono * time.Duration(p.gain) / 10000
+	wall := p.w.now + p.w.now*time.Duration(p.gain)/10000 + p.wall
+	return Instant{mono: mono, wall: wall}
+}
+
+// restart makes another process of it; the machine's clock stays.
+func (p *proc) restart() { p.born++ }
+
+func (w *world) newProc() *proc {
+	gain := int64(w.rng.IntN(101))
+	if w.rng.IntN(2) == 0 { // the worst pairs are the extremes
+		gain = int64(w.rng.IntN(2)) * 100
+	}
+	return &proc{
+		w: w, gain: gain, offset: time.Duration(w.rng.IntN(100)) * time.Second,
+		wall: time.Duration(w.rng.IntN(20)-10) * time.Second, suspends: w.rng.IntN(2) == 0,
+	}
+}
+
+func newWorld(seed uint64, hop breakage, bug simBug) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 77)), hop: hop, bug: bug, revision: 1}
+	w.t = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[w.rng.IntN(3)]
+	w.state = switchover.State{
+		Epoch: 1, Maps: map[string]*switchover.Map{}, Sessions: map[string]*switchover.Session{},
+		Switchovers: map[string]*switchover.Switchover{},
+	}
+	w.state.Maps["m"] = &switchover.Map{Shards: shards, Epoch: 1, Permit: w.t, Ranges: []switchover.Range{
+		{From: 0, To: 1, Unit: "a", Cells: []string{"a.x"}, Since: 1},
+		{From: 2, To: 3, Unit: "b", Cells: []string{"b.x"}, Since: 1},
+	}}
+	w.committed()
+	w.leader = &leader{proc: w.newProc(), asked: map[string]time.Duration{}, closedAt: map[string]Instant{}}
+	for range 2 + w.rng.IntN(2) {
+		r := &simRelay{proc: w.newProc(), keepsSession: w.rng.IntN(4) == 0}
+		w.relays = append(w.relays, r)
+		r.start()
+	}
+	for i := range 3 + w.rng.IntN(3) {
+		g := &simGuard{proc: w.newProc(), cell: []string{"a.x", "b.x"}[i%2], relay: w.rng.IntN(len(w.relays))}
+		w.guards = append(w.guards, g)
+		g.start()
+	}
+	return w
+}
+
+// committed is called after each change of the state.
+func (w *world) committed() {
+	w.revision++
+	w.terms = TermsOf(w.state, switchover.Relay, center, nil)
+}
+
+// send delivers to a process some time from now, or never. Messages of one stream keep their order.
+func (w *world) send(after *time.Duration, to *proc, do func()) {
+	if w.rng.IntN(30) == 0 {
+		return
+	}
+	at := w.now + time.Duration(w.rng.IntN(20))*time.Millisecond
+	if w.rng.IntN(20) == 0 {
+		at = w.now + time.Duration(w.rng.IntN(2500))*time.Millisecond
+	}
+	at = max(at, *after)
+	*after = at
+	w.mail = append(w.mail, letter{at: at, to: to, born: to.born, do: do})
+}
+
+// run lives for a while, and says which promise was broken.
+func (w *world) run(length time.Duration) error {
+	for w.now < length {
+		w.now += time.Duration(1+w.rng.IntN(25)) * time.Millisecond
+		w.deliver()
+		w.leader.act()
+		for _, r := range w.relays {
+			if w.disturb(r.proc) {
+				r.act()
+			}
+		}
+		for _, g := range w.guards {
+			if w.disturb(g.proc) {
+				g.act()
+			}
+		}
+		if err := w.check(); err != nil {
+			return fmt.Errorf("at %s: %w", w.now, err)
+		}
+	}
+	return nil
+}
+
+func (w *world) deliver() {
+	var rest, due []letter
+	for _, l := range w.mail {
+		switch {
+		case l.born != l.to.born: // died
+		case l.at > w.now || l.to.still > w.now:
+			rest = append(rest, l)
+		default:
+			due = append(due, l)
+		}
+	}
+	w.mail = rest
+	slices.SortStableFunc(due, func(a, b letter) int { return int(a.at - b.at) })
+	for _, l := range due {
+		if l.born == l.to.born {
+			l.do()
+		}
+	}
+}
+
+// disturb pauses a process now and then, and says whether it runs. A machine that may be suspended is never set back:
+// both within one permit is the limit that DESIGN.md names.
+func (w *world) disturb(p *proc) bool {
+	if p.still > w.now {
+		return false
+	}
+	switch w.rng.IntN(3000) {
+	case 0, 1: // the process is stopped, its clocks run on
+		p.still = w.now + time.Duration(w.rng.IntN(7000))*time.Millisecond
+	case 2, 3:
+		if p.suspends {
+			d := time.Duration(w.rng.IntN(7000)) * time.Millisecond
+			p.still, p.lost = w.now+d, p.lost+d
+		}
+	case 4:
+		p.wall += time.Duration(w.rng.IntN(8000)) * time.Millisecond
+	case 5:
+		if !p.suspends {
+			p.wall -= time.Duration(w.rng.IntN(8000)) * time.Millisecond
+		}
+	}
+	return p.still <= w.now
+}
+
+// check: no guard may accept a write under a right that the leader takes for over.
+func (w *world) check() error {
+	for i, g := range w.guards {
+		if g.still > w.now {
+			continue
+		}
+		g.noteLapse()
+		for shard := range shards {
+			if since, ok := g.accepts(shard); ok && since < w.floor[shard] {
+				return fmt.Errorf("guard %d of %s accepts shard %d by since %d: the leader takes all before %d for over",
+					i, g.cell, shard, since, w.floor[shard])
+			}
+		}
+	}
+	return nil
+}
+
+// simRelay is a relay: a hop and its asker.
+type simRelay struct {
+	*proc
+	hop          *Hop
+	asker        Asker
+	session      string
+	keepsSession bool
+	next         time.Duration
+	up, down     time.Duration // the order of the stream
+}
+
+func (r *simRelay) start() {
+	w := r.w
+	r.restart()
+	if r.session == "" || !r.keepsSession {
+		w.names++
+		r.session = fmt.Sprint("s", w.names)
+	}
+	r.hop, _ = NewHop(HopConfig{Holder: permitpb.Holder_HOLDER_RELAY, Center: center, Clock: r, broken: w.hop})
+	r.asker = Asker{broken: w.hop}
+	r.next = w.now
+}
+
+func (r *simRelay) act() {
+	w := r.w
+	if w.rng.IntN(1500) == 0 {
+		r.start()
+		return
+	}
+	select {
+	case <-r.hop.Wakes():
+		r.next = w.now
+	default:
+	}
+	if w.now < r.next {
+		return
+	}
+	r.next = w.now + time.Duration(200+w.rng.IntN(400))*time.Millisecond
+	ask := &permitpb.Ask{Number: r.asker.Ask(r.Now()), Closed: r.hop.Closed()}
+	session := switchover.Session{ID: r.session, Holder: switchover.Relay, Name: "r", Cluster: "c", Center: center}
+	w.send(&r.up, w.leader.server(), func() {
+		if a := w.answer(session, ask); a != nil {
+			w.send(&r.down, r.proc, func() {
+				if p, err := r.asker.Take(a, r.Now()); err == nil {
+					r.hop.Granted(p)
+				}
+			})
+		} else {
+			w.send(&r.down, r.proc, func() {
+				if r.session == session.ID {
+					w.names++
+					r.session = fmt.Sprint("s", w.names)
+				}
+			})
+		}
+	})
+}
+
+// answer is any server's: it registers, notes acknowledgements, and answers from the state of now.
+func (w *world) answer(session switchover.Session, ask *permitpb.Ask) *permitpb.Answer {
+	w.leader.asked[session.ID] = w.now
+	terms, revision := w.terms, w.revision
+	if w.state.Sessions[session.ID] == nil && w.bug != serverUnregistered {
+		w.state.Sessions[session.ID] = &session
+		w.committed()
+		revision = w.revision
+	}
+	for _, f := range ask.Closed {
+		if w.leader.freeze == f {
+			w.leader.acked[session.ID] = true
+		}
+	}
+	if err := CheckSession(w.state, session); err != nil && w.bug != serverUnregistered && w.bug != serverAnswersClosed {
+		return nil
+	}
+	if w.bug == serverStaleRead && w.leader.before.Maps != nil && w.rng.IntN(2) == 0 {
+		terms, revision = w.leader.before, w.leader.beforeRevision
+	}
+	return terms.Answer(ask.Number, revision)
+}
