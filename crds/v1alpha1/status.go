@@ -2,9 +2,14 @@ package v1alpha1
 
 import "k8s.io/apimachinery/pkg/util/validation/field"
 
+// DerivesStatus says that the status of a kind follows from the object and from what it refers to. The status of a
+// Store, a Unitization and a Switchover follows from what happened, which the state machine alone knows and writes.
+func DerivesStatus(kind string) bool {
+	return kind == KindCenter || kind == KindCluster || kind == KindServicePolicy
+}
+
 // DeriveStatus sets the object's status to the only one that it may have, which follows from the object and from what
-// it refers to. A reference to nothing leaves the field empty. The status of a Store, a Unitization and a Switchover
-// follows from what happened, which the state machine alone knows: it is left as it is.
+// it refers to. A reference to nothing leaves the field empty. A kind that does not derive its status is left as it is.
 func DeriveStatus(object Object, lookup Lookup) {
 	switch object := object.(type) {
 	case *Center:
@@ -16,8 +21,8 @@ func DeriveStatus(object Object, lookup Lookup) {
 	}
 }
 
-// ValidateStatus finds where an object's status is not what DeriveStatus gives. ValidateKeptStatus is for the other
-// kinds.
+// ValidateStatus finds where an object's status is not what DeriveStatus gives. It has nothing to say of kinds that do
+// not derive theirs.
 func ValidateStatus(object Object, lookup Lookup) field.ErrorList {
 	path := field.NewPath("status")
 	var errs field.ErrorList
@@ -41,25 +46,6 @@ func ValidateStatus(object Object, lookup Lookup) field.ErrorList {
 		generation(object.Status.ObservedGeneration, servicePolicyStatus(object).ObservedGeneration)
 	}
 	return errs
-}
-
-// ValidateKeptStatus finds a status of a Store, a Unitization or a Switchover that is not the old object's, or not
-// empty when the object is being created (old is nil): whoever writes these objects hands the status back as it was
-// read, and only the state machine puts another in its place.
-func ValidateKeptStatus(object, old Object) field.ErrorList {
-	switch object.(type) {
-	case *Store, *Unitization, *Switchover:
-	default:
-		return nil
-	}
-	if old == nil {
-		old = New(KindOf(object))
-	}
-	if StatusEqual(object, old) {
-		return nil
-	}
-	return field.ErrorList{field.Forbidden(field.NewPath("status"),
-		"must be what it was, empty at creation: status is written by Pentad alone, and a Switchover moves what it says")}
 }
 
 func centerStatus(center *Center) CenterStatus {

@@ -122,7 +122,7 @@ func TestKubectl(t *testing.T) {
 	k.run("--context follower apply -f all.yaml", 0,
 		"center.pentad.dev/hz-a created", "servicepolicy.pentad.dev/orders created")
 	k.run("get pentad", 0,
-		"NAME REGION ROLE AGE center.pentad.dev/hz-a hangzhou Full",
+		"NAME REGION ROLE PHASE AGE center.pentad.dev/hz-a hangzhou Full Open",
 		"NAME CENTER REGION TYPE AGE cluster.pentad.dev/hz-a-vm hz-a hangzhou VM",
 		"NAME SERVICE FAILOVER TIMEOUT AGE servicepolicy.pentad.dev/orders orders Center>region:hangzhou,shenzhen>Any 2s")
 	k.run("get sp -o wide", 0, "CONNECT", "500ms")

@@ -16,7 +16,9 @@ const category = "pentad"
 // unset is how kubectl shows that nothing is there.
 const unset = "<none>"
 
-func kinds() []kind { return []kind{centers(), clusters(), servicePolicies()} }
+func kinds() []kind {
+	return []kind{centers(), clusters(), servicePolicies(), stores(), unitizations(), switchovers()}
+}
 
 func centers() kind {
 	return kind{
@@ -25,14 +27,15 @@ func centers() kind {
 		columns: []metav1.TableColumnDefinition{
 			column("Region", "The city that the center is in."),
 			column("Role", "Full runs workloads, Arbiter only votes."),
+			column("Phase", "Units may move into an Open center only."),
 		},
 		cells: func(object v1alpha1.Object) []any {
 			spec := object.(*v1alpha1.Center).Spec
-			return []any{spec.Region, string(spec.Role)}
+			return []any{spec.Region, string(spec.Role), string(spec.Phase)}
 		},
 		fields: func(object v1alpha1.Object) fields.Set {
 			spec := object.(*v1alpha1.Center).Spec
-			return fields.Set{"spec.region": spec.Region, "spec.role": string(spec.Role)}
+			return fields.Set{"spec.region": spec.Region, "spec.role": string(spec.Role), "spec.phase": string(spec.Phase)}
 		},
 	}
 }
@@ -61,8 +64,7 @@ func clusters() kind {
 }
 
 func servicePolicies() kind {
-	connect := column("Connect", "The longest that a new connection may take.")
-	connect.Priority = 1 // only with -o wide
+	connect := wide("Connect", "The longest that a new connection may take.")
 	return kind{
 		name: v1alpha1.KindServicePolicy, plural: "servicepolicies", singular: "servicepolicy", short: []string{"sp"},
 		newList: func() runtime.Object { return &v1alpha1.ServicePolicyList{} },
@@ -88,6 +90,13 @@ func servicePolicies() kind {
 
 func column(name, description string) metav1.TableColumnDefinition {
 	return metav1.TableColumnDefinition{Name: name, Type: "string", Description: description}
+}
+
+// wide is a column that is shown with -o wide only.
+func wide(name, description string) metav1.TableColumnDefinition {
+	definition := column(name, description)
+	definition.Priority = 1
+	return definition
 }
 
 func duration(d *metav1.Duration) string {

@@ -24,9 +24,11 @@ func TestTablesSayTheEssentials(t *testing.T) {
 		{
 			centers(), &v1alpha1.Center{
 				ObjectMeta: metav1.ObjectMeta{Name: "hz-a"},
-				Spec:       v1alpha1.CenterSpec{Region: "hangzhou", Role: v1alpha1.CenterFull},
+				Spec: v1alpha1.CenterSpec{
+					Region: "hangzhou", Role: v1alpha1.CenterFull, Phase: v1alpha1.CenterDraining,
+				},
 			},
-			"Name=hz-a Region=hangzhou Role=Full Age=<unknown>",
+			"Name=hz-a Region=hangzhou Role=Full Phase=Draining Age=<unknown>",
 		},
 		{
 			clusters(), &v1alpha1.Cluster{

@@ -67,6 +67,11 @@ func New(cfg Config) (map[string]rest.Storage, error) {
 		}
 		storages[kind.plural] = main
 		storages[kind.plural+"/status"] = &statusREST{main: main}
+		if kind.name == v1alpha1.KindSwitchover {
+			for name, decision := range decisions(main) {
+				storages[kind.plural+"/"+name] = decision
+			}
+		}
 	}
 	return storages, nil
 }
@@ -123,7 +128,9 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, err
 	}
-	return &mainREST{Store: store, kind: kind, refs: refs, planted: cfg.Planted}, nil
+	return &mainREST{
+		Store: store, kind: kind, refs: refs, codec: cfg.Codecs.LegacyCodec(v1alpha1.GroupVersion), planted: cfg.Planted,
+	}, nil
 }
 
 // references is how a request looks at other objects.
@@ -155,6 +162,7 @@ func (o restOptions) GetRESTOptions(resource schema.GroupResource, _ runtime.Obj
 		) (libstorage.Interface, factory.DestroyFunc, error) {
 			s, err := storage.New(storage.Config{
 				State: o.intent, Codec: codec, NewObject: newObject, Prefix: o.intent.Prefix,
+				Composed: !v1alpha1.DerivesStatus(o.intent.Kind),
 			})
 			return s, func() {}, err
 		},

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/intent"
 )
 
 // mainREST is a kind's main resource: the generic registry's, behind checks of what that would overwrite or not know.
@@ -19,6 +21,7 @@ type mainREST struct {
 	*genericregistry.Store
 	kind    kind
 	refs    references
+	codec   runtime.Codec
 	planted Planted
 }
 
@@ -136,6 +139,16 @@ func (r *mainREST) admitDelete(ctx context.Context, object v1alpha1.Object) erro
 
 func (r *mainREST) invalid(name string, errs field.ErrorList) error {
 	return apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind(r.kind.name).GroupKind(), name, errs)
+}
+
+// decode makes an API object of a stored one.
+func (r *mainREST) decode(stored *intent.Object) (runtime.Object, error) {
+	obj := r.New()
+	if _, _, err := r.codec.Decode(stored.Value, nil, obj); err != nil {
+		return nil, err
+	}
+	obj.(v1alpha1.Object).SetResourceVersion(strconv.FormatUint(stored.Revision, 10))
+	return obj, nil
 }
 
 // statusREST is a kind's status subresource: it can be read, and says to every writer why it cannot be written.

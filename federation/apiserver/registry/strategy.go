@@ -12,7 +12,8 @@ import (
 	"pentad.dev/pentad/crds/v1alpha1"
 )
 
-// strategy prepares objects as the state machine demands them: generation and status are functions of the rest.
+// strategy prepares objects as the state machine demands them: generation and status are functions of the rest, or
+// status is as it was where only the state machine can know it.
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator
@@ -35,6 +36,7 @@ func (strategy) Canonicalize(runtime.Object) {}
 func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	object := obj.(v1alpha1.Object)
 	object.SetGeneration(1)
+	v1alpha1.CopyStatus(object, v1alpha1.New(v1alpha1.KindOf(object)))
 	v1alpha1.DeriveStatus(object, s.refs.lookup())
 }
 
@@ -46,6 +48,7 @@ func (s strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 		generation++
 	}
 	object.SetGeneration(generation)
+	v1alpha1.CopyStatus(object, was)
 	v1alpha1.DeriveStatus(object, s.refs.lookup())
 }
 

@@ -120,32 +120,44 @@ func (s Intent) Propose(ctx context.Context, w Write) (Outcome, error) {
 		return Outcome{}, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"%s %q has %d bytes as stored, at most %d are allowed", s.Kind, s.name(w.Key), len(w.Value), intent.MaxValue))
 	}
-	result, err := s.Backend.Propose(ctx, s.command(w))
-	switch {
-	case errors.Is(err, ErrNoQuorum):
-		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("nothing was written: %v. A write needs a majority "+
-			"of the federation's servers: see which of them are up and reach each other, then repeat the request", err))
-	case errors.Is(err, ErrNotWritten):
-		return Outcome{}, apierrors.NewServiceUnavailable(fmt.Sprintf("%v: repeat the request", err))
-	case err != nil:
-		return Outcome{}, apierrors.NewTimeoutError(fmt.Sprintf(
-			"outcome unknown: the write may or may not be done (%v). Read %s %q before you repeat the request",
-			err, s.Kind, s.name(w.Key)), 0)
-	case len(result.Refused) > 0:
+	result, err := s.Command(ctx, s.name(w.Key), s.command(w))
+	if err != nil {
+		return Outcome{}, err
+	}
+	if len(result.Refused) > 0 {
 		kind := schema.GroupKind{Group: s.Resource.Group, Kind: s.Kind}
 		return Outcome{}, apierrors.NewInvalid(kind, s.name(w.Key), result.Errors())
 	}
 	outcome := Outcome{OK: result.OK, Revision: result.Revision}
-	if result.LostRace() && result.Current != nil {
+	if result.Current != nil {
 		current := s.item(result.Current)
 		outcome.Current = &current
 	}
 	return outcome, nil
 }
 
-func (s Intent) command(w Write) *intentpb.Command {
+// Command replicates a command that is about the object of a name, and gives it an id and the time. What the state
+// machine refuses is in the result; an error is as Propose's.
+func (s Intent) Command(ctx context.Context, name string, command *intentpb.Command) (intent.Result, error) {
 	id := uuid.New()
-	command := &intentpb.Command{Id: id[:], ProposedAtUnixMs: time.Now().UnixMilli()}
+	command.Id, command.ProposedAtUnixMs = id[:], time.Now().UnixMilli()
+	result, err := s.Backend.Propose(ctx, command)
+	switch {
+	case errors.Is(err, ErrNoQuorum):
+		return result, apierrors.NewServiceUnavailable(fmt.Sprintf("nothing was written: %v. A write needs a majority "+
+			"of the federation's servers: see which of them are up and reach each other, then repeat the request", err))
+	case errors.Is(err, ErrNotWritten):
+		return result, apierrors.NewServiceUnavailable(fmt.Sprintf("%v: repeat the request", err))
+	case err != nil:
+		return result, apierrors.NewTimeoutError(fmt.Sprintf(
+			"outcome unknown: the write may or may not be done (%v). Read %s %q before you repeat the request",
+			err, s.Kind, name), 0)
+	}
+	return result, nil
+}
+
+func (s Intent) command(w Write) *intentpb.Command {
+	command := &intentpb.Command{}
 	name := s.name(w.Key)
 	switch {
 	case w.Value == nil:

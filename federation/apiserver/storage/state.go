@@ -71,6 +71,7 @@ type Outcome struct {
 	// OK says that the write was done, at Revision.
 	OK       bool
 	Revision uint64
-	// Current is what holds the key when the race was lost; nil if nothing does.
+	// Current is what holds the key when the race was lost, nil if nothing does; or what a write that was done has made,
+	// when that is not the value as it was given.
 	Current *Item
 }

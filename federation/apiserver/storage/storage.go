@@ -32,6 +32,9 @@ type Config struct {
 	Prefix string
 	// Transformer seals values before they are stored; nil stores them as they are.
 	Transformer value.Transformer
+	// Composed says that the state machine adds to what Codec wrote, in an order of its own: an update that changes
+	// nothing is then known by the content, not by the bytes.
+	Composed bool
 	// BookmarkEvery is how often a quiet watch that allows bookmarks gets one; 0 is 30 s.
 	BookmarkEvery time.Duration
 	// ReachPatience bounds the wait of a read for a resourceVersion that this replica has not reached; 0 is 3 s.
@@ -64,6 +67,7 @@ type Storage struct {
 	newObject     func() runtime.Object
 	prefix        string
 	transformer   value.Transformer
+	composed      bool
 	versioner     storage.APIObjectVersioner
 	bookmarkEvery time.Duration
 	reachPatience time.Duration
@@ -89,6 +93,7 @@ func New(cfg Config) (*Storage, error) {
 		newObject:     cfg.NewObject,
 		prefix:        strings.TrimSuffix(cfg.Prefix, "/") + "/",
 		transformer:   cfg.Transformer,
+		composed:      cfg.Composed,
 		bookmarkEvery: cfg.BookmarkEvery,
 		reachPatience: cfg.ReachPatience,
 	}
