@@ -35,10 +35,10 @@ func serveADS(t testing.TB, log *feed.Log, v View) (*adsServer, string) {
 	s := &adsServer{log: log, view: v, acked: map[string]int{}}
 	g := grpc.NewServer()
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, s)
-	return s, serve(t, g)
+	return s, startServer(t, g)
 }
 
-func serve(t testing.TB, g *grpc.Server) string {
+func startServer(t testing.TB, g *grpc.Server) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -99,7 +99,7 @@ func backend(t testing.TB, name string) (*grpc.Server, exportedHost) {
 	t.Helper()
 	g := grpc.NewServer(grpc.UnaryInterceptor(says(name)))
 	healthpb.RegisterHealthServer(g, health.NewServer())
-	host, port, _ := net.SplitHostPort(serve(t, g))
+	host, port, _ := net.SplitHostPort(startServer(t, g))
 	number, _ := strconv.ParseUint(port, 10, 16)
 	return g, exportedHost{Address: host, Ports: map[string]uint32{"grpc": uint32(number)}}
 }
