@@ -1,0 +1,377 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"pentad.dev/pentad/unitization/permit/permitpb"
+	"pentad.dev/pentad/unitization/permit/stream"
+)
+
+// caller is a Client whose calls go to workloads by the cell header, as routes would send them; without it to the first.
+type caller struct {
+	*Client
+	workloads map[string]*workload
+	usual     string
+
+	mu     sync.Mutex
+	events []Kind
+	sent   []metadata.MD
+	// abort makes that many of the next attempts end at the route.
+	abort int
+}
+
+func newCaller(t testing.TB, patience time.Duration, r *relay, usual string, workloads map[string]*workload) *caller {
+	c := &caller{workloads: workloads, usual: usual}
+	client, err := NewClient(ClientConfig{
+		Relays: []stream.Peer{r.peer}, Service: "orders", Patience: patience, Observer: func(e Event) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.events = append(c.events, e.Kind)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Client = client
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- client.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("client: %v", err)
+		}
+	})
+	return c
+}
+
+// route picks the workload of an attempt.
+func (c *caller) route(ctx context.Context) (*workload, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	md, _ := metadata.FromOutgoingContext(ctx)
+	c.sent = append(c.sent, md)
+	if c.abort > 0 {
+		c.abort--
+		return nil, status.Error(codes.FailedPrecondition, abortOfGRPC)
+	}
+	if cell := md.Get(HeaderCell); len(cell) == 1 && c.workloads[cell[0]] != nil {
+		return c.workloads[cell[0]], nil
+	}
+	return c.workloads[c.usual], nil
+}
+
+func (c *caller) call(ctx context.Context, method string, headers ...string) error {
+	for i := 0; i < len(headers); i += 2 {
+		ctx = metadata.AppendToOutgoingContext(ctx, headers[i], headers[i+1])
+	}
+	invoke := func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		w, err := c.route(ctx)
+		if err != nil {
+			return err
+		}
+		return w.conn.Invoke(ctx, method, req, reply, opts...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return c.UnaryClientInterceptor()(ctx, method, wrapperspb.String("x"), &wrapperspb.StringValue{}, nil, invoke)
+}
+
+func (c *caller) last() metadata.MD {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent[len(c.sent)-1]
+}
+
+func TestClientStampsTheShardOverTheCallersOwn(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, nil))
+	c := newCaller(t, 0, r, ownCell, map[string]*workload{ownCell: newWorkload(t, nil, r)})
+	err := c.call(context.Background(), write, "x-user-id", "2088000007", HeaderShard, "99", HeaderShard, "98", HeaderCell, "rz03.sh-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if md := c.last(); !slices.Equal(md.Get(HeaderShard), []string{"7"}) || len(md.Get(HeaderCell)) > 0 ||
+		!slices.Equal(md.Get("x-user-id"), []string{"2088000007"}) {
+		t.Errorf("sent %v", md)
+	}
+	for _, wrong := range [][]string{{}, {"x-user-id", "7", "x-user-id", "7"}, {"x-user-id", "7,7"}, {"x-user-id", "abc"}} {
+		err := c.call(context.Background(), write, wrong...)
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "x-user-id") {
+			t.Errorf("key %q: %v", wrong, err)
+		}
+	}
+	if err := c.call(context.Background(), read); err != nil {
+		t.Errorf("a read without key: %v", err)
+	}
+	if s := c.Stats(); s.Calls != 2 || s.Refused != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// two are workloads in two cells of which the second owns shard 7.
+func two(t *testing.T, r *relay) map[string]*workload {
+	return map[string]*workload{
+		ownCell: newWorkload(t, nil, r),
+		"rz01.sh-a": newWorkload(t, func(c *Config) {
+			c.Cells, c.Center, c.Name = []string{"rz01.sh-a"}, "sh-a", "orders-2"
+		}, r),
+	}
+}
+
+func TestWrongCellIsReaddressedOnceAlsoWithoutPatience(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, moved))
+	workloads := two(t, r)
+	c := newCaller(t, 0, r, ownCell, workloads)
+	if err := c.call(context.Background(), write, "x-user-id", "7"); err != nil {
+		t.Fatal(err)
+	}
+	if workloads[ownCell].placed != 0 || workloads["rz01.sh-a"].placed != 1 {
+		t.Errorf("placed %d and %d times", workloads[ownCell].placed, workloads["rz01.sh-a"].placed)
+	}
+	if s := c.Stats(); s != (Stats{Calls: 1, Refused: 1, Readdressed: 1}) {
+		t.Errorf("stats %+v", s)
+	}
+	delete(c.workloads, "rz01.sh-a") // no route to it: the call comes here again
+	if reason := refusedFor(t, c.call(context.Background(), write, "x-user-id", "7")); reason != WrongCell {
+		t.Errorf("got %q", reason)
+	}
+	if s := c.Stats(); s != (Stats{Calls: 2, Refused: 3, Readdressed: 2, GivenUp: 1}) {
+		t.Errorf("stats %+v", s)
+	}
+	want := []Kind{CallRefused, Readdressed, CallRefused, Readdressed, CallRefused, GivenUp}
+	if c.mu.Lock(); !slices.Equal(c.events, want) {
+		t.Errorf("events %v", c.events)
+	}
+	c.mu.Unlock()
+}
+
+func TestPatienceOutlastsASwitchover(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, frozen))
+	workloads := two(t, r)
+	c := newCaller(t, 5*time.Second, r, ownCell, workloads)
+	time.AfterFunc(150*time.Millisecond, func() { r.tell(users(4, moved)) })
+	begun := time.Now()
+	if err := c.call(context.Background(), write, "x-user-id", "7"); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("took %s for a freeze of 150 ms", took)
+	}
+	if s := c.Stats(); s.Retried == 0 || s.Readdressed != 1 || s.GivenUp != 0 || s.Refused != s.Retried+s.Readdressed {
+		t.Errorf("stats %+v", s)
+	}
+	if workloads["rz01.sh-a"].placed != 1 {
+		t.Errorf("placed %d times", workloads["rz01.sh-a"].placed)
+	}
+}
+
+func TestPatienceEnds(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, frozen))
+	c := newCaller(t, 200*time.Millisecond, r, ownCell, map[string]*workload{ownCell: newWorkload(t, nil, r)})
+	begun := time.Now()
+	if reason := refusedFor(t, c.call(context.Background(), write, "x-user-id", "7")); reason != Frozen {
+		t.Errorf("got %q", reason)
+	}
+	if took := time.Since(begun); took > 400*time.Millisecond {
+		t.Errorf("gave up after %s, patience is 200 ms", took)
+	}
+	if s := c.Stats(); s.GivenUp != 1 || s.Retried < 2 || s.Retried > 40 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestAbortOfARouteIsTriedAgainAndAHandlersErrorIsNot(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, nil))
+	w := newWorkload(t, nil, r)
+	c := newCaller(t, 5*time.Second, r, ownCell, map[string]*workload{ownCell: w})
+	c.abort = 2
+	if err := c.call(context.Background(), write, "x-user-id", "7"); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Stats(); s != (Stats{Calls: 1, Refused: 2, Retried: 2}) {
+		t.Errorf("stats %+v", s)
+	}
+	w.does(func(context.Context) error { return status.Error(codes.FailedPrecondition, "the cart is empty") })
+	if err := c.call(context.Background(), write, "x-user-id", "7"); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("got %v", err)
+	}
+	if w.placed != 2 {
+		t.Errorf("placed %d times, want 2: a handler's own error is no refusal", w.placed)
+	}
+}
+
+func TestCallsWaitForTheFirstRules(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, nil))
+	w := newWorkload(t, nil, r)
+	late, err := NewClient(ClientConfig{Relays: []stream.Peer{r.peer}, Service: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &caller{Client: late, workloads: map[string]*workload{ownCell: w}, usual: ownCell}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := c.call(ctx, write, "x-user-id", "7"); status.Code(err) != codes.DeadlineExceeded ||
+		!strings.Contains(err.Error(), "no relay has told the rules yet") {
+		t.Errorf("without rules: %v", err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { late.takeRules(rules()) })
+	if err := c.call(context.Background(), write, "x-user-id", "7"); err != nil {
+		t.Errorf("with rules after 50 ms: %v", err)
+	}
+	plain, err := NewClient(ClientConfig{Relays: []stream.Peer{r.peer}, Service: "assets"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.takeRules(rules())
+	c = &caller{Client: plain, workloads: c.workloads, usual: ownCell}
+	if err := c.call(context.Background(), read); err != nil || len(c.last().Get(HeaderShard)) > 0 || plain.Stats().Calls != 0 {
+		t.Errorf("a service without units: %v, sent %v", err, c.last())
+	}
+}
+
+func TestStreamIsStampedAndTriedAgainOnlyBeforeItIsThere(t *testing.T) {
+	r := newRelay(t, 5*time.Second, users(3, nil))
+	w := newWorkload(t, nil, r)
+	c := newCaller(t, 5*time.Second, r, ownCell, map[string]*workload{ownCell: w})
+	c.abort = 1
+	open := func() grpc.ClientStream {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-user-id", "7")
+		s, err := c.StreamClientInterceptor()(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, nil, watch,
+			func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+				w, err := c.route(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return w.conn.NewStream(ctx, desc, method)
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	if err := s.SendMsg(wrapperspb.String("m")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RecvMsg(&wrapperspb.StringValue{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Stats(); s != (Stats{Calls: 1, Refused: 1, Retried: 1}) {
+		t.Errorf("stats %+v", s)
+	}
+	r.tell(users(4, frozen))
+	eventually(t, "frozen", func() bool { return refusedFor(t, w.call(write, "7")) == Frozen })
+	s = open()
+	if err := s.SendMsg(wrapperspb.String("m")); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if reason := refusedFor(t, s.RecvMsg(&wrapperspb.StringValue{})); reason != Frozen {
+		t.Errorf("got %q", reason)
+	}
+	if s := c.Stats(); s != (Stats{Calls: 2, Refused: 2, Retried: 1, GivenUp: 1}) {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// httpWorkload is an HTTP server behind a guard.
+func httpWorkload(t *testing.T, change func(*Config), maps ...*permitpb.Map) (*bench, *httptest.Server) {
+	b := newBench(t, change)
+	all := rules()
+	all.Rules[0].Services[0].Reads = []string{"/v1/orders"}
+	b.takeRules(all)
+	b.grant(3, maps...)
+	s := httptest.NewServer(b.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if p, ok := b.Permission(r.Context()); ok {
+			w.Header().Set("seen-shard", r.Header.Get(HeaderShard))
+			w.Header().Set("seen-cell", p.Cell)
+		}
+		w.Write(body)
+	})))
+	t.Cleanup(s.Close)
+	return b, s
+}
+
+func TestHTTPIsCheckedStampedAndReaddressed(t *testing.T) {
+	none := func(c *Config) { c.Observer = nil }
+	_, wrong := httpWorkload(t, none, users(3, moved))
+	_, right := httpWorkload(t, func(c *Config) {
+		c.Observer, c.Cells, c.Center = nil, []string{"rz01.sh-a"}, "sh-a"
+	}, users(3, moved))
+	_, closed := httpWorkload(t, none, users(3, frozen))
+	client, err := NewClient(ClientConfig{Relays: []stream.Peer{{Name: "r", Address: "127.0.0.1:1"}}, Service: "orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules()
+	all.Rules[0].Services[0].Reads = []string{"/v1/orders"}
+	client.takeRules(all)
+	web := &http.Client{Transport: client.RoundTripper(roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Header.Get(HeaderCell) == "rz01.sh-a" {
+			r.URL.Host = strings.TrimPrefix(right.URL, "http://")
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	}))}
+	for _, c := range []struct {
+		method, url, key string
+		code             int
+		reason, body     string
+	}{
+		{"POST", wrong.URL + "/v1/orders", "2088000007", 200, "", "hello"},
+		{"POST", closed.URL + "/v1/orders", "2088000007", 409, "FROZEN", ""},
+		{"DELETE", closed.URL + "/v1/orders", "2088000007", 409, "FROZEN", ""},
+		{"GET", closed.URL + "/v1/orders", "2088000007", 200, "", "hello"},
+		{"GET", closed.URL + "/v1/other", "2088000007", 409, "FROZEN", ""},
+		{"POST", wrong.URL + "/v1/orders", "2088000030", 421, "WRONG_CELL", ""},
+	} {
+		req, _ := http.NewRequest(c.method, c.url, strings.NewReader("hello"))
+		req.Header.Set("x-user-id", c.key)
+		req.Header.Add(HeaderShard, "98")
+		req.Header.Add(HeaderShard, "99")
+		resp, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != c.code || resp.Header.Get(headerReason) != c.reason || c.body != "" && string(body) != c.body {
+			t.Errorf("%s %s: %d %s %q, want %d %s %q", c.method, c.url, resp.StatusCode, resp.Header.Get(headerReason), body,
+				c.code, c.reason, c.body)
+		}
+		if c.code == 200 && (resp.Header.Get("seen-shard") != "7") {
+			t.Errorf("%s %s: the handler saw shard %q", c.method, c.url, resp.Header.Get("seen-shard"))
+		}
+	}
+	if s := client.Stats(); s != (Stats{Calls: 6, Refused: 6, Readdressed: 2, GivenUp: 4}) {
+		t.Errorf("stats %+v", s)
+	}
+	bare, _ := http.NewRequest("POST", wrong.URL+"/v1/orders", nil)
+	bare.Header["X-Pentad-Shard"] = []string{"7", "7"}
+	resp, err := http.DefaultClient.Do(bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 400 || resp.Header.Get(headerReason) != "BAD_SHARD" {
+		t.Errorf("two shards: %d %s", resp.StatusCode, resp.Header.Get(headerReason))
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
