@@ -2,6 +2,7 @@ package dev
 
 import (
 	"path/filepath"
+	"sync"
 	"time"
 
 	"pentad.dev/pentad/federation/identity"
@@ -26,6 +27,10 @@ type certificates struct {
 	domain string
 	all    *ca.Authority
 	raft   *ca.Authority
+
+	mu sync.Mutex
+	// issued are the folders of issueOnce.
+	issued map[string]bool
 }
 
 func openCertificates(dir, domain string) (*certificates, error) {
@@ -37,7 +42,7 @@ func openCertificates(dir, domain string) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &certificates{dir: dir, domain: domain, all: all, raft: raft}, nil
+	return &certificates{dir: dir, domain: domain, all: all, raft: raft, issued: map[string]bool{}}, nil
 }
 
 func (c *certificates) files(folder string) identity.Files {
@@ -53,6 +58,18 @@ func (c *certificates) issue(
 	organizations ...string,
 ) (identity.Files, error) {
 	return issue(c.all, c.files(folder), identity.ID{TrustDomain: c.domain, Role: role, Name: name}, organizations)
+}
+
+// issueOnce is issue of a certificate that several processes share, which must not change under them.
+func (c *certificates) issueOnce(folder string, role identity.Role, name string) (identity.Files, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.issued[folder] {
+		return c.files(folder), nil
+	}
+	files, err := c.issue(folder, role, name)
+	c.issued[folder] = err == nil
+	return files, err
 }
 
 // issueRaft makes the certificate that a server shows to the other voters.

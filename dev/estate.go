@@ -33,6 +33,12 @@ type Estate struct {
 	Services []Service `json:"services"`
 	// Rate is requests a second from each Full center's client to each service. Zero: the load generator's default.
 	Rate float64 `json:"rate,omitempty"`
+	// Unitizations divide services among units. Services that none names are plain.
+	Unitizations []Unitization `json:"unitizations,omitempty"`
+	// Stores are where units keep their data: ledgers of the sample.
+	Stores []Store `json:"stores,omitempty"`
+	// Writes a second for each shard, in the estate in all. Zero: 5.
+	Writes float64 `json:"writes,omitempty"`
 }
 
 // Region is a city with its centers.
@@ -47,7 +53,7 @@ type Center struct {
 	Role v1alpha1.CenterRole `json:"role,omitempty"`
 }
 
-// Service is one of the sample's services.
+// Service is one of the sample's services. Instances are in each Full center; of a service of units, in each cell.
 type Service struct {
 	Name      string `json:"name"`
 	Instances int    `json:"instances"`
@@ -75,7 +81,7 @@ func (e *Estate) Validate() error {
 	if len(e.Regions) == 0 {
 		errs = append(errs, errors.New("regions: must hold at least one"))
 	}
-	regions, centers, full := map[string]bool{}, map[string]string{}, 0
+	regions, centers, full := map[string]bool{}, map[string]string{}, fullCenters{}
 	for i := range e.Regions {
 		region := &e.Regions[i]
 		field := fmt.Sprintf("regions[%d]", i)
@@ -106,9 +112,9 @@ func (e *Estate) Validate() error {
 			switch center.Role {
 			case "":
 				center.Role = v1alpha1.CenterFull
-				full++
+				full[center.Name] = true
 			case v1alpha1.CenterFull:
-				full++
+				full[center.Name] = true
 			case v1alpha1.CenterArbiter:
 			default:
 				errs = append(
@@ -124,13 +130,13 @@ func (e *Estate) Validate() error {
 			fmt.Errorf("regions: %d centers are too many for one machine, at most %d", len(centers), maxCenters),
 		)
 	}
-	if len(centers) > 0 && full == 0 {
+	if len(centers) > 0 && len(full) == 0 {
 		errs = append(errs, fmt.Errorf("regions: no center is %s: nothing would run", v1alpha1.CenterFull))
 	}
 	if e.Relays < 1 || e.Relays > maxRelays {
 		errs = append(errs, fmt.Errorf("relays: %d is not between 1 and %d", e.Relays, maxRelays))
 	}
-	return errors.Join(append(errs, e.validateServices())...)
+	return errors.Join(append(errs, e.validateServices(), e.validateUnits(full))...)
 }
 
 func (e *Estate) validateServices() error {

@@ -15,6 +15,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/server"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
 	relay "pentad.dev/pentad/xds-relay"
 	"pentad.dev/pentad/xds-relay/bootstrap"
 )
@@ -79,6 +80,7 @@ func (s *Site) add(spec Spec, config process.Validator) error {
 		return err
 	}
 	spec.Args = []string{string(spec.Role), "--config", path}
+	spec.Env = append(spec.Env, cut.Env+"="+s.CutFile())
 	return s.supervisor.Add(spec)
 }
 
@@ -95,6 +97,9 @@ func (s *Site) layout() error {
 			server.Peer{Name: place.Center, Place: place.Place, Raft: at[raftListener], GRPC: at[grpcListener]},
 		)
 		s.apis = append(s.apis, api{center: place.Center, address: at[apiListener]})
+	}
+	if err := s.layStores(); err != nil {
+		return err
 	}
 	for _, place := range s.estate.Places() {
 		if err := s.layServer(place, servers); err != nil {
@@ -170,10 +175,15 @@ func (s *Site) layRelays(place Place, servers []server.Peer) error {
 
 func (s *Site) layAgent(place Place, servers []server.Peer) error {
 	name := AgentName(place.Center)
-	at, listeners, err := s.listen(name, adminListener)
+	names := []string{adminListener}
+	if len(s.stores) > 0 {
+		names = append(names, grpcListener)
+	}
+	at, listeners, err := s.listen(name, names...)
 	if err != nil {
 		return err
 	}
+	s.centers[place.Center].agent = at[grpcListener]
 	certs, err := s.certs.issue(name, identity.RoleAgent, place.Cluster())
 	if err != nil {
 		return err
@@ -192,67 +202,6 @@ func (s *Site) layAgent(place Place, servers []server.Peer) error {
 		config.Relays = append(config.Relays, agents.Relay{Name: RelayName(place.Center, i+1), GRPC: address})
 	}
 	return s.add(Spec{Name: name, Role: RoleAgent, Place: place.Place, Listeners: listeners}, config)
-}
-
-func (s *Site) laySample(place Place, _ []server.Peer) error {
-	var instances []sample.Instance
-	for _, service := range s.estate.Services {
-		for n := 1; n <= service.Instances; n++ {
-			instances = append(instances, sample.Instance{
-				Name: fmt.Sprintf("%s-%s-%d", service.Name, place.Center, n), Service: service.Name,
-			})
-		}
-	}
-	spec, config, err := s.sample(place, SampleName(place.Center), instances)
-	if err != nil {
-		return err
-	}
-	path := s.path("registry", place.Center+".yaml")
-	if s.centers[place.Center].registry, err = openRegistry(path, s.estate.Services, config.Instances); err != nil {
-		return err
-	}
-	return s.add(spec, config)
-}
-
-// sample is a workload process with these instances, whose addresses are filled in.
-func (s *Site) sample(place Place, name string, instances []sample.Instance) (Spec, *sample.ServerConfig, error) {
-	names := []string{adminListener}
-	for _, in := range instances {
-		names = append(names, in.Name)
-	}
-	at, listeners, err := s.listen(name, names...)
-	if err != nil {
-		return Spec{}, nil, err
-	}
-	for i := range instances {
-		instances[i].Listen = at[instances[i].Name]
-	}
-	env, err := s.bootstrap(place, name, s.centers[place.Center].relays)
-	config := &sample.ServerConfig{
-		Name: name, Place: place.Place, Listen: sample.Listen{Admin: at[adminListener]}, XDS: true, Instances: instances,
-	}
-	return Spec{Name: name, Role: RoleSample, Place: place.Place, Env: env, Listeners: listeners}, config, err
-}
-
-// AddInstance makes a workload process with one instance of a service in a center known, which is in no registry yet;
-// the caller starts it. An instance of the same name has the same port again.
-func (s *Site) AddInstance(center, service, name string) (sample.Instance, error) {
-	c := s.centers[center]
-	spec, config, err := s.sample(c.Place, "sample-"+name, []sample.Instance{{Name: name, Service: service}})
-	if err != nil {
-		return sample.Instance{}, err
-	}
-	if err := s.ports.save(); err != nil {
-		return sample.Instance{}, err
-	}
-	return config.Instances[0], s.add(spec, config)
-}
-
-// Instances are the baseline instances of a center.
-func (s *Site) Instances(center string) ([]sample.Instance, error) {
-	config := &sample.ServerConfig{}
-	err := process.LoadConfig(s.path("config", SampleName(center)+".yaml"), config)
-	return config.Instances, err
 }
 
 func (s *Site) layLoad(place Place, _ []server.Peer) error {
@@ -275,7 +224,33 @@ func (s *Site) layLoad(place Place, _ []server.Peer) error {
 	for _, service := range s.estate.Services {
 		config.Services = append(config.Services, service.Name)
 	}
+	if len(s.estate.Unitizations) > 0 {
+		config.Writes = s.writes()
+		config.Relays = relayPeers(place, s.centers[place.Center].relays)
+		slices.Reverse(config.Relays)
+		config.Certificates = s.Workload(place.Center)
+	}
 	return s.add(Spec{Name: name, Role: RoleLoad, Place: place.Place, Env: env, Listeners: listeners}, config)
+}
+
+// writes are one client's share of the writes to the services of units.
+func (s *Site) writes() []sample.Writes {
+	clients := 0
+	for _, place := range s.estate.Places() {
+		if place.Full() {
+			clients++
+		}
+	}
+	var all []sample.Writes
+	for _, u := range s.estate.Unitizations {
+		for _, service := range u.Services {
+			all = append(all, sample.Writes{
+				Service: service, Unitization: u.Name, Shards: u.Shards, Header: u.Header,
+				Rate: s.estate.writes() / float64(clients) / float64(len(u.Services)),
+			})
+		}
+	}
+	return all
 }
 
 // bootstrap writes the xDS bootstrap of a data plane that prefers the relays in this order, and returns the variable

@@ -67,6 +67,7 @@ type registryInstance struct {
 	Ports   map[string]int `json:"ports"`
 	Weight  int            `json:"weight"`
 	State   string         `json:"state"`
+	Unit    string         `json:"unit,omitempty"`
 }
 
 // openRegistry writes the file with the given instances, unless there is one already: then it is kept as it is,
@@ -133,7 +134,7 @@ func (r *Registry) set(in sample.Instance, state string) error {
 	}
 	entry := registryInstance{
 		Name: in.Name, Address: address.Addr().String(), Ports: map[string]int{sample.PortName: int(address.Port())},
-		Weight: 1, State: state,
+		Weight: 1, State: state, Unit: in.Unit,
 	}
 	if i := slices.IndexFunc(s.Instances, func(i registryInstance) bool { return i.Name == in.Name }); i >= 0 {
 		s.Instances[i] = entry

@@ -12,8 +12,10 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"pentad.dev/pentad/dev/sample"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
 )
 
 // Config says what to run and where.
@@ -47,14 +49,20 @@ type Site struct {
 	operator   identity.Files
 	apis       []api
 	centers    map[string]*center
-	closing    sync.Once
-	declared   bool
+	stores     []sample.StoreConfig
+	// webhooks are the addresses of the stores' members for their agents, by store and center.
+	webhooks map[string]map[string]string
+	cutting  sync.Mutex
+	cuts     []cut.Between
+	closing  sync.Once
+	declared bool
 }
 
 // center is what a Site keeps of each center.
 type center struct {
 	Place
 	relays   []string // gRPC addresses
+	agent    string   // gRPC address, where there are stores
 	registry *Registry
 }
 
@@ -116,7 +124,7 @@ func (s *Site) prepare() error {
 		s.supervisor.Close()
 		return err
 	}
-	return errors.Join(s.ports.save(), writeKubeconfig(s.Kubeconfig(), s.apis, s.operator))
+	return errors.Join(s.Heal(), s.ports.save(), writeKubeconfig(s.Kubeconfig(), s.apis, s.operator))
 }
 
 // claim keeps a data folder to the estate that it was made for: voters and ports are in its logs.
