@@ -30,6 +30,8 @@ const (
 	// brokenCursors lets cursors live on through a restore.
 	brokenCursors
 
+	// brokenOwnedStatus takes the status of Stores, Unitizations and Switchovers as it comes (rule 9).
+	brokenOwnedStatus
 	// brokenStatusStays leaves the status of objects that a command touches but does not name as it was (rule 9).
 	brokenStatusStays
 	// brokenOneRevision gives all objects of one entry the same revision (rule 7).

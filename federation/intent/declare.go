@@ -2,6 +2,7 @@ package intent
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -96,8 +97,12 @@ func (e *entry) advance(event switchover.Event) field.ErrorList {
 func fieldErrors(problems []switchover.Problem) field.ErrorList {
 	var errs field.ErrorList
 	for _, p := range problems {
+		value := p.Value
+		if named, ok := value.(fmt.Stringer); ok { // a phase, a mode, a duration: as people read them
+			value = named.String()
+		}
 		errs = append(errs, &field.Error{
-			Type: field.ErrorTypeInvalid, Field: p.Field, BadValue: p.Value, Detail: p.Detail,
+			Type: field.ErrorTypeInvalid, Field: p.Field, BadValue: value, Detail: p.Detail,
 		})
 	}
 	return errs

@@ -33,7 +33,9 @@ func (f *FSM) judge(s *state, kind, name string, value []byte, current *Object) 
 			errs = append(errs, validateOwnedAtUpdate(typed, old)...)
 		}
 		if ownsStatus(kind) {
-			errs = append(errs, validateStatusKept(typed, old)...)
+			if !f.config.broken.has(brokenOwnedStatus) {
+				errs = append(errs, validateStatusKept(typed, old)...)
+			}
 		} else if !beginsDeletion(typed, old) || !v1alpha1.StatusEqual(typed, old) {
 			errs = append(errs, v1alpha1.ValidateStatus(typed, s.objects)...)
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"pentad.dev/pentad/crds/v1alpha1"
 )
 
 // TestPlantedBugsAreFound breaks one rule after the other: a test that does not notice shows nothing.
@@ -15,8 +17,16 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	inWatches := func(config Config) error {
 		return someSeed(func(seed uint64) error { return watched(seed, config, 200) })
 	}
+	inUnits := func(config Config) error {
+		return someSeed(func(seed uint64) error {
+			w := newTwins(seed, config)
+			w.units = true
+			return w.run(400)
+		})
+	}
+	stale := func(config Config) error { return approvesStale(t, config) }
 	clean := Config{History: 10}
-	for _, find := range []func(Config) error{inTwins, inWatches, reusedIndexes, passesOver} {
+	for _, find := range []func(Config) error{inTwins, inWatches, inUnits, stale, reusedIndexes, passesOver} {
 		if err := stopped(find)(clean); err != nil {
 			t.Fatalf("found without a bug: %v", err)
 		}
@@ -40,6 +50,16 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{brokenFeedProgress, "the feed stays behind when no record changed", inTwins},
 		{brokenOneHistory, "one history for all kinds", inWatches},
 		{brokenCursors, "cursors live through a restore", inWatches},
+		{brokenOwnedStatus, "owners, primaries, phases are taken as they come", inUnits},
+		{brokenStatusStays, "status stays where a command does not name the object", inUnits},
+		{brokenOneRevision, "the objects of an entry share a revision", inUnits},
+		{brokenFeedPieces, "an entry's records are committed one by one", inUnits},
+		{brokenSilentSessions, "a session and an acknowledgement take no revision", inUnits},
+		{brokenOwnershipNotSaved, "the ownership is not in the snapshot", inUnits},
+		{brokenReapply, "re-applying a Unitization makes its map anew", inUnits},
+		{brokenStalePlan, "what is approved is not planned again", stale},
+		{brokenDeadline, "what has expired is approved", inUnits},
+		{brokenEpochStart, "epochs begin at 0", inUnits},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			config := clean
@@ -49,7 +69,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 				t.Fatal("not found")
 			}
 			first, _, _ := strings.Cut(err.Error(), "\n")
-			fmt.Fprintf(&table, "%-52s %.110s\n", bug.name, first)
+			fmt.Fprintf(&table, "%-54s %.110s\n", bug.name, first)
 		})
 	}
 	t.Logf("planted bugs and what found them\n%s", table.String())
@@ -74,6 +94,19 @@ func stopped(find func(Config) error) func(Config) error {
 		}()
 		return find(config)
 	}
+}
+
+// approvesStale approves a plan into a center that has closed since.
+func approvesStale(t *testing.T, config Config) error {
+	e := withUnits(t, config)
+	e.add(evacuation("out", "hangzhou"))
+	e.must(e.edit(v1alpha1.KindCenter, "sh-a", func(o v1alpha1.Object) {
+		o.(*v1alpha1.Center).Spec.Phase = v1alpha1.CenterClosed
+	}))
+	if r := e.do(e.next(e.View().Ownership(), e.switchover("out"))); r.OK {
+		return errors.New("a plan into a center that has closed is approved")
+	}
+	return nil
 }
 
 func passesOver(config Config) (err error) {

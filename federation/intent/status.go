@@ -49,10 +49,19 @@ func (e *entry) show(object, prev *Object) ([]*Object, field.ErrorList) {
 		each(v1alpha1.KindUnitization, touched(e.before.Maps, now.Maps))
 		each(v1alpha1.KindSwitchover, touched(e.before.Switchovers, now.Switchovers))
 	}
-	if object != nil && ownsStatus(object.Kind) {
+	if object != nil && ownsStatus(object.Kind) && !e.believes(object, prev) {
 		*object = *e.written(object)
 	}
 	return shown, e.validateSizes(append(slices.Clone(shown), object))
+}
+
+// believes says that a status stays which the proposer made up. Only a broken machine does.
+func (e *entry) believes(object, prev *Object) bool {
+	var old v1alpha1.Object
+	if prev != nil {
+		old = prev.decoded
+	}
+	return e.f.config.broken.has(brokenOwnedStatus) && len(validateStatusKept(object.decoded, old)) > 0
 }
 
 // validateSizes keeps what follows from a command within what a record and a snapshot can hold: a state that could not

@@ -67,7 +67,8 @@ func (e *entry) approve(a *intentpb.Approve) field.ErrorList {
 		return errs
 	}
 	var plan switchover.Plan
-	if s := e.state.ownership.Switchovers[o.Name]; s != nil && s.Phase != switchover.PhasePlanned {
+	s := e.state.ownership.Switchovers[o.Name]
+	if s != nil && (s.Phase != switchover.PhasePlanned || e.f.config.broken.has(brokenStalePlan)) {
 		plan = s.Plan // it is approved already, or has ended: the machine says so
 	} else {
 		var problems []switchover.Problem
@@ -75,9 +76,6 @@ func (e *entry) approve(a *intentpb.Approve) field.ErrorList {
 		if len(problems) > 0 {
 			return fieldErrors(problems)
 		}
-	}
-	if s := e.state.ownership.Switchovers[o.Name]; s != nil && e.f.config.broken.has(brokenStalePlan) {
-		plan = s.Plan
 	}
 	return e.advance(switchover.Approve{
 		Name: o.Name, UID: a.GetUid(), Hash: a.GetPlanHash(), Approver: a.GetApprover(), Plan: plan,

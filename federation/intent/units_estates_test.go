@@ -19,6 +19,9 @@ func (w *traffic) unitCommand(view View) *intentpb.Command {
 		w.fresh(o, view.Lookup())
 		return w.creation(v1alpha1.KindOf(o), o.GetName(), toJSON(o))
 	}
+	if c := w.takeOver(view); c != nil && chance(w.rnd, 2) {
+		return c
+	}
 	switch n := w.rnd.IntN(20); {
 	case n < 8:
 		return w.goOn(view)
@@ -86,11 +89,6 @@ func (w *traffic) moveSomething(view View) *intentpb.Command {
 		if chance(w.rnd, 2) {
 			s.Spec.OldPrimaries = []v1alpha1.OldPrimary{{Store: "orders-rz01", Fact: v1alpha1.OldPrimaryBreakGlass}}
 		}
-		for name, sw := range view.Ownership().Switchovers {
-			if sw.Phase == switchover.PhaseCommitted {
-				s.Spec.Supersedes = name // one at most: they lock what they move
-			}
-		}
 	}
 	if chance(w.rnd, 4) {
 		s.Spec.Deadline = &metav1.Time{Time: at(epoch + int64(w.rnd.IntN(2))).Time}
@@ -100,6 +98,32 @@ func (w *traffic) moveSomething(view View) *intentpb.Command {
 		s.Status.Phase = v1alpha1.PhaseDone
 	}
 	return w.creation(v1alpha1.KindSwitchover, s.Name, toJSON(s))
+}
+
+// takeOver declares a Disaster that supersedes a switchover which is past its commit, or approves that one; nil when
+// there is nothing to take over.
+func (w *traffic) takeOver(view View) *intentpb.Command {
+	s := view.Ownership()
+	if sw := s.Switchovers["takeover"]; sw != nil {
+		if sw.Phase == switchover.PhasePlanned {
+			return w.next(s, sw)
+		}
+		return nil
+	}
+	for _, name := range sortedNames(s.Switchovers) {
+		sw := s.Switchovers[name]
+		if sw.Phase != switchover.PhaseCommitted {
+			continue
+		}
+		for _, p := range places {
+			if p.center == sw.Plan.Stores[0].Target {
+				o := w.fresh(disaster("takeover", p.region), view.Lookup())
+				o.(*v1alpha1.Switchover).Spec.Supersedes = name
+				return w.creation(v1alpha1.KindSwitchover, "takeover", toJSON(o))
+			}
+		}
+	}
+	return nil
 }
 
 // sessionID is one of few.
@@ -155,7 +179,7 @@ func (w *traffic) stray(s switchover.State) *intentpb.Command {
 }
 
 func (w *traffic) removeSomething(view View) *intentpb.Command {
-	kind, name := v1alpha1.KindSwitchover, fmt.Sprintf("s%d", w.rnd.IntN(5))
+	kind, name := v1alpha1.KindSwitchover, []string{"s0", "s1", "s2", "s3", "s4", "takeover"}[w.rnd.IntN(6)]
 	if chance(w.rnd, 4) {
 		kind, name = v1alpha1.KindUnitization, "shared"
 	} else if chance(w.rnd, 6) {
@@ -189,7 +213,7 @@ func (w *traffic) reapply(view View) *intentpb.Command {
 		if chance(w.rnd, 2) {
 			o.Spec.Permit.Duration.Duration *= 2
 		}
-		if chance(w.rnd, 6) && len(o.Status.Ranges) > 0 {
+		if chance(w.rnd, 4) && len(o.Status.Ranges) > 0 {
 			o.Status.Ranges[0].Cells = []string{o.Spec.Units[0].Name + ".sz-a"}
 		}
 	case *v1alpha1.Center:
