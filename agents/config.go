@@ -1,8 +1,10 @@
 package agents
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -26,11 +28,18 @@ type Config struct {
 	Relays []Relay `json:"relays,omitempty"`
 	// Sources are the registries of the cluster.
 	Sources []Source `json:"sources"`
+
+	// Dial opens every connection that the agent makes; nil: TCP. It is no part of the file: the development estate cuts
+	// networks with it.
+	Dial func(ctx context.Context, address string) (net.Conn, error) `json:"-"`
 }
 
-// Listen is the agent's address, host:port.
+// Listen are the agent's addresses, host:port.
 type Listen struct {
 	Admin string `json:"admin"`
+	// GRPC is where members of stores ask for their permits. Empty: this cluster has no stores; orders for stores are not
+	// obeyed, and no permits are held.
+	GRPC string `json:"grpc,omitempty"`
 }
 
 // Server is a federation server.
@@ -69,6 +78,9 @@ func (c *Config) Validate() error {
 		process.Required("dataDir", c.DataDir),
 		process.Address("listen.admin", c.Listen.Admin),
 		c.Certificates.Validate("certificates"),
+	}
+	if c.Listen.GRPC != "" {
+		errs = append(errs, process.Address("listen.grpc", c.Listen.GRPC))
 	}
 	if len(c.Servers) == 0 {
 		errs = append(errs, errors.New("servers: must name at least one federation server"))

@@ -9,10 +9,20 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pentad.dev/pentad/agents/agent"
+	"pentad.dev/pentad/agents/orders"
+	"pentad.dev/pentad/agents/permits"
 	"pentad.dev/pentad/agents/source"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/model/modelpb"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/unitization/permit/stream"
+)
+
+// Names of listeners, as they may be passed.
+const (
+	adminListener = "admin"
+	grpcListener  = "grpc"
 )
 
 // Process is one agent process.
@@ -23,6 +33,9 @@ type Process struct {
 	identity  *identity.Source
 	admin     process.Admin
 	agent     *agent.Agent
+	// orders and permits are nil in a cluster without stores.
+	orders  *orders.Orders
+	permits *permits.Hop
 }
 
 // New takes the data folder and the listener; Run gives them back. When it fails nothing is held.
@@ -40,17 +53,46 @@ func New(config Config, log *slog.Logger) (_ *Process, err error) {
 	if want := (identity.ID{TrustDomain: id.TrustDomain, Role: identity.RoleAgent, Name: config.Cluster}); id != want {
 		return nil, process.Usagef("certificates.cert: %s is for %s, this agent is %s", config.Certificates.Cert, id, want)
 	}
-	if p.listeners, err = process.Listen(map[string]string{"admin": config.Listen.Admin}); err != nil {
+	addresses := map[string]string{adminListener: config.Listen.Admin}
+	if config.Listen.GRPC != "" {
+		addresses[grpcListener] = config.Listen.GRPC
+	}
+	if p.listeners, err = process.Listen(addresses); err != nil {
 		return nil, err
 	}
 	metrics := process.NewMetrics()
+	if config.Listen.GRPC != "" {
+		if err := p.addStores(metrics); err != nil {
+			return nil, err
+		}
+	}
 	if p.agent, err = p.newAgent(metrics); err != nil {
 		return nil, err
 	}
 	p.admin = process.Admin{
-		Listener: p.listeners["admin"], Metrics: metrics, Ready: p.agent.Ready, Status: p.status, Log: p.log,
+		Listener: p.listeners[adminListener], Metrics: metrics, Ready: p.agent.Ready, Status: p.status, Log: p.log,
 	}
 	return p, nil
+}
+
+// addStores makes what drives the cluster's members of stores, and grants them permits.
+func (p *Process) addStores(metrics prometheus.Registerer) (err error) {
+	p.orders, err = orders.New(orders.Config{
+		Cluster: p.config.Cluster, Servers: p.servers(), Dial: p.config.Dial, Log: p.log, Metrics: metrics,
+		Report: func(store string, report *modelpb.StoreReport) error { return p.agent.ReportStore(store, report) },
+	})
+	if err != nil {
+		return err
+	}
+	var servers []stream.Peer
+	for _, s := range p.servers() {
+		servers = append(servers, stream.Peer{Name: s.Name, Address: s.Address, TLS: s.TLS})
+	}
+	p.permits, err = permits.New(permits.Config{
+		Cluster: p.config.Cluster, Center: p.config.Center, Servers: servers, Listener: p.listeners[grpcListener],
+		TLS: p.identity.Server(identity.RoleWorkload), Dial: p.config.Dial, Log: p.log, Metrics: metrics,
+	})
+	return err
 }
 
 func (p *Process) newAgent(metrics prometheus.Registerer) (*agent.Agent, error) {
@@ -63,7 +105,7 @@ func (p *Process) newAgent(metrics prometheus.Registerer) (*agent.Agent, error) 
 	}
 	return agent.New(agent.Config{
 		Cluster: p.config.Cluster, DataDir: p.config.DataDir, Sources: sources,
-		Servers: p.servers(), Relays: p.relays(), Log: p.log, Metrics: metrics,
+		Servers: p.servers(), Relays: p.relays(), Dialer: p.config.Dial, Log: p.log, Metrics: metrics,
 	})
 }
 
@@ -93,19 +135,31 @@ type Status struct {
 	process.Place
 	Version string `json:"version"`
 	agent.Status
+	// Stores and Permits are missing in a cluster without stores.
+	Stores  *orders.Status  `json:"stores,omitempty"`
+	Permits *permits.Status `json:"permits,omitempty"`
 }
 
 func (p *Process) status() any {
-	return Status{Place: p.config.Place, Version: process.Version(), Status: p.agent.Status()}
+	s := Status{Place: p.config.Place, Version: process.Version(), Status: p.agent.Status()}
+	if p.orders != nil {
+		stores, held := p.orders.Status(), p.permits.Status()
+		s.Stores, s.Permits = &stores, &held
+	}
+	return s
 }
 
 // Run reads and publishes until ctx ends, and returns when everything has stopped.
 func (p *Process) Run(ctx context.Context) error {
 	defer p.listeners.Close()
-	p.log.Info("agent runs", "id", p.identity.ID().String(), "admin", p.listeners["admin"].Addr().String())
+	p.log.Info("agent runs", "id", p.identity.ID().String(), "admin", p.listeners[adminListener].Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.identity.Run(ctx, p.log) })
 	group.Go(func() error { return p.admin.Run(ctx) })
 	group.Go(func() error { return p.agent.Run(ctx) })
+	if p.orders != nil {
+		group.Go(func() error { return p.orders.Run(ctx) })
+		group.Go(func() error { return p.permits.Run(ctx) })
+	}
 	return group.Wait()
 }

@@ -38,6 +38,8 @@ type Config struct {
 	Relays []feed.Peer
 	// Heartbeat is as in feed.PublisherConfig; 0: its default.
 	Heartbeat time.Duration
+	// Dialer opens connections; nil: TCP.
+	Dialer feed.Dialer
 	// Clock is the wall clock that incarnations are taken from; nil: the system's.
 	Clock func() time.Time
 	Log   *slog.Logger
@@ -153,7 +155,7 @@ func (a *Agent) assemble() error {
 	}
 	a.publisher, err = feed.NewPublisher(feed.PublisherConfig{
 		Set: a.set, One: a.cfg.Servers, Each: a.cfg.Relays, OnAhead: a.ahead, OnRejected: a.rejected,
-		Heartbeat: a.cfg.Heartbeat, Log: a.cfg.Log, Metrics: a.cfg.Metrics,
+		Heartbeat: a.cfg.Heartbeat, Dialer: a.cfg.Dialer, Log: a.cfg.Log, Metrics: a.cfg.Metrics,
 	})
 	return err
 }

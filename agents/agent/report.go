@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"pentad.dev/pentad/federation/feed"
@@ -107,4 +108,22 @@ func (r *report) trouble() error {
 		return errNoAnswer
 	}
 	return nil
+}
+
+// ReportStore writes what is to be said of this cluster's member of a store to the feed of reports; nil: nothing any more.
+// It may be called from any goroutine, and fails with feed.ErrNotWriter until Run has begun the feed: ask again. What is
+// not new is not written.
+func (a *Agent) ReportStore(store string, report *modelpb.StoreReport) error {
+	change := feed.Change{Kind: model.KindStoreReport, Key: store}
+	if report != nil {
+		report.Error = strings.ToValidUTF8(report.Error[:min(len(report.Error), maxError)], "")
+		var err error
+		if change.Value, err = model.Encode(report); err != nil {
+			return err
+		}
+		if err := model.Check(change.Kind, change.Key, change.Value); err != nil {
+			return err
+		}
+	}
+	return a.reports.commit(change)
 }

@@ -27,6 +27,9 @@ func (a Action) String() string {
 	return actions[a]
 }
 
+// MarshalText is the action's name, for status pages.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
 // ParseAction is the inverse of String.
 func ParseAction(s string) (Action, error) {
 	for a, name := range actions {
@@ -52,6 +55,9 @@ func (p Position) Compare(q Position) int {
 	}
 	return cmp.Compare(p.Index, q.Index)
 }
+
+// MarshalText is String, for status pages.
+func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Epoch, p.Index) }
 

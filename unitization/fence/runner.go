@@ -86,16 +86,17 @@ type Do struct {
 
 // Report is what to say of the member.
 type Report struct {
-	Store, Member string
+	Store  string `json:"store"`
+	Member string `json:"member"`
 	// Action, UID and Step are those of the last order that was obeyed; Status: none since the start.
-	Action Action
-	UID    string
-	Step   int
+	Action Action `json:"action"`
+	UID    string `json:"switchoverUID,omitempty"`
+	Step   int    `json:"step,omitempty"`
 	// Token and Position are the member's when it obeyed.
-	Token    uint64
-	Position Position
+	Token    uint64   `json:"token,string"`
+	Position Position `json:"position"`
 	// Error is why the order in force is not obeyed yet, for people.
-	Error string
+	Error string `json:"error,omitempty"`
 }
 
 // NewRunner fills in defaults.
