@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"pentad.dev/pentad/federation/apiserver/registry"
 	"pentad.dev/pentad/federation/apiserver/storage"
@@ -33,6 +34,9 @@ type Config struct {
 	Backend      Backend
 	// Ready, if set, is part of /readyz: nil when the server may get traffic.
 	Ready func() error
+	// Pages serves what is below /pentad/, beside the objects: whoever may read objects may GET there, everything else is for
+	// admins. Nil: nothing is there.
+	Pages http.Handler
 	// Audit gets a line of JSON for every request that is audited; nil: no audit.
 	Audit io.Writer
 	// Version is Pentad's own, as in 0.1.0.

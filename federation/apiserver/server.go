@@ -25,6 +25,8 @@ import (
 )
 
 const (
+	// pagesPrefix begins the paths of Config.Pages.
+	pagesPrefix = "/pentad/"
 	// maxBody bounds a request: an object as stored, and what a patch says around it.
 	maxBody = intent.MaxValue + intent.MaxValue/2
 	// watchDrain is how long a stop waits for watches to end; their clients go on at another server.
@@ -71,6 +73,9 @@ func New(cfg Config) (*Server, error) {
 	pentad.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = kinds
 	if err := generic.InstallAPIGroups(append(groups, &pentad)...); err != nil {
 		return nil, fmt.Errorf("apiserver: %w", err)
+	}
+	if cfg.Pages != nil {
+		generic.Handler.NonGoRestfulMux.HandlePrefix(pagesPrefix, cfg.Pages)
 	}
 	return &Server{generic: generic, credentials: credentials}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -23,6 +24,7 @@ import (
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/apiserver/storage"
+	"pentad.dev/pentad/federation/intent"
 )
 
 // Config is what the kinds are served with.
@@ -95,13 +97,13 @@ func AddFieldLabels(scheme *runtime.Scheme) error {
 }
 
 func newREST(cfg Config, kind kind) (*mainREST, error) {
-	intent := storage.Intent{
+	state := storage.Intent{
 		Backend:  cfg.Backend,
 		Kind:     kind.name,
 		Prefix:   "/" + v1alpha1.GroupName + "/" + kind.plural + "/",
 		Resource: v1alpha1.GroupVersion.WithResource(kind.plural),
 	}
-	refs := references{intent: intent}
+	refs := references{intent: state}
 	s := strategy{ObjectTyper: cfg.Scheme, NameGenerator: names.SimpleNameGenerator, refs: refs}
 	attrs := func(obj runtime.Object) (labels.Set, fields.Set, error) {
 		object, ok := obj.(v1alpha1.Object)
@@ -124,7 +126,7 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 		ResetFieldsStrategy:       s,
 		TableConvertor:            table{kind: kind},
 	}
-	options := &generic.StoreOptions{RESTOptions: restOptions{intent: intent, codecs: cfg.Codecs}, AttrFunc: attrs}
+	options := &generic.StoreOptions{RESTOptions: restOptions{intent: state, codecs: cfg.Codecs}, AttrFunc: attrs}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, err
 	}
@@ -137,6 +139,18 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 type references struct{ intent storage.Intent }
 
 func (r references) lookup() v1alpha1.Lookup { return r.intent.Backend.State().View().Lookup() }
+
+// refusals are what other objects have against an object: references that lead nowhere or to what does not fit, and,
+// against a new switchover that is right otherwise, a plan that is not possible.
+func (r references) refusals(object, old v1alpha1.Object) field.ErrorList {
+	view := r.intent.Backend.State().View()
+	errs := v1alpha1.ValidateReferences(object, old, view.Lookup())
+	switchover, ok := object.(*v1alpha1.Switchover)
+	if ok && old == nil && len(errs) == 0 && len(v1alpha1.Validate(switchover)) == 0 {
+		return intent.Preview(view, switchover)
+	}
+	return errs
+}
 
 // catchUp waits until this replica has everything that was acknowledged before the call.
 func (r references) catchUp(ctx context.Context) error {

@@ -118,7 +118,7 @@ func (r *mainREST) admitUpdate(ctx context.Context, object, old v1alpha1.Object,
 // settle makes sure that what the object refers to is not missing only because this replica is behind. What it still
 // does not find afterwards the strategy refuses.
 func (r *mainREST) settle(ctx context.Context, object, old v1alpha1.Object) error {
-	if len(v1alpha1.ValidateReferences(object, old, r.refs.lookup())) == 0 {
+	if len(r.refs.refusals(object, old)) == 0 {
 		return nil
 	}
 	return r.refs.catchUp(ctx)

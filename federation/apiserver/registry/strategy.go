@@ -56,7 +56,7 @@ func (s strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
 	object := obj.(v1alpha1.Object)
 	errs := v1alpha1.Validate(object)
-	return append(errs, v1alpha1.ValidateReferences(object, nil, s.refs.lookup())...)
+	return append(errs, s.refs.refusals(object, nil)...)
 }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy. The generic code has validated metadata already.
@@ -69,7 +69,7 @@ func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) fie
 		}
 	}
 	errs = append(errs, v1alpha1.ValidateUpdate(object, was)...)
-	return append(errs, v1alpha1.ValidateReferences(object, was, s.refs.lookup())...)
+	return append(errs, s.refs.refusals(object, was)...)
 }
 
 // WarningsOnCreate implements rest.RESTCreateStrategy.
