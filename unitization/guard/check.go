@@ -29,9 +29,10 @@ type Decision struct {
 
 // Check decides on one request of the service: method is the gRPC path, shards are all values of HeaderShard. A write that
 // passes is in flight until Release, which must be called. It costs less than 100 ns, without allocation.
-func (g *Guard) Check(method string, shards []string) Decision {
+func (g *Guard) Check(method string, shards []string) (d Decision) {
 	s := g.state.Load()
-	return g.decide(s, s.methods.Read(method) || g.cfg.broken.has(brokenUndeclaredReads), shards)
+	g.decide(&d, s, s.methods.Read(method) || g.cfg.broken.has(brokenUndeclaredReads), shards)
+	return d
 }
 
 // Release ends a write.
@@ -42,25 +43,29 @@ func (d *Decision) Release() {
 	}
 }
 
-func (g *Guard) decide(s *state, read bool, shards []string) Decision {
+// decide fills in an empty decision, which is too large to be handed from one to the other.
+func (g *Guard) decide(d *Decision, s *state, read bool, shards []string) {
 	m := s.own
+	d.Read = read
 	if m == nil {
-		if read {
-			return Decision{Read: true}
+		if !read {
+			d.Reason, d.detail = NoPermit, "no ownership map of the service is known yet"
 		}
-		return Decision{Reason: NoPermit, detail: "no ownership map of the service is known yet"}
+		return
 	}
+	d.Unitization = m.unitization
 	shard, ok := m.shard(shards, read)
 	switch {
 	case !ok && g.cfg.broken.has(brokenFirstShard):
 		shard, _ = route.ParseShard(shards[0], len(m.index))
 	case !ok:
-		return Decision{Reason: BadShard, Unitization: m.unitization, Shard: -1, detail: m.badShard(shards)}
+		d.Reason, d.Shard, d.detail = BadShard, -1, m.badShard(shards)
+		return
 	}
-	if read {
-		return Decision{Read: true, Unitization: m.unitization, Shard: shard}
+	d.Shard = shard
+	if !read {
+		g.admit(d, s)
 	}
-	return g.admit(s, shard)
 }
 
 // shard reads the one canonical value; a single shard needs none, and a read goes on without.
@@ -78,11 +83,12 @@ func (m *owned) shard(values []string, read bool) (int, bool) {
 // admit decides on a write. It is counted first; what the count is worth is decided by a look at the state afterwards: who
 // replaced the state in between has read the count either before (then this look sees the new state) or after (then it saw
 // the write).
-func (g *Guard) admit(s *state, shard int) Decision {
-	m := s.own
+func (g *Guard) admit(d *Decision, s *state) {
+	m, shard := s.own, d.Shard
 	sp := &m.spans[m.index[shard]]
 	if !sp.open || s.draining {
-		return g.refuse(s, sp, shard)
+		g.refuse(d, s, sp)
+		return
 	}
 	if g.cfg.paused != nil {
 		g.cfg.paused()
@@ -93,22 +99,28 @@ func (g *Guard) admit(s *state, shard int) Decision {
 		s, m = again, again.own
 		if m == nil || &m.counts[shard] != c {
 			g.release(c, shard)
-			return Decision{Reason: NoPermit, detail: "the service is moving to another unitization"}
+			d.Reason, d.detail = NoPermit, "the service is moving to another unitization"
+			return
 		}
 		if sp = &m.spans[m.index[shard]]; !sp.open || s.draining {
 			g.release(c, shard)
-			return g.refuse(s, sp, shard)
+			g.refuse(d, s, sp)
+			return
 		}
 	}
 	left := g.left(sp, g.cfg.Clock.Now())
 	if left <= 0 && !m.keep && !g.cfg.broken.has(brokenForever) {
 		g.release(c, shard)
-		return g.refuse(s, sp, shard)
+		g.refuse(d, s, sp)
+		return
 	}
 	c.accepted.Add(1)
-	return Decision{
-		Unitization: m.unitization, Shard: shard, Since: sp.since, Unit: sp.unit, Cell: sp.cell, Left: left, guard: g, count: c,
-	}
+	d.pass(sp, left)
+	d.guard, d.count = g, c
+}
+
+func (d *Decision) pass(sp *span, left time.Duration) {
+	d.Since, d.Unit, d.Cell, d.Left = sp.since, sp.unit, sp.cell, left
 }
 
 // left is how long the span's permit holds.
@@ -134,19 +146,18 @@ func (g *Guard) release(c *count, shard int) {
 }
 
 // refuse says why.
-func (g *Guard) refuse(s *state, sp *span, shard int) Decision {
-	d := Decision{Unitization: s.own.unitization, Shard: shard, Since: sp.since, Unit: sp.unit}
+func (g *Guard) refuse(d *Decision, s *state, sp *span) {
+	d.Since, d.Unit = sp.since, sp.unit
 	switch {
 	case sp.frozen:
 		d.Reason, d.detail = Frozen, "the shard is moving"
 	case !sp.open:
-		d.Reason, d.Cell, d.detail = WrongCell, g.elsewhere(sp, shard), "another cell takes its writes"
+		d.Reason, d.Cell, d.detail = WrongCell, g.elsewhere(sp, d.Shard), "another cell takes its writes"
 	case s.draining:
 		d.Reason, d.detail = NoPermit, "the instance is about to stop"
 	default:
 		d.Reason, d.detail = NoPermit, "the permit has ended and no relay gives another"
 	}
-	return d
 }
 
 // Load tells how many writes each shard of the service's Unitization had accepted since the start; xDS load reports have no
@@ -162,15 +173,19 @@ func (g *Guard) Load(each func(shard int, accepted uint64)) {
 }
 
 // still decides anew on a write that was let through, without counting it again.
-func (g *Guard) still(shard int, now permit.Instant) Decision {
+func (g *Guard) still(shard int, now permit.Instant) (d Decision) {
 	s := g.state.Load()
-	if s.own == nil {
-		return Decision{Reason: NoPermit, detail: "no ownership map of the service is known"}
+	if s.own == nil || shard < 0 || shard >= len(s.own.index) {
+		d.Reason, d.detail = NoPermit, "no ownership map of the service is known"
+		return d
 	}
+	d.Unitization, d.Shard = s.own.unitization, shard
 	sp := &s.own.spans[s.own.index[shard]]
 	left := g.left(sp, now)
 	if !sp.open || s.draining || left <= 0 && !s.own.keep {
-		return g.refuse(s, sp, shard)
+		g.refuse(&d, s, sp)
+		return d
 	}
-	return Decision{Unitization: s.own.unitization, Shard: shard, Since: sp.since, Unit: sp.unit, Cell: sp.cell, Left: left}
+	d.pass(sp, left)
+	return d
 }

@@ -116,7 +116,8 @@ func (g *Guard) tellClosed(s *state, d door) {
 		if from > to {
 			continue
 		}
-		refused := g.refuse(&state{own: m, draining: s.draining}, sp, from)
+		refused := Decision{Shard: from}
+		g.refuse(&refused, s, sp)
 		g.cfg.Observer(Event{
 			Kind: Closed, At: time.Now(), Cell: d.cell, Unitization: d.unitization, From: from, To: to, Since: sp.since,
 			Reason: refused.Reason,

@@ -21,7 +21,8 @@ const (
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.state.Load()
-		d := g.decide(s, s.methods.ReadHTTP(r.Method, r.URL.Path, r.Header.Get("Content-Type")), r.Header.Values(HeaderShard))
+		var d Decision
+		g.decide(&d, s, s.methods.ReadHTTP(r.Method, r.URL.Path, r.Header.Get("Content-Type")), r.Header.Values(HeaderShard))
 		g.tell(&d, r.Method+" "+r.URL.Path)
 		if refusal := d.Refusal(); refusal != nil {
 			refusal.writeHTTP(w)
