@@ -2194,6 +2194,87 @@ func (x *SessionProgress) GetRendered() uint64 {
 	return 0
 }
 
+type TransferLeadershipRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// to is the voter's name.
+	To            string `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeadershipRequest) Reset() {
+	*x = TransferLeadershipRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeadershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeadershipRequest) ProtoMessage() {}
+
+func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *TransferLeadershipRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type TransferLeadershipResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeadershipResponse) Reset() {
+	*x = TransferLeadershipResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeadershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeadershipResponse) ProtoMessage() {}
+
+func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
+}
+
 var File_federation_intent_intentpb_intent_proto protoreflect.FileDescriptor
 
 const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
@@ -2345,15 +2426,19 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x0fSessionProgress\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x15\n" +
 	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\x12\x1a\n" +
-	"\brendered\x18\x03 \x01(\x04R\brendered*D\n" +
+	"\brendered\x18\x03 \x01(\x04R\brendered\"+\n" +
+	"\x19TransferLeadershipRequest\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\tR\x02to\"\x1c\n" +
+	"\x1aTransferLeadershipResponse*D\n" +
 	"\x06Holder\x12\x16\n" +
 	"\x12HOLDER_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fHOLDER_RELAY\x10\x01\x12\x10\n" +
-	"\fHOLDER_AGENT\x10\x022\x8a\x02\n" +
+	"\fHOLDER_AGENT\x10\x022\xfb\x02\n" +
 	"\x06Intent\x12N\n" +
 	"\aPropose\x12 .pentad.intent.v1.ProposeRequest\x1a!.pentad.intent.v1.ProposeResponse\x12]\n" +
 	"\fReadRevision\x12%.pentad.intent.v1.ReadRevisionRequest\x1a&.pentad.intent.v1.ReadRevisionResponse\x12Q\n" +
-	"\bProgress\x12!.pentad.intent.v1.ProgressRequest\x1a\".pentad.intent.v1.ProgressResponseB.Z,pentad.dev/pentad/federation/intent/intentpbb\x06proto3"
+	"\bProgress\x12!.pentad.intent.v1.ProgressRequest\x1a\".pentad.intent.v1.ProgressResponse\x12o\n" +
+	"\x12TransferLeadership\x12+.pentad.intent.v1.TransferLeadershipRequest\x1a,.pentad.intent.v1.TransferLeadershipResponseB.Z,pentad.dev/pentad/federation/intent/intentpbb\x06proto3"
 
 var (
 	file_federation_intent_intentpb_intent_proto_rawDescOnce sync.Once
@@ -2368,40 +2453,42 @@ func file_federation_intent_intentpb_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_federation_intent_intentpb_intent_proto_goTypes = []any{
-	(Holder)(0),                  // 0: pentad.intent.v1.Holder
-	(*Command)(nil),              // 1: pentad.intent.v1.Command
-	(*Create)(nil),               // 2: pentad.intent.v1.Create
-	(*Update)(nil),               // 3: pentad.intent.v1.Update
-	(*Delete)(nil),               // 4: pentad.intent.v1.Delete
-	(*Approve)(nil),              // 5: pentad.intent.v1.Approve
-	(*Abort)(nil),                // 6: pentad.intent.v1.Abort
-	(*Freeze)(nil),               // 7: pentad.intent.v1.Freeze
-	(*AckFreeze)(nil),            // 8: pentad.intent.v1.AckFreeze
-	(*FreezeAck)(nil),            // 9: pentad.intent.v1.FreezeAck
-	(*WaitedOut)(nil),            // 10: pentad.intent.v1.WaitedOut
-	(*StoreReports)(nil),         // 11: pentad.intent.v1.StoreReports
-	(*StoreReport)(nil),          // 12: pentad.intent.v1.StoreReport
-	(*Commit)(nil),               // 13: pentad.intent.v1.Commit
-	(*Converged)(nil),            // 14: pentad.intent.v1.Converged
-	(*OpenSession)(nil),          // 15: pentad.intent.v1.OpenSession
-	(*CloseSession)(nil),         // 16: pentad.intent.v1.CloseSession
-	(*RemoveSession)(nil),        // 17: pentad.intent.v1.RemoveSession
-	(*Session)(nil),              // 18: pentad.intent.v1.Session
-	(*Result)(nil),               // 19: pentad.intent.v1.Result
-	(*Object)(nil),               // 20: pentad.intent.v1.Object
-	(*FieldError)(nil),           // 21: pentad.intent.v1.FieldError
-	(*Frame)(nil),                // 22: pentad.intent.v1.Frame
-	(*Header)(nil),               // 23: pentad.intent.v1.Header
-	(*Answer)(nil),               // 24: pentad.intent.v1.Answer
-	(*ProposeRequest)(nil),       // 25: pentad.intent.v1.ProposeRequest
-	(*ProposeResponse)(nil),      // 26: pentad.intent.v1.ProposeResponse
-	(*ReadRevisionRequest)(nil),  // 27: pentad.intent.v1.ReadRevisionRequest
-	(*ReadRevisionResponse)(nil), // 28: pentad.intent.v1.ReadRevisionResponse
-	(*ProgressRequest)(nil),      // 29: pentad.intent.v1.ProgressRequest
-	(*ProgressResponse)(nil),     // 30: pentad.intent.v1.ProgressResponse
-	(*SessionProgress)(nil),      // 31: pentad.intent.v1.SessionProgress
+	(Holder)(0),                        // 0: pentad.intent.v1.Holder
+	(*Command)(nil),                    // 1: pentad.intent.v1.Command
+	(*Create)(nil),                     // 2: pentad.intent.v1.Create
+	(*Update)(nil),                     // 3: pentad.intent.v1.Update
+	(*Delete)(nil),                     // 4: pentad.intent.v1.Delete
+	(*Approve)(nil),                    // 5: pentad.intent.v1.Approve
+	(*Abort)(nil),                      // 6: pentad.intent.v1.Abort
+	(*Freeze)(nil),                     // 7: pentad.intent.v1.Freeze
+	(*AckFreeze)(nil),                  // 8: pentad.intent.v1.AckFreeze
+	(*FreezeAck)(nil),                  // 9: pentad.intent.v1.FreezeAck
+	(*WaitedOut)(nil),                  // 10: pentad.intent.v1.WaitedOut
+	(*StoreReports)(nil),               // 11: pentad.intent.v1.StoreReports
+	(*StoreReport)(nil),                // 12: pentad.intent.v1.StoreReport
+	(*Commit)(nil),                     // 13: pentad.intent.v1.Commit
+	(*Converged)(nil),                  // 14: pentad.intent.v1.Converged
+	(*OpenSession)(nil),                // 15: pentad.intent.v1.OpenSession
+	(*CloseSession)(nil),               // 16: pentad.intent.v1.CloseSession
+	(*RemoveSession)(nil),              // 17: pentad.intent.v1.RemoveSession
+	(*Session)(nil),                    // 18: pentad.intent.v1.Session
+	(*Result)(nil),                     // 19: pentad.intent.v1.Result
+	(*Object)(nil),                     // 20: pentad.intent.v1.Object
+	(*FieldError)(nil),                 // 21: pentad.intent.v1.FieldError
+	(*Frame)(nil),                      // 22: pentad.intent.v1.Frame
+	(*Header)(nil),                     // 23: pentad.intent.v1.Header
+	(*Answer)(nil),                     // 24: pentad.intent.v1.Answer
+	(*ProposeRequest)(nil),             // 25: pentad.intent.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 26: pentad.intent.v1.ProposeResponse
+	(*ReadRevisionRequest)(nil),        // 27: pentad.intent.v1.ReadRevisionRequest
+	(*ReadRevisionResponse)(nil),       // 28: pentad.intent.v1.ReadRevisionResponse
+	(*ProgressRequest)(nil),            // 29: pentad.intent.v1.ProgressRequest
+	(*ProgressResponse)(nil),           // 30: pentad.intent.v1.ProgressResponse
+	(*SessionProgress)(nil),            // 31: pentad.intent.v1.SessionProgress
+	(*TransferLeadershipRequest)(nil),  // 32: pentad.intent.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 33: pentad.intent.v1.TransferLeadershipResponse
 }
 var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	2,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
@@ -2431,11 +2518,13 @@ var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	25, // 24: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
 	27, // 25: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
 	29, // 26: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
-	26, // 27: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
-	28, // 28: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
-	30, // 29: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
-	27, // [27:30] is the sub-list for method output_type
-	24, // [24:27] is the sub-list for method input_type
+	32, // 27: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
+	26, // 28: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
+	28, // 29: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
+	30, // 30: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
+	33, // 31: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
+	28, // [28:32] is the sub-list for method output_type
+	24, // [24:28] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
 	24, // [24:24] is the sub-list for extension extendee
 	0,  // [0:24] is the sub-list for field type_name
@@ -2474,7 +2563,7 @@ func file_federation_intent_intentpb_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_intent_intentpb_intent_proto_rawDesc), len(file_federation_intent_intentpb_intent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,9 +22,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Intent_Propose_FullMethodName      = "/pentad.intent.v1.Intent/Propose"
-	Intent_ReadRevision_FullMethodName = "/pentad.intent.v1.Intent/ReadRevision"
-	Intent_Progress_FullMethodName     = "/pentad.intent.v1.Intent/Progress"
+	Intent_Propose_FullMethodName            = "/pentad.intent.v1.Intent/Propose"
+	Intent_ReadRevision_FullMethodName       = "/pentad.intent.v1.Intent/ReadRevision"
+	Intent_Progress_FullMethodName           = "/pentad.intent.v1.Intent/Progress"
+	Intent_TransferLeadership_FullMethodName = "/pentad.intent.v1.Intent/TransferLeadership"
 )
 
 // IntentClient is the client API for Intent service.
@@ -40,6 +41,8 @@ type IntentClient interface {
 	ReadRevision(ctx context.Context, in *ReadRevisionRequest, opts ...grpc.CallOption) (*ReadRevisionResponse, error)
 	// Progress says what this server hears of the sessions that ask it for permits. It is telemetry.
 	Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (*ProgressResponse, error)
+	// TransferLeadership has the leader hand its office to another voter. Only the leader can; others say FailedPrecondition.
+	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error)
 }
 
 type intentClient struct {
@@ -80,6 +83,16 @@ func (c *intentClient) Progress(ctx context.Context, in *ProgressRequest, opts .
 	return out, nil
 }
 
+func (c *intentClient) TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TransferLeadershipResponse)
+	err := c.cc.Invoke(ctx, Intent_TransferLeadership_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IntentServer is the server API for Intent service.
 // All implementations must embed UnimplementedIntentServer
 // for forward compatibility.
@@ -93,6 +106,8 @@ type IntentServer interface {
 	ReadRevision(context.Context, *ReadRevisionRequest) (*ReadRevisionResponse, error)
 	// Progress says what this server hears of the sessions that ask it for permits. It is telemetry.
 	Progress(context.Context, *ProgressRequest) (*ProgressResponse, error)
+	// TransferLeadership has the leader hand its office to another voter. Only the leader can; others say FailedPrecondition.
+	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error)
 	mustEmbedUnimplementedIntentServer()
 }
 
@@ -111,6 +126,9 @@ func (UnimplementedIntentServer) ReadRevision(context.Context, *ReadRevisionRequ
 }
 func (UnimplementedIntentServer) Progress(context.Context, *ProgressRequest) (*ProgressResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Progress not implemented")
+}
+func (UnimplementedIntentServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
 }
 func (UnimplementedIntentServer) mustEmbedUnimplementedIntentServer() {}
 func (UnimplementedIntentServer) testEmbeddedByValue()                {}
@@ -187,6 +205,24 @@ func _Intent_Progress_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Intent_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TransferLeadershipRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IntentServer).TransferLeadership(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Intent_TransferLeadership_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IntentServer).TransferLeadership(ctx, req.(*TransferLeadershipRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Intent_ServiceDesc is the grpc.ServiceDesc for Intent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -205,6 +241,10 @@ var Intent_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Progress",
 			Handler:    _Intent_Progress_Handler,
+		},
+		{
+			MethodName: "TransferLeadership",
+			Handler:    _Intent_TransferLeadership_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/federation/model/modelpb"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+const (
+	// transfersIn bounds a hand-over of the leadership.
+	transfersIn = 5 * time.Second
+	maxOrder    = 4 << 10
+)
+
+// Leadership is who leads, as the API's page /pentad/leadership says.
+type Leadership struct {
+	Leader string `json:"leader"`
+	Term   uint64 `json:"term"`
+}
+
+// Explanation is why a switchover is where it is, as the API's page /pentad/switchovers/NAME says.
+type Explanation struct {
+	// Waiting is what it waits for, and what an operator can do.
+	Waiting string `json:"waiting"`
+	// Details are what those say, or do not say, whom it waits for.
+	Details []string `json:"details,omitempty"`
+}
+
+// pages are what operators can ask and do beside the API's objects. The API server lets viewers read and admins post.
+func (s *Server) pages() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /pentad/leadership", func(w http.ResponseWriter, _ *http.Request) {
+		leader, _, term := s.node.Leader()
+		answer(w, Leadership{Leader: leader, Term: term})
+	})
+	mux.HandleFunc("POST /pentad/leadership", s.transfer)
+	mux.HandleFunc("GET /pentad/switchovers/{name}", s.explain)
+	return mux
+}
+
+func answer(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body) // the caller has gone
+}
+
+// transfer hands the leadership to the voter that the body names.
+func (s *Server) transfer(w http.ResponseWriter, r *http.Request) {
+	var order struct {
+		To string `json:"to"`
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&order); err != nil {
+		http.Error(w, fmt.Sprintf("the body must be {\"to\": SERVER}: %v", err), http.StatusBadRequest)
+		return
+	}
+	if !slices.ContainsFunc(s.config.Servers, func(p Peer) bool { return p.Name == order.To }) {
+		http.Error(w, fmt.Sprintf("to: %q is no voter", order.To), http.StatusUnprocessableEntity)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), transfersIn)
+	defer cancel()
+	err := s.backend.atLeader(ctx, call{
+		here: func(ctx context.Context) error { return s.transferHere(ctx, order.To) },
+		there: func(ctx context.Context, leader intentpb.IntentClient) error {
+			_, err := leader.TransferLeadership(ctx, &intentpb.TransferLeadershipRequest{To: order.To})
+			return err
+		},
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	s.log.Info("leadership was handed over", "to", order.To)
+	answer(w, Leadership{Leader: order.To})
+}
+
+// transferHere does nothing when the voter leads already.
+func (s *Server) transferHere(ctx context.Context, to string) error {
+	if to == s.config.Name {
+		return nil
+	}
+	return s.node.TransferLeadership(ctx, to)
+}
+
+// TransferLeadership implements the service of servers.
+func (f forwarded) TransferLeadership(
+	ctx context.Context, request *intentpb.TransferLeadershipRequest,
+) (*intentpb.TransferLeadershipResponse, error) {
+	if !f.server.node.IsLeader() {
+		return nil, toStatus(consensus.ErrNotLeader)
+	}
+	if err := f.server.transferHere(ctx, request.GetTo()); err != nil {
+		return nil, toStatus(err)
+	}
+	return &intentpb.TransferLeadershipResponse{}, nil
+}
+
+// explain says what a switchover waits for, from this server's replica and what it hears.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	state := s.machine.View().Ownership()
+	o := state.Switchovers[name]
+	if o == nil {
+		http.Error(w, fmt.Sprintf("switchover %q is not there, as far as this server knows", name), http.StatusNotFound)
+		return
+	}
+	e := Explanation{Waiting: state.Waiting(name)}
+	heard := map[string]*intentpb.SessionProgress{}
+	for _, p := range s.allProgress(r.Context()) {
+		heard[p.GetSession()] = p
+	}
+	for _, id := range state.Concerned(name) {
+		session := state.Sessions[id]
+		said := "nothing was heard of it by any server within reach"
+		if p := heard[id]; p != nil {
+			said = fmt.Sprintf("asked %s ago", time.Duration(p.GetAgeMs())*time.Millisecond)
+		}
+		e.Details = append(e.Details, fmt.Sprintf("relay %s has not acknowledged: %s", session.Name, said))
+	}
+	e.Details = append(e.Details, s.storesSay(state, o)...)
+	answer(w, e)
+}
+
+// storesSay is what agents report of a switchover's stores, when their orders are not obeyed.
+func (s *Server) storesSay(state switchover.State, o *switchover.Switchover) (details []string) {
+	for _, move := range o.Plan.Stores {
+		store := state.Stores[move.Store]
+		if store == nil || store.Order == nil || store.Order.UID != o.UID {
+			continue
+		}
+		members := store.Members
+		if store.Order.Member != "" {
+			members = []string{store.Order.Member}
+		}
+		for _, member := range members {
+			if said := s.memberSays(move.Store, member, store.Order); said != "" {
+				details = append(details, fmt.Sprintf("store %s, member %s: %s", move.Store, member, said))
+			}
+		}
+	}
+	return details
+}
+
+// memberSays is empty when the member has obeyed.
+func (s *Server) memberSays(store, member string, order *switchover.Order) string {
+	said := s.reportOf(store, member)
+	action := strings.ToLower(order.Action.String())
+	switch {
+	case said == nil:
+		return fmt.Sprintf("its agent has never reported; the order is %s with token %d", action, order.Token)
+	case said.GetError() != "":
+		return fmt.Sprintf("%s with token %d: %s", action, order.Token, said.GetError())
+	case said.GetSwitchoverUid() == order.UID && int(said.GetStep()) == order.Step:
+		return ""
+	}
+	return fmt.Sprintf("has not reported %s with token %d yet", action, order.Token)
+}
+
+// reportOf is what agents last said of a store's member; nil: nothing.
+func (s *Server) reportOf(store, member string) (found *modelpb.StoreReport) {
+	for _, id := range s.feeds.IDs() {
+		if _, source, ok := model.SplitFeedID(id); !ok || source != model.ReportsSource {
+			continue
+		}
+		log, ok := s.feeds.Get(id)
+		if !ok {
+			continue
+		}
+		found = newest(found, log, store, member)
+	}
+	return found
+}
+
+func newest(found *modelpb.StoreReport, log *feed.Log, store, member string) *modelpb.StoreReport {
+	record, ok := log.Get(model.KindStoreReport, store)
+	if !ok {
+		return found
+	}
+	said, err := model.DecodeStoreReport(record.Key, record.Value)
+	if err != nil || said.GetMember() != member {
+		return found
+	}
+	return said
+}
