@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/intent/intentpb"
@@ -176,6 +177,9 @@ func undecodable() map[string][]byte {
 	ok := encode(a.creation("Center", "a", []byte("{}")))
 	unknown := protowire.AppendVarint(protowire.AppendTag(bytes.Clone(ok), 99, protowire.VarintType), 1)
 	inner := protowire.AppendBytes(protowire.AppendTag(nil, 9, protowire.BytesType), []byte("x"))
+	third := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
+	acks := protowire.AppendBytes(protowire.AppendTag(bytes.Clone(ok), 9, protowire.BytesType), third)
+	operation := protowire.AppendBytes(protowire.AppendTag(nil, 4000, protowire.BytesType), nil)
 	nested := protowire.AppendBytes(protowire.AppendTag(bytes.Clone(ok), 3, protowire.BytesType), inner)
 	return map[string][]byte{
 		"empty":             {},
@@ -183,7 +187,76 @@ func undecodable() map[string][]byte {
 		"truncated":         ok[:len(ok)-1],
 		"unknown field":     unknown,
 		"unknown in nested": nested,
+		"unknown in a list": acks,
+		"unknown operation": append(head(ok), operation...),
+		"no operation":      head(ok),
 		"unknown kind":      encode(a.creation("Nothing", "a", []byte("{}"))),
+	}
+}
+
+// head is a command without its operation.
+func head(command []byte) []byte {
+	c := &intentpb.Command{}
+	if err := proto.Unmarshal(command, c); err != nil {
+		panic(err)
+	}
+	c.Operation = nil
+	b, err := proto.Marshal(c)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func TestEncodeRefusesMalformedTransitions(t *testing.T) {
+	id := "0b2f4a4e-8f6c-4e5c-9c39-2f9b3f6f2a11"
+	long := strings.Repeat("x", MaxText+1)
+	many := make([]string, MaxBatch+1)
+	report := func(fn func(*intentpb.StoreReport)) *intentpb.StoreReports {
+		r := &intentpb.StoreReport{Store: "s", Member: "m", SwitchoverUid: "u", Step: 1, Token: 1}
+		fn(r)
+		return &intentpb.StoreReports{Reports: []*intentpb.StoreReport{r}}
+	}
+	opened := func(fn func(*intentpb.Session)) *intentpb.OpenSession {
+		o := session(id, "hz-a")
+		fn(o.Session)
+		return o
+	}
+	for _, c := range []struct {
+		want      string
+		operation any
+	}{
+		{"switchover ", &intentpb.Freeze{Uid: "u"}},
+		{"uid ", &intentpb.Freeze{Switchover: "s"}},
+		{"plan_hash of", &intentpb.Approve{Switchover: "s", Uid: "u", PlanHash: long}},
+		{"approver of", &intentpb.Approve{Switchover: "s", Uid: "u", Approver: long}},
+		{"reason of", &intentpb.Abort{Switchover: "s", Uid: "u", Reason: long}},
+		{"message of", &intentpb.Converged{Switchover: "s", Uid: "u", Message: long}},
+		{"freeze 0", &intentpb.WaitedOut{Switchover: "s", Uid: "u", Term: 1}},
+		{"term 0", &intentpb.WaitedOut{Switchover: "s", Uid: "u", Freeze: 1}},
+		{"acks: 0 of them", acks(1)},
+		{"acks: 4097 of them", acks(1, many...)},
+		{`acks[1].session "x": must be a UUID`, acks(1, id, "x")},
+		{"acks[0].freeze 0", acks(0, id)},
+		{"reports: 0 of them", &intentpb.StoreReports{}},
+		{"reports[0].store", report(func(r *intentpb.StoreReport) { r.Store = "" })},
+		{"reports[0].member", report(func(r *intentpb.StoreReport) { r.Member = "" })},
+		{"reports[0].switchover_uid", report(func(r *intentpb.StoreReport) { r.SwitchoverUid = "" })},
+		{"reports[0].step 0", report(func(r *intentpb.StoreReport) { r.Step = 0 })},
+		{"session.id", opened(func(s *intentpb.Session) { s.Id = "{" + id + "}" })},
+		{"session.holder", opened(func(s *intentpb.Session) { s.Holder = 9 })},
+		{"session.name", opened(func(s *intentpb.Session) { s.Name = "" })},
+		{"session.cluster", opened(func(s *intentpb.Session) { s.Cluster = "" })},
+		{"session.center", opened(func(s *intentpb.Session) { s.Center = "" })},
+		{"session.closed true", opened(func(s *intentpb.Session) { s.Closed = true })},
+		{"session.holder HOLDER_UNSPECIFIED", &intentpb.OpenSession{}},
+		{"id ", &intentpb.CloseSession{Id: "x"}},
+		{"term 0", &intentpb.RemoveSession{Id: id}},
+	} {
+		if _, err := Encode(newAuthor(1).transition(c.operation)); !errors.Is(err, ErrCommand) ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%T: error is %v, want %q", c.operation, err, c.want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
 
@@ -17,8 +18,9 @@ func FuzzDecode(f *testing.F) {
 		f.Add(entry)
 	}
 	w := newTraffic(1)
+	w.units = true
 	machine := mustNew(Config{})
-	for i := range 30 {
+	for i := range 80 {
 		c, _ := w.one(machine.View())
 		machine.Apply(uint64(i+1), c)
 		f.Add(c)
@@ -51,9 +53,14 @@ func FuzzApply(f *testing.F) {
 		f.Add("Cluster", name, toJSON(a.fresh(cluster(name, "hz-a"), newObjects())), uint8(1))
 		f.Add("ServicePolicy", name, toJSON(a.fresh(policy(name, "orders"), newObjects())), uint8(2))
 	}
+	for _, o := range unitObjects()[len(places)*2+1:] {
+		f.Add(v1alpha1.KindOf(o), o.GetName(), toJSON(a.fresh(o, newObjects())), uint8(0))
+	}
+	out := evacuation("out", "hangzhou")
+	f.Add("Switchover", "out", toJSON(a.fresh(out, newObjects())), uint8(0))
 	f.Add("Center", "hz-a", []byte(`{"spec":{"region":7,"x":[{"y":1}]}}`), uint8(1))
 	f.Fuzz(func(t *testing.T, kind, name string, value []byte, operation uint8) {
-		first, second := populated(t), populated(t)
+		first, second := withUnits(t, Config{}), withUnits(t, Config{})
 		if err := second.Restore(bytes.NewReader(save(first.FSM))); err != nil {
 			t.Fatal(err)
 		}
@@ -93,10 +100,55 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
+// FuzzTransition: whatever typed command comes, in whichever phase, twins stay equal, and objects, ownership and feed say
+// the same.
+func FuzzTransition(f *testing.F) {
+	w := newTraffic(3)
+	w.units = true
+	machine := mustNew(Config{})
+	for i := range 200 {
+		c, _ := w.one(machine.View())
+		machine.Apply(uint64(i+1), c)
+		if d, err := Decode(c); err == nil && d.GetCreate() == nil && d.GetUpdate() == nil {
+			f.Add(c, uint8(i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, command []byte, steps uint8) {
+		first := withUnits(t, Config{})
+		first.relay("hz-a")
+		first.add(evacuation("s1", "hangzhou"))
+		for range steps % 12 {
+			if c := first.next(first.View().Ownership(), first.switchover("s1")); c != nil {
+				first.must(c)
+			}
+		}
+		second := mustNew(Config{})
+		if err := second.Restore(reader(save(first.FSM))); err != nil {
+			t.Fatal(err)
+		}
+		if first.Check(command) != nil {
+			return
+		}
+		before := first.View()
+		x, y := first.Apply(1000, command), second.Apply(1000, command)
+		if !bytes.Equal(x, y) || !bytes.Equal(save(first.FSM), save(second)) {
+			t.Fatal("twins differ")
+		}
+		if err := coherent(first.FSM); err != nil {
+			t.Error(err)
+		}
+		if after := first.View(); after.Ownership().Epoch < before.Ownership().Epoch || after.Revision() < before.Revision() {
+			t.Errorf("went back from epoch %d to %d, revision %d to %d", before.Ownership().Epoch, after.Ownership().Epoch,
+				before.Revision(), after.Revision())
+		}
+	})
+}
+
 // FuzzRestore: bytes, also with a right checksum, are refused, or are a state that survives its own snapshot.
 func FuzzRestore(f *testing.F) {
 	w := newTwins(1, Config{})
-	if err := w.run(20); err != nil {
+	w.units = true
+	if err := w.run(60); err != nil {
 		f.Fatal(err)
 	}
 	for _, b := range [][]byte{save(w.first), save(mustNew(Config{}))} {

@@ -16,10 +16,14 @@ import (
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 func TestDamagedSnapshotChangesNothing(t *testing.T) {
 	e := populated(t)
+	e.add(cluster("vm-sh-a", "sh-a"))
+	e.add(store("orders", "sh-a"))
+	e.relay("sh-a")
 	whole := save(e.FSM)
 	e.add(center("later", "hangzhou", ""))
 	before := save(e.FSM)
@@ -46,6 +50,8 @@ func TestDamagedSnapshotChangesNothing(t *testing.T) {
 	}
 }
 
+func reader(b []byte) io.Reader { return bytes.NewReader(b) }
+
 // frames builds a snapshot with a right checksum.
 func frames(parts ...*intentpb.Frame) io.Reader {
 	b := []byte(snapshotMagic)
@@ -71,23 +77,38 @@ func TestSnapshotOfAnotherMakeIsRefused(t *testing.T) {
 		return &intentpb.Frame{Part: &intentpb.Frame_Object{Object: &intentpb.Object{
 			Kind: kind, Name: name, Value: toJSON(o), Revision: epoch<<31 + 1, Created: epoch<<31 + 1}}}
 	}
+	owned := func(s switchover.State) *intentpb.Frame {
+		encoded, err := s.Encode()
+		if err != nil {
+			panic(err)
+		}
+		return &intentpb.Frame{Part: &intentpb.Frame_Ownership{Ownership: encoded}}
+	}
+	fresh := owned(switchover.State{Epoch: epoch << 31})
 	broken := &intentpb.Frame{Part: &intentpb.Frame_Object{Object: &intentpb.Object{
 		Kind: "Center", Name: "a", Value: []byte(`{"spec":{"color":"red"}}`)}}}
 	for name, c := range map[string]struct {
 		from io.Reader
 		want string
 	}{
-		"of another version": {strings.NewReader("pentad intent 2\nabc"), "must begin with"},
-		"without a header":   {frames(), "as its header says"},
-		"two headers":        {frames(header(0), header(0)), "one header, in front"},
-		"object first":       {frames(object("Center", "a"), header(1)), "one header, in front"},
-		"out of order":       {frames(header(2), object("Center", "b"), object("Center", "a")), "out of order"},
-		"fewer than said":    {frames(header(2), object("Center", "a")), "must be 2 and 0, as its header says"},
-		"an unknown kind":    {frames(header(1), object("Nothing", "a")), "Nothing"},
-		"an unknown field":   {frames(header(1), broken), "spec.color"},
-		"from the future":    {frames(early(header(1)), object("Center", "a")), "must be at most"},
-		"an unknown part":    {frames(header(0), newer(&intentpb.Frame{})), "does not know"},
-		"a newer header":     {frames(newer(header(0))), "does not know"},
+		"of another version":  {strings.NewReader("pentad intent 2\nabc"), "must begin with"},
+		"without a header":    {frames(), "as its header says"},
+		"two headers":         {frames(header(0), header(0)), "one header, in front"},
+		"object first":        {frames(object("Center", "a"), header(1)), "one header, in front"},
+		"out of order":        {frames(header(2), object("Center", "b"), object("Center", "a")), "out of order"},
+		"fewer than said":     {frames(header(2), object("Center", "a")), "must be 2 and 0, as its header says"},
+		"an unknown kind":     {frames(header(1), object("Nothing", "a")), "Nothing"},
+		"an unknown field":    {frames(header(1), broken), "spec.color"},
+		"from the future":     {frames(early(header(1)), object("Center", "a")), "must be at most"},
+		"an unknown part":     {frames(header(0), newer(&intentpb.Frame{})), "does not know"},
+		"ownership twice":     {frames(header(0), fresh, fresh), "one ownership, after the header"},
+		"ownership late":      {frames(header(1), object("Center", "a"), fresh), "one ownership, after the header"},
+		"ownership first":     {frames(fresh, header(0)), "one header, in front"},
+		"ownership of noise":  {frames(header(0), &intentpb.Frame{Part: &intentpb.Frame_Ownership{Ownership: []byte("x")}}), "ownership: "},
+		"an old epoch":        {frames(header(0), owned(switchover.State{Epoch: 7})), "epoch 7: must be at least"},
+		"a store of nobody":   {frames(header(0), owned(oneStore())), "ownership of 1 objects of kind Store, 0 are there"},
+		"a store that is not": {frames(header(1), fresh, objectOf(store("a", "hz-a"))), "ownership of 0 objects of kind Store"},
+		"a newer header":      {frames(newer(header(0))), "does not know"},
 		"a short id": {frames(header(0), &intentpb.Frame{Part: &intentpb.Frame_Answer{
 			Answer: &intentpb.Answer{Id: []byte("x")}}}), "answer"},
 	} {
@@ -95,8 +116,53 @@ func TestSnapshotOfAnotherMakeIsRefused(t *testing.T) {
 			t.Errorf("%s: error is %v, want %q", name, err, c.want)
 		}
 	}
-	if err := mustNew(Config{}).Restore(frames(header(1), object("Center", "a"))); err != nil {
+	if err := mustNew(Config{}).Restore(frames(header(1), fresh, object("Center", "a"))); err != nil {
 		t.Errorf("the same in order: %v", err)
+	}
+	old := mustNew(Config{})
+	if err := old.Restore(frames(header(1), object("Center", "a"))); err != nil {
+		t.Errorf("one of before there was ownership: %v", err)
+	}
+	if o := old.View().Ownership(); o.Epoch != epoch<<31 || len(o.Maps)+len(o.Stores)+len(o.Sessions) > 0 {
+		t.Errorf("one of before there was ownership has %+v, want only the first epoch", o)
+	}
+}
+
+func oneStore() switchover.State {
+	s, problems := switchover.State{Epoch: epoch << 31}.Apply(declareStore(store("a", "hz-a")))
+	if len(problems) > 0 {
+		panic(problems)
+	}
+	return s
+}
+
+func objectOf(o v1alpha1.Object) *intentpb.Frame {
+	newAuthor(1).fresh(o, newObjects())
+	return &intentpb.Frame{Part: &intentpb.Frame_Object{Object: &intentpb.Object{Kind: v1alpha1.KindOf(o), Name: o.GetName(),
+		Value: toJSON(o), Revision: epoch<<31 + 1, Created: epoch<<31 + 1}}}
+}
+
+// TestRestoredOwnershipGoesOn cuts a switchover in each phase by a snapshot.
+func TestRestoredOwnershipGoesOn(t *testing.T) {
+	for phase := switchover.PhasePlanned; phase < switchover.PhaseDone; phase++ {
+		e := withUnits(t, Config{})
+		e.relay("hz-a")
+		e.add(evacuation("out", "hangzhou"))
+		e.drive("out", phase)
+		restored := &estate{t: t, FSM: mustNew(Config{}), author: e.author, index: e.index}
+		_, _, news := restored.Ownership()
+		if err := restored.Restore(reader(save(e.FSM))); err != nil {
+			t.Fatalf("in %s: %v", phase, err)
+		}
+		select {
+		case <-news:
+		default:
+			t.Errorf("in %s: no news of a restore", phase)
+		}
+		restored.drive("out", switchover.PhaseDone)
+		if err := coherent(restored.FSM); err != nil {
+			t.Errorf("restored in %s: %v", phase, err)
+		}
 	}
 }
 
