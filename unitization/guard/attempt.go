@@ -101,14 +101,15 @@ func (a *attempts) wait(ctx context.Context) bool {
 func (a *attempts) tell(kind Kind, r *Refusal) {
 	if observe := a.client.cfg.Observer; observe != nil {
 		observe(Event{
-			Kind: kind, At: time.Now(), Cell: r.Cell, Unitization: r.Unitization, Shard: r.Shard, Since: r.Since, Method: a.method,
+			Kind: kind, At: time.Now(), Cell: r.Cell, Unitization: r.Unitization, Shard: r.Shard, Since: r.Since,
+			Method: a.method,
 			Reason: r.Reason,
 		})
 	}
 }
 
-// Messages of fault filters, by which a route says that a shard is frozen or that no route takes the request (rules 17 and 18
-// of xDS). They have no details, and the code alone may be a handler's own.
+// Messages of fault filters, by which a route says that a shard is frozen or that no route takes the request (rules 17
+// and 18 of xDS). They have no details, and the code alone may be a handler's own.
 const (
 	abortOfGRPC  = "RPC terminated due to fault injection"
 	abortOfEnvoy = "fault filter abort"

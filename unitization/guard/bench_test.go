@@ -10,8 +10,8 @@ import (
 	"pentad.dev/pentad/unitization/permit/permitpb"
 )
 
-// BenchmarkCheck is a write's way through the guard, Check and Release, beside the floor in the same run: what cannot be done
-// without, one reading of both clocks and a count up and down.
+// BenchmarkCheck is a write's way through the guard, Check and Release, beside the floor in the same run: what cannot
+// be done without, one reading of both clocks and a count up and down.
 func BenchmarkCheck(b *testing.B) {
 	g := newBench(b, func(c *Config) { c.Clock, c.Observer = permit.SystemClock(), nil })
 	clock := permit.SystemClock()
@@ -54,7 +54,8 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// BenchmarkGranted is what an answer costs once a second: the usual one, which renews, and one that changes every range.
+// BenchmarkGranted is what an answer costs once a second: the usual one, which renews, and one that changes every
+// range.
 func BenchmarkGranted(b *testing.B) {
 	g := newBench(b, func(c *Config) { c.Observer = nil })
 	for _, fresh := range []bool{false, true} {

@@ -1,7 +1,7 @@
 package guard
 
-// breakage is a set of rules of ownership that a test breaks on purpose, to see that it is found. Production code never sets
-// one; the zero value keeps every rule.
+// breakage is a set of rules of ownership that a test breaks on purpose, to see that it is found. Production code never
+// sets one; the zero value keeps every rule.
 type breakage uint
 
 const (

@@ -32,8 +32,8 @@ func (c *Client) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 	}
 }
 
-// StreamClientInterceptor stamps each call with its shard. A stream that is refused before it is there, as routes do, is
-// tried again; once it is there its messages may be on their way, and a refusal is the caller's.
+// StreamClientInterceptor stamps each call with its shard. A stream that is refused before it is there, as routes do,
+// is tried again; once it is there its messages may be on their way, and a refusal is the caller's.
 func (c *Client) StreamClientInterceptor() grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer,
 		opts ...grpc.CallOption) (grpc.ClientStream, error) {

@@ -27,8 +27,8 @@ type Decision struct {
 	detail string
 }
 
-// Check decides on one request of the service: method is the gRPC path, shards are all values of HeaderShard. A write that
-// passes is in flight until Release, which must be called. It costs less than 100 ns, without allocation.
+// Check decides on one request of the service: method is the gRPC path, shards are all values of HeaderShard. A write
+// that passes is in flight until Release, which must be called. It costs less than 100 ns, without allocation.
 func (g *Guard) Check(method string, shards []string) (d Decision) {
 	s := g.state.Load()
 	g.decide(&d, s, s.methods.Read(method) || g.cfg.broken.has(brokenUndeclaredReads), shards)
@@ -80,9 +80,9 @@ func (m *owned) shard(values []string, read bool) (int, bool) {
 	return 0, false
 }
 
-// admit decides on a write. It is counted first; what the count is worth is decided by a look at the state afterwards: who
-// replaced the state in between has read the count either before (then this look sees the new state) or after (then it saw
-// the write).
+// admit decides on a write. It is counted first; what the count is worth is decided by a look at the state afterwards:
+// who replaced the state in between has read the count either before (then this look sees the new state) or after (then
+// it saw the write).
 func (g *Guard) admit(d *Decision, s *state) {
 	m, shard := s.own, d.Shard
 	sp := &m.spans[m.index[shard]]
@@ -160,8 +160,8 @@ func (g *Guard) refuse(d *Decision, s *state, sp *span) {
 	}
 }
 
-// Load tells how many writes each shard of the service's Unitization had accepted since the start; xDS load reports have no
-// shard dimension (rule 20 of xDS).
+// Load tells how many writes each shard of the service's Unitization had accepted since the start; xDS load reports
+// have no shard dimension (rule 20 of xDS).
 func (g *Guard) Load(each func(shard int, accepted uint64)) {
 	if m := g.state.Load().own; m != nil {
 		for shard := range m.counts {

@@ -20,8 +20,8 @@ type ClientConfig struct {
 	Relays []stream.Peer
 	// Service is the target of the channel, as the Unitization names it. Required.
 	Service string
-	// Patience is how long, from its start, a refused call is tried again, within its deadline; 0: it is only sent once more,
-	// when the refusal names another cell.
+	// Patience is how long, from its start, a refused call is tried again, within its deadline; 0: it is only sent once
+	// more, when the refusal names another cell.
 	Patience time.Duration
 	// Observer is told of each refusal and of what became of it. It must be quick. May be nil.
 	Observer func(Event)
@@ -78,7 +78,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, ready: make(chan struct{})}
 	var err error
-	c.rules, err = stream.NewRulesClient(stream.RulesConfig{Peers: cfg.Relays, Take: c.takeRules, Dial: cfg.Dial, Log: cfg.Log})
+	c.rules, err = stream.NewRulesClient(stream.RulesConfig{
+		Peers: cfg.Relays, Take: c.takeRules, Dial: cfg.Dial, Log: cfg.Log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("guard client: %w", err)
 	}
@@ -91,18 +93,16 @@ func (c *Client) Run(ctx context.Context) error { return unlessDone(c.rules.Run(
 // Stats are the counts.
 func (c *Client) Stats() Stats {
 	return Stats{
-		c.count.calls.Load(), c.count.refused.Load(), c.count.readdressed.Load(), c.count.retried.Load(), c.count.givenUp.Load(),
+		c.count.calls.Load(), c.count.refused.Load(), c.count.readdressed.Load(), c.count.retried.Load(),
+		c.count.givenUp.Load(),
 	}
 }
 
 func (c *Client) takeRules(r *permitpb.RulesResponse) {
-	tables, err := route.Compile(rulesOf(r))
-	if err != nil {
-		c.cfg.Log.Error("the relay's rules are wrong; the last ones stay in force", "error", err)
-		return
+	if tables := nextTables(c.tables.Load(), r, c.cfg.Log); tables != nil {
+		c.tables.Store(tables)
+		c.once.Do(func() { close(c.ready) })
 	}
-	c.tables.Store(tables)
-	c.once.Do(func() { close(c.ready) })
 }
 
 // ErrNoRules is of calls whose deadline came before any rules did.
@@ -132,8 +132,8 @@ func (e *KeyCountError) Error() string {
 	return fmt.Sprintf("header %s: has %d values: must be exactly one sharding key", e.Header, e.Values)
 }
 
-// stamp is the shard to send, from the values of the key's header; empty when none is needed: the Unitization has one shard,
-// or a read has no key.
+// stamp is the shard to send, from the values of the key's header; empty when none is needed: the Unitization has one
+// shard, or a read has no key.
 func stamp(t *route.Table, keys []string, read bool) (string, error) {
 	if t.Shards() == 1 || len(keys) == 0 && read {
 		return "", nil

@@ -22,7 +22,8 @@ import (
 	"pentad.dev/pentad/unitization/permit/stream"
 )
 
-// caller is a Client whose calls go to workloads by the cell header, as routes would send them; without it to the first.
+// caller is a Client whose calls go to workloads by the cell header, as routes would send them; without it to the
+// first.
 type caller struct {
 	*Client
 	workloads map[string]*workload
@@ -101,7 +102,8 @@ func (c *caller) last() metadata.MD {
 func TestClientStampsTheShardOverTheCallersOwn(t *testing.T) {
 	r := newRelay(t, 5*time.Second, users(3, nil))
 	c := newCaller(t, 0, r, ownCell, map[string]*workload{ownCell: newWorkload(t, nil, r)})
-	err := c.call(context.Background(), write, "x-user-id", "2088000007", HeaderShard, "99", HeaderShard, "98", HeaderCell, "rz03.sh-a")
+	err := c.call(context.Background(), write, "x-user-id", "2088000007", HeaderShard, "99", HeaderShard, "98",
+		HeaderCell, "rz03.sh-a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +111,8 @@ func TestClientStampsTheShardOverTheCallersOwn(t *testing.T) {
 		!slices.Equal(md.Get("x-user-id"), []string{"2088000007"}) {
 		t.Errorf("sent %v", md)
 	}
-	for _, wrong := range [][]string{{}, {"x-user-id", "7", "x-user-id", "7"}, {"x-user-id", "7,7"}, {"x-user-id", "abc"}} {
+	for _, wrong := range [][]string{{}, {"x-user-id", "7", "x-user-id", "7"}, {"x-user-id", "7,7"},
+		{"x-user-id", "abc"}} {
 		err := c.call(context.Background(), write, wrong...)
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "x-user-id") {
 			t.Errorf("key %q: %v", wrong, err)
@@ -239,7 +242,8 @@ func TestCallsWaitForTheFirstRules(t *testing.T) {
 	}
 	plain.takeRules(rules())
 	c = &caller{Client: plain, workloads: c.workloads, usual: ownCell}
-	if err := c.call(context.Background(), read); err != nil || len(c.last().Get(HeaderShard)) > 0 || plain.Stats().Calls != 0 {
+	if err := c.call(context.Background(), read); err != nil || len(c.last().Get(HeaderShard)) > 0 ||
+		plain.Stats().Calls != 0 {
 		t.Errorf("a service without units: %v, sent %v", err, c.last())
 	}
 }
@@ -252,7 +256,8 @@ func TestStreamIsStampedAndTriedAgainOnlyBeforeItIsThere(t *testing.T) {
 	open := func() grpc.ClientStream {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-user-id", "7")
 		s, err := c.StreamClientInterceptor()(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, nil, watch,
-			func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+			func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string,
+				_ ...grpc.CallOption) (grpc.ClientStream, error) {
 				w, err := c.route(ctx)
 				if err != nil {
 					return nil, err

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/unitization/permit/stream"
@@ -60,7 +62,9 @@ func rules() *permitpb.RulesResponse {
 		Unitization: "users", Shards: 100, Header: "x-user-id", Function: permitpb.KeyFunction_KEY_FUNCTION_LAST_DIGITS,
 		Services: []*permitpb.Service{{Name: "orders", Reads: []string{read}}},
 	}, {
-		Unitization: "shared", Shards: 1, Services: []*permitpb.Service{{Name: "catalog", Reads: []string{"/catalog.v1.Catalog/Get"}}},
+		Unitization: "shared", Shards: 1, Services: []*permitpb.Service{
+			{Name: "catalog", Reads: []string{"/catalog.v1.Catalog/Get"}},
+		},
 	}}}
 }
 
@@ -261,7 +265,8 @@ func undeclaredWrites(t testing.TB, broken breakage) error {
 	b := newBench(t, func(c *Config) { c.broken = broken })
 	b.grant(3, users(3, frozen))
 	for method, want := range map[string]Reason{
-		read: "", write: Frozen, read + "s": Frozen, "/orders.v1.Orders/get": Frozen, "/orders.v2.Orders/Get": Frozen, "": Frozen,
+		read: "", write: Frozen, read + "s": Frozen, "/orders.v1.Orders/get": Frozen, "/orders.v2.Orders/Get": Frozen,
+		"": Frozen,
 	} {
 		if d := b.Check(method, []string{"7"}); d.Reason != want {
 			return fmt.Errorf("method %q: %q, want %q", method, d.Reason, want)
@@ -276,7 +281,8 @@ func onlyOwnCell(t testing.TB, broken breakage) error {
 	b.grant(3, users(3, func(r *permitpb.Range) { r.Cells = []string{"rz01.hz-b", "rz02.hz-a"} }))
 	d := b.write("7")
 	if d.Reason != WrongCell || d.Unit != "rz01" || d.Cell != "rz02.hz-a" {
-		return fmt.Errorf("write of shard 7: %q, unit %s, cell %s: want WRONG_CELL, rz01, the near rz02.hz-a", d.Reason, d.Unit, d.Cell)
+		return fmt.Errorf("write of shard 7: %q, unit %s, cell %s: want WRONG_CELL, rz01, the near rz02.hz-a", d.Reason,
+			d.Unit, d.Cell)
 	}
 	return b.expect("of another unit's shard", "30", WrongCell)
 }
@@ -387,7 +393,8 @@ func TestSingleShardNeedsNoHeader(t *testing.T) {
 	for _, c := range []struct {
 		values []string
 		want   Reason
-	}{{nil, ""}, {[]string{"0"}, ""}, {[]string{"1"}, BadShard}, {[]string{"0", "0"}, BadShard}, {[]string{"00"}, BadShard}} {
+	}{{nil, ""}, {[]string{"0"}, ""}, {[]string{"1"}, BadShard}, {[]string{"0", "0"}, BadShard},
+		{[]string{"00"}, BadShard}} {
 		d := b.Check("/catalog.v1.Catalog/Put", c.values)
 		if d.Reason != c.want {
 			t.Errorf("shards %q: %q, want %q", c.values, d.Reason, c.want)
@@ -441,7 +448,8 @@ func TestEventsSayWhatOpenedAndClosedAndEachWrite(t *testing.T) {
 	}
 	want := []string{
 		"Opened 0 0-24 since 3 ", "Accepted 7 0-0 since 3 ", "Refused 30 0-0 since 1 WRONG_CELL",
-		"Closed 0 0-24 since 4 FROZEN", "Refused 7 0-0 since 4 FROZEN", "Opened 0 0-24 since 5 ", "Closed 0 0-24 since 5 NO_PERMIT",
+		"Closed 0 0-24 since 4 FROZEN", "Refused 7 0-0 since 4 FROZEN", "Opened 0 0-24 since 5 ",
+		"Closed 0 0-24 since 5 NO_PERMIT",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("events\n%q, want\n%q", got, want)
@@ -449,7 +457,8 @@ func TestEventsSayWhatOpenedAndClosedAndEachWrite(t *testing.T) {
 }
 
 func TestConfigIsValidated(t *testing.T) {
-	right := Config{Cells: []string{ownCell}, Service: "orders", Name: "n", Center: "hz-a", Relays: []stream.Peer{{Name: "r", Address: "a:1"}}}
+	right := Config{Cells: []string{ownCell}, Service: "orders", Name: "n", Center: "hz-a",
+		Relays: []stream.Peer{{Name: "r", Address: "a:1"}}}
 	if err := right.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -461,13 +470,51 @@ func TestConfigIsValidated(t *testing.T) {
 		"guard: relays: are required":             func(c *Config) { c.Relays = nil },
 		"guard: every: -1s: must not be negative": func(c *Config) { c.Every = -time.Second },
 		"guard: drain: -1s: must not be negative": func(c *Config) { c.Drain = -time.Second },
-		`guard: cells: "rz01.sh-a": must be <unit>.hz-a, since the guard is in center hz-a`: func(c *Config) { c.Cells = []string{"rz01.sh-a"} },
-		`guard: cells: ".hz-a": must be <unit>.hz-a, since the guard is in center hz-a`:     func(c *Config) { c.Cells = []string{".hz-a"} },
+		`guard: cells: "rz01.sh-a": must be <unit>.hz-a, since the guard is in center hz-a`: func(c *Config) {
+			c.Cells = []string{"rz01.sh-a"}
+		},
+		`guard: cells: ".hz-a": must be <unit>.hz-a, since the guard is in center hz-a`: func(c *Config) {
+			c.Cells = []string{".hz-a"}
+		},
 	} {
 		c := right
 		change(&c)
 		if _, err := New(c); err == nil || err.Error() != says {
 			t.Errorf("got %v, want %s", err, says)
+		}
+	}
+}
+
+func TestMetricsTellTheReasons(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	b := newBench(t, func(c *Config) { c.Metrics = registry })
+	newBench(t, func(c *Config) { c.Metrics, c.Name = registry, "orders-2" })
+	b.grant(3, users(3, nil))
+	for _, shard := range []string{"7", "8", "30", "x"} {
+		d := b.write(shard)
+		b.tell(&d, write)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{
+		"pentad_guard_accepted_total orders-1 orders": 2, "pentad_guard_in_flight orders-1 orders": 2,
+		"pentad_guard_refused_total orders-1 WRONG_CELL orders": 1, "pentad_guard_refused_total orders-1 BAD_SHARD orders": 1,
+		"pentad_guard_refused_total orders-1 FROZEN orders": 0, "pentad_guard_accepted_total orders-2 orders": 0,
+	} {
+		if value, ok := got[name]; !ok || value != want {
+			t.Errorf("%s: %v, want %v", name, value, want)
 		}
 	}
 }

@@ -60,8 +60,9 @@ func (g *Guard) tell(d *Decision, method string) {
 		return
 	}
 	e := Event{
-		Kind: Accepted, At: time.Now(), Cell: d.Cell, Unitization: d.Unitization, Shard: d.Shard, Since: d.Since, Method: method,
-		Left: d.Left,
+		Kind: Accepted, At: time.Now(), Cell: d.Cell, Unitization: d.Unitization, Shard: d.Shard, Since: d.Since,
+		Method: method,
+		Left:   d.Left,
 	}
 	if d.Reason != "" {
 		e.Kind, e.Reason, e.Cell = Refused, d.Reason, g.cfg.Cells[0]

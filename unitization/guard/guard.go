@@ -48,8 +48,8 @@ type Config struct {
 	Every time.Duration
 	// Drain is how long Run waits, after its context has ended, for writes in flight; 0: five seconds.
 	Drain time.Duration
-	// Observer is told of each decision on a write, and of ranges that open and close here. It is called on the request's own
-	// way, by many goroutines at once, and must be quick. May be nil.
+	// Observer is told of each decision on a write, and of ranges that open and close here. It is called on the request's
+	// own way, by many goroutines at once, and must be quick, and not call the guard. May be nil.
 	Observer func(Event)
 	// Dial may be nil.
 	Dial stream.Dialer
@@ -155,7 +155,9 @@ func New(cfg Config) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	g.rules, err = stream.NewRulesClient(stream.RulesConfig{Peers: cfg.Relays, Take: g.takeRules, Dial: cfg.Dial, Log: cfg.Log})
+	g.rules, err = stream.NewRulesClient(stream.RulesConfig{
+		Peers: cfg.Relays, Take: g.takeRules, Dial: cfg.Dial, Log: cfg.Log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
@@ -163,9 +165,9 @@ func New(cfg Config) (*Guard, error) {
 	return g, nil
 }
 
-// Run holds the permit until ctx ends. Then it drains: new writes are refused, those in flight are waited for, and the relay
-// is told that nothing is held any more. A guard that has run refuses writes for good. Stop the workload's server after Run
-// has returned, so that refusals, which clients carry elsewhere, take the place of broken connections.
+// Run holds the permit until ctx ends. Then it drains: new writes are refused, those in flight are waited for, and the
+// relay is told that nothing is held any more. A guard that has run refuses writes for good. Stop the workload's server
+// after Run has returned, so that refusals, which clients carry elsewhere, take the place of broken connections.
 func (g *Guard) Run(ctx context.Context) error {
 	// Permits go on while writes in flight are waited for, so that a freeze hears of their end.
 	held, release := context.WithCancel(context.WithoutCancel(ctx))
@@ -195,6 +197,7 @@ func (g *Guard) drain() {
 	s := *g.state.Load()
 	s.draining = true
 	g.replace(&s)
+	g.tellDoors(g.cfg.Clock.Now())
 	g.mu.Unlock()
 	late := time.NewTimer(g.cfg.Drain)
 	defer late.Stop()
@@ -243,13 +246,12 @@ func (g *Guard) replace(s *state) {
 
 // takeRules takes the rules from the relay. Wrong ones change nothing.
 func (g *Guard) takeRules(r *permitpb.RulesResponse) {
-	tables, err := route.Compile(rulesOf(r))
-	if err != nil {
-		g.cfg.Log.Error("the relay's rules are wrong; the last ones stay in force", "error", err)
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	tables := nextTables(g.tables, r, g.cfg.Log)
+	if tables == g.tables {
+		return
+	}
 	g.tables = tables
 	s := *g.state.Load()
 	s.methods = nil

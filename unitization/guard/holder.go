@@ -61,8 +61,8 @@ func (g *Guard) closed() []uint64 {
 	return g.told
 }
 
-// drained are the freezes that this guard refuses writes for and that none is in flight of, in order (rule 6). A freeze may
-// close several ranges, also of several maps; it is drained when all are.
+// drained are the freezes that this guard refuses writes for and that none is in flight of, in order (rule 6). A freeze
+// may close several ranges, also of several maps; it is drained when all are.
 func (g *Guard) drained() []uint64 {
 	flights := map[uint64]int64{}
 	for _, m := range g.state.Load().all {

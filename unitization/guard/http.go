@@ -16,8 +16,8 @@ const (
 )
 
 // Handler checks each request before next, as the gRPC interceptors do. What reads is told by route.Methods.ReadHTTP. A
-// refusal is 421 (Misdirected Request, RFC 9110 15.5.20) when another cell takes the shard's writes, 400 for a bad shard and
-// 409 else; never 503, which proxies retry by themselves.
+// refusal is 421 (Misdirected Request, RFC 9110 15.5.20) when another cell takes the shard's writes, 400 for a bad
+// shard and 409 else; never 503, which proxies retry by themselves.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.state.Load()
@@ -86,8 +86,9 @@ func refusalOfHTTP(resp *http.Response) *Refusal {
 	return r
 }
 
-// RoundTripper stamps requests and tries refused ones again, as the gRPC interceptors do. A request with a body is tried again
-// only when it has GetBody. The response of the last refusal is the caller's. Nil base: http.DefaultTransport.
+// RoundTripper stamps requests and tries refused ones again, as the gRPC interceptors do. A request with a body is
+// tried again only when it has GetBody. The response of the last refusal is the caller's. Nil base:
+// http.DefaultTransport.
 func (c *Client) RoundTripper(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

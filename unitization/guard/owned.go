@@ -12,8 +12,8 @@ import (
 	"pentad.dev/pentad/unitization/route"
 )
 
-// owned is the ownership map of one Unitization as this guard knows it: immutable but for the counts, which all versions of
-// the map share.
+// owned is the ownership map of one Unitization as this guard knows it: immutable but for the counts, which all
+// versions of the map share.
 type owned struct {
 	unitization string
 	epoch       uint64
@@ -128,9 +128,9 @@ func (m *owned) renewed(answer *permitpb.Map, t *term, now permit.Instant) *owne
 	return &next
 }
 
-// newest takes each shard's span with the higher since: guards never go back (rule 6). What an older answer says of another
-// time is no right for now, so the known span then stays under its own permit; where both say the same, the permit that ends
-// later counts.
+// newest takes each shard's span with the higher since: guards never go back (rule 6). What an older answer says of
+// another time is no right for now, so the known span then stays under its own permit; where both say the same, the
+// permit that ends later counts.
 func newest(known *owned, answer []span, now permit.Instant) []span {
 	var spans []span
 	var before *span
@@ -177,7 +177,8 @@ func (g *Guard) spansOf(m *permitpb.Map, t *term) ([]span, error) {
 			since: r.GetSince(), term: t, cell: g.cfg.Cells[0],
 		}
 		if sp.from != next || sp.to < sp.from || sp.to >= int(m.GetShards()) {
-			return nil, fmt.Errorf("ranges[%d]: %d-%d: ranges must be sorted and disjoint, and hold every shard", i, sp.from, sp.to)
+			return nil, fmt.Errorf("ranges[%d]: %d-%d: ranges must be sorted and disjoint, and hold every shard",
+				i, sp.from, sp.to)
 		}
 		next = sp.to + 1
 		for _, cell := range g.cfg.Cells {

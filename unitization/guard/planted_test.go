@@ -49,8 +49,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	t.Logf("planted bugs and what found them\n%s", table.String())
 }
 
-// hammered lets many goroutines write while ranges freeze, move and come back, and sees that no write which was let through
-// under an earlier epoch is unfinished when a freeze is named closed.
+// hammered lets many goroutines write while ranges freeze, move and come back, and sees that no write which was let
+// through under an earlier epoch is unfinished when a freeze is named closed.
 func hammered(t testing.TB, broken breakage) error {
 	const writers, freezes = 4, 200
 	var named atomic.Uint64
@@ -130,8 +130,8 @@ func hammered(t testing.TB, broken breakage) error {
 	return nil
 }
 
-// TestNoWriteUnderAnOldEpochOutlivesItsFreezeOverManySplits is hammered with ranges that split and join at random, each with
-// a freeze of its own.
+// TestNoWriteUnderAnOldEpochOutlivesItsFreezeOverManySplits is hammered with ranges that split and join at random, each
+// with a freeze of its own.
 func TestNoWriteUnderAnOldEpochOutlivesItsFreezeOverManySplits(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.Observer = nil })
 	var named [100]atomic.Uint64

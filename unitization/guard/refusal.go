@@ -31,8 +31,8 @@ const (
 	BadShard Reason = "BAD_SHARD"
 )
 
-// Refusal is the error of a refused request: FAILED_PRECONDITION with an ErrorInfo. It is never UNAVAILABLE, which callers
-// and proxies retry by themselves.
+// Refusal is the error of a refused request: FAILED_PRECONDITION with an ErrorInfo. It is never UNAVAILABLE, which
+// callers and proxies retry by themselves.
 type Refusal struct {
 	Reason      Reason
 	Unitization string

@@ -80,7 +80,8 @@ func (l *lease) Answer(_ context.Context, ask *permitpb.Ask) (*permitpb.Answer, 
 	defer l.r.mu.Unlock()
 	l.r.asks++
 	l.r.closed, l.r.released = ask.GetClosed(), l.r.released || ask.GetReleased()
-	return &permitpb.Answer{Number: ask.GetNumber(), Revision: l.r.revision, HoldsNs: int64(l.r.holds), Maps: l.r.maps}, nil
+	return &permitpb.Answer{Number: ask.GetNumber(), Revision: l.r.revision, HoldsNs: int64(l.r.holds),
+		Maps: l.r.maps}, nil
 }
 
 func (l *lease) Hints() <-chan struct{} { return l.hints }
@@ -252,7 +253,8 @@ func newWorkload(t testing.TB, change func(*Config), relays ...*relay) *workload
 		t.Fatal(err)
 	}
 	go server.Serve(listener)
-	w.conn, err = grpc.NewClient("passthrough:///"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	w.conn, err = grpc.NewClient("passthrough:///"+listener.Addr().String(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"log/slog"
 	"maps"
 	"sync/atomic"
 
@@ -33,6 +34,20 @@ func rulesOf(r *permitpb.RulesResponse) []route.Rules {
 		all = append(all, out)
 	}
 	return all
+}
+
+// nextTables are those of r, or the known ones, which may be nil: wrong rules change nothing, and a relay that knows of
+// no unitization, when others were known, has not yet heard of them.
+func nextTables(known *route.Tables, r *permitpb.RulesResponse, log *slog.Logger) *route.Tables {
+	if len(r.GetRules()) == 0 && known != nil {
+		return known
+	}
+	tables, err := route.Compile(rulesOf(r))
+	if err != nil {
+		log.Error("the relay's rules are wrong; the last ones stay in force", "error", err)
+		return known
+	}
+	return tables
 }
 
 // refusals counts by reason.

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// UnaryServerInterceptor checks each call. A write is in flight until its handler returns; what a handler leaves to other
-// goroutines is not.
+// UnaryServerInterceptor checks each call. A write is in flight until its handler returns; what a handler leaves to
+// other goroutines is not.
 func (g *Guard) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if beside(info.FullMethod) {
@@ -32,9 +32,9 @@ func (g *Guard) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 }
 
 // StreamServerInterceptor checks each call at its start, and a write again at each message received: routes bind at the
-// start of a stream, and a stream outlives a switchover. A message is in flight until the handler receives the next one, or
-// returns; a handler that goes on working on an earlier one asks Permission.Check before it writes. A refused message ends
-// the call with the refusal, whatever the handler returns.
+// start of a stream, and a stream outlives a switchover. A message is in flight until the handler receives the next
+// one, or returns; a handler that goes on working on an earlier one asks Permission.Check before it writes. A refused
+// message ends the call with the refusal, whatever the handler returns.
 func (g *Guard) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if beside(info.FullMethod) {
@@ -118,14 +118,14 @@ func (s *serverStream) end() {
 	s.ended = true
 }
 
-// beside says whether a method belongs to the server and not to the service: health checks and reflection change nothing and
-// have no shard.
+// beside says whether a method belongs to the server and not to the service: health checks and reflection change
+// nothing and have no shard.
 func beside(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.v1.Health/") || strings.HasPrefix(method, "/grpc.reflection.")
 }
 
-// ours takes the details off a refusal that a handler got from another service and passes on: to this one's caller it would
-// say that nothing has been done here.
+// ours takes the details off a refusal that a handler got from another service and passes on: to this one's caller it
+// would say that nothing has been done here.
 func ours(err error) error {
 	var own *Refusal
 	if err == nil || errors.As(err, &own) {
@@ -156,8 +156,8 @@ func (g *Guard) Permission(ctx context.Context) (Permission, bool) {
 	return Permission{d, g}, true
 }
 
-// Check asks again, now: nil, or a *Refusal also when the shard has changed hands and come back in between. It has nothing to
-// do with whether the request was a read.
+// Check asks again, now: nil, or a *Refusal also when the shard has changed hands and come back in between. It has
+// nothing to do with whether the request was a read.
 func (p Permission) Check() error {
 	d := p.guard.still(p.Shard, p.guard.cfg.Clock.Now())
 	if r := d.Refusal(); r != nil {
