@@ -188,12 +188,13 @@ func (p *pipeline) begin() error {
 	return nil
 }
 
-// rendered is the intent's revision that the resources reflect; 0 before there are any. It is telemetry for permits: data
-// planes may be behind it.
+// rendered is the intent's revision that the resources reflect; 0 before there are any. It is telemetry for permits:
+// data planes may be behind it.
 func (p *pipeline) rendered() uint64 { return p.shown.Load() }
 
-// rules are what clients and guards must know of the Unitizations, and a channel that is closed when there are others. Nil:
-// nothing is known yet, which is something else than that there are no rules. The response is shared, and never changed.
+// rules are what clients and guards must know of the Unitizations, and a channel that is closed when there are others.
+// Nil: nothing is known yet, which is something else than that there are no rules. The response is shared, and never
+// changed.
 func (p *pipeline) rules() (*permitpb.RulesResponse, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

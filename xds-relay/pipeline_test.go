@@ -16,6 +16,7 @@ import (
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/federation/model/modelpb"
+	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/xds-relay/render"
 )
 
@@ -191,4 +192,134 @@ func TestARecordThatCannotBeUsedIsReported(t *testing.T) {
 	if got := ports(t, resources); got != "1" {
 		t.Errorf("what was there before does not stay in force: %q", got)
 	}
+}
+
+const users = `{"spec":{"shards":100,"key":{"header":"x-user-id","function":"LastDigits","skipDigits":1},` +
+	`"overrides":[{"key":"42","shard":7}],"units":[{"name":"rz01","cells":[{"center":"hz-a"}]}],` +
+	`"services":[{"name":"orders","reads":["/shop.Orders/*"]}]}}`
+
+// owned is the ownership map of users.
+func owned(t *testing.T, epoch uint64, state modelpb.RangeState) feed.Change {
+	t.Helper()
+	value, err := model.Encode(&modelpb.Ownership{
+		Unitization: "users", Shards: 100, Epoch: epoch, Ranges: []*modelpb.OwnedRange{
+			{To: 99, Unit: "rz01", Cells: []string{"rz01.hz-a"}, State: state, Since: epoch},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return feed.Change{Kind: model.KindOwnership, Key: "users", Value: value}
+}
+
+func intentLog(t *testing.T, h *held) *feed.Log {
+	t.Helper()
+	l, ok := h.set.Get(feed.IntentID)
+	if !ok {
+		t.Fatal("no intent")
+	}
+	return l
+}
+
+func TestTheRenderedRevisionFollowsTheIntent(t *testing.T) {
+	h := newHeld(t)
+	h.err = errors.New("not yet")
+	h.orders(t, "hz-a-vm", 1)
+	p, resources := run(t, h)
+	time.Sleep(2 * judgeEvery)
+	if got := p.rendered(); got != 0 {
+		t.Fatalf("rendered %d before anything is shown", got)
+	}
+	intent := intentLog(t, h)
+	p.mu.Lock() // under which the pipeline asks
+	h.err = nil
+	p.mu.Unlock()
+	eventually(t, "1", func() string { return ports(t, resources) })
+	revision := func() string { return fmt.Sprint(p.rendered()) }
+	eventually(t, fmt.Sprint(intent.Position().Seq), revision)
+
+	cursor := resources.Cursor(resources.Position())
+	defer cursor.Close()
+	at, err := intent.Commit(feed.Change{Kind: "Unitization", Key: "users", Value: []byte(users)},
+		owned(t, 1, modelpb.RangeState_RANGE_STATE_OPEN))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, fmt.Sprint(at.Seq), revision)
+	if _, ok := cursor.Next(); !ok {
+		t.Error("the revision is said to be shown before its resources are")
+	}
+	// A revision that changes no resource is shown, too.
+	if at, err = intent.Commit(feed.Change{Kind: "Switchover", Key: "x", Value: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, fmt.Sprint(at.Seq), revision)
+	var s Status
+	if p.report(&s); s.Rendered != at.Seq || len(s.Problems) != 0 {
+		t.Errorf("status: rendered %d, problems %q", s.Rendered, s.Problems)
+	}
+}
+
+func TestRulesAreToldWhenTheyChangeAndNotWhenOwnershipDoes(t *testing.T) {
+	h := newHeld(t)
+	h.orders(t, "hz-a-vm", 1)
+	p, resources := run(t, h)
+	eventually(t, "1", func() string { return ports(t, resources) })
+	told, news := p.rules()
+	if told == nil || len(told.GetRules()) != 0 {
+		t.Fatalf("rules: %v", told)
+	}
+	intent := intentLog(t, h)
+	commit := func(changes ...feed.Change) {
+		t.Helper()
+		at, err := intent.Commit(changes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, fmt.Sprint(at.Seq), func() string { return fmt.Sprint(p.rendered()) })
+	}
+	commit(feed.Change{Kind: "Unitization", Key: "users", Value: []byte(users)},
+		owned(t, 1, modelpb.RangeState_RANGE_STATE_OPEN))
+	select {
+	case <-news:
+	case <-time.After(5 * time.Second):
+		t.Fatal("nobody is told of new rules")
+	}
+	told, news = p.rules()
+	want := &permitpb.RulesResponse{Rules: []*permitpb.Rules{{
+		Unitization: "users", Shards: 100, Header: "x-user-id", Function: permitpb.KeyFunction_KEY_FUNCTION_LAST_DIGITS,
+		SkipDigits: 1, Overrides: map[string]uint32{"42": 7},
+		Services: []*permitpb.Service{{Name: "orders", Reads: []string{"/shop.Orders/*"}}},
+	}}}
+	if !proto.Equal(told, want) {
+		t.Errorf("rules: %v", told)
+	}
+	commit(owned(t, 2, modelpb.RangeState_RANGE_STATE_FROZEN))
+	guarded := strings.Replace(users, `"shards":100,`, `"shards":100,"guard":true,`, 1)
+	commit(feed.Change{Kind: "Unitization", Key: "users", Value: []byte(guarded)})
+	select {
+	case <-news:
+		t.Error("told of rules that are the same")
+	default:
+	}
+	commit(feed.Change{Kind: "Unitization", Key: "users"}, feed.Change{Kind: model.KindOwnership, Key: "users"})
+	<-news
+	if told, _ := p.rules(); len(told.GetRules()) != 0 {
+		t.Errorf("rules of what is gone: %v", told)
+	}
+}
+
+func TestAServiceThatRefusesIsAProblem(t *testing.T) {
+	h := newHeld(t)
+	h.orders(t, "hz-a-vm", 1)
+	p, resources := run(t, h)
+	eventually(t, "1", func() string { return ports(t, resources) })
+	if _, err := intentLog(t, h).Commit(feed.Change{Kind: "Unitization", Key: "users", Value: []byte(users)}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, `[service orders: every call is refused: unitization "users" has no ownership map]`, func() string {
+		var s Status
+		p.report(&s)
+		return fmt.Sprint(s.Problems)
+	})
 }

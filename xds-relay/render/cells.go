@@ -39,19 +39,19 @@ func cellName(service string, p *modelpb.Port, cell string) string {
 
 // renderCell renders a cell's endpoints. They lie in one center, so they are the same for everyone, and no failover
 // leads out of it: where a shard's calls may go is the ownership map's decision.
-func renderCell(s *catalog.Service, cell *catalog.Cell, v View) (cellRendering, error) {
+func renderCell(s *catalog.Service, cell *catalog.Cell, v View, b *builder) cellRendering {
 	out := cellRendering{cell: cell}
 	of := &catalog.Service{Name: s.Name, Clusters: cell.Clusters}
 	for _, p := range s.Ports {
 		groups := groups(of, p.GetName(), v)
 		r, err := assignment(cellName(s.Name, p, cell.Name), groups, v)
 		if err != nil {
-			return out, err
+			b.err = err
 		}
 		out.assignments = append(out.assignments, r)
 		out.reaches = append(out.reaches, reachOf(groups, v))
 	}
-	return out, nil
+	return out
 }
 
 func reachOf(groups []*group, v View) reach {
@@ -70,11 +70,13 @@ func reachOf(groups []*group, v View) reach {
 // cellAssignments renders the endpoints of all cells, taking over those of cells that are what they were, and the empty
 // assignment of the name that refuses.
 func cellAssignments(before rendering, s *catalog.Service, v View) ([]cellRendering, []Resource, error) {
-	same := map[*catalog.Cell]cellRendering{}
+	var was []cellRendering
 	if before.service != nil && portsAlike(before.service, s) {
-		for _, c := range before.cells {
-			same[c.cell] = c
-		}
+		was = before.cells
+	}
+	if slices.EqualFunc(was, s.Units.Cells, func(c cellRendering, cell *catalog.Cell) bool { return c.cell == cell }) &&
+		len(was) > 0 {
+		return before.cells, before.assignments, nil
 	}
 	b := builder{}
 	for _, p := range s.Ports {
@@ -83,17 +85,13 @@ func cellAssignments(before rendering, s *catalog.Service, v View) ([]cellRender
 	}
 	var cells []cellRendering
 	for _, cell := range s.Units.Cells {
-		now, ok := same[cell]
-		if !ok {
-			var err error
-			if now, err = renderCell(s, cell, v); err != nil {
-				b.add(Resource{}, err)
-			}
+		at := slices.IndexFunc(was, func(c cellRendering) bool { return c.cell == cell })
+		if at >= 0 {
+			cells = append(cells, was[at])
+		} else {
+			cells = append(cells, renderCell(s, cell, v, &b))
 		}
-		cells = append(cells, now)
-		for _, r := range now.assignments {
-			b.add(r, nil)
-		}
+		b.resources = append(b.resources, cells[len(cells)-1].assignments...)
 	}
 	resources, err := b.done(s)
 	return cells, resources, err
@@ -145,6 +143,6 @@ func (v View) nearest(cells []cellRendering, port int) *cellRendering {
 }
 
 // reachesAlike says that the same can be reached of the same cells.
-func reachesAlike(a, b rendering) bool {
-	return slices.EqualFunc(a.cells, b.cells, func(c, d cellRendering) bool { return slices.Equal(c.reaches, d.reaches) })
+func reachesAlike(a, b []cellRendering) bool {
+	return slices.EqualFunc(a, b, func(c, d cellRendering) bool { return slices.Equal(c.reaches, d.reaches) })
 }

@@ -33,19 +33,6 @@ type Renderer struct {
 	failed map[string]Failure
 }
 
-// rendering is what is served of a service, and the form of it from which that was made.
-type rendering struct {
-	service              *catalog.Service
-	assignments, routing []Resource
-	// cells are those of a service with units, in the order of its Units.Cells.
-	cells []cellRendering
-	// refused is why everything is refused; empty: it is not.
-	refused string
-}
-
-// all are the resources, those that are named before those that name them.
-func (r rendering) all() []Resource { return slices.Concat(r.assignments, r.routing) }
-
 // Failure says why a service could not be rendered, and what was served of it before is still served; or why all calls
 // to it are refused.
 type Failure struct {
@@ -166,12 +153,17 @@ type update struct {
 // replace writes what differs between a service's resources before and now.
 func (u *update) replace(service string, before, now rendering, v View) {
 	u.served[service] = now
-	if len(now.routing) > 0 && len(before.routing) > 0 && &before.routing[0] == &now.routing[0] {
-		u.compare(before.assignments, now.assignments, v)
-	} else {
-		u.compare(before.all(), now.all(), v)
+	was, is := before.parts(), now.parts()
+	for i := range is {
+		if shared(was[i], is[i]) {
+			was[i], is[i] = nil, nil
+		}
 	}
+	u.compare(slices.Concat(was...), slices.Concat(is...), v)
 }
+
+// shared says that a part was taken over.
+func shared(a, b []Resource) bool { return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] }
 
 func (u *update) compare(before, now []Resource, v View) {
 	held := make(map[Name][]byte, len(before))

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,34 +44,6 @@ func Service(s *catalog.Service, v View) ([]Resource, error) {
 	return r.all(), nil
 }
 
-// render renders a service, taking over what before has and what would come out the same: endpoints change all the
-// time, ports, policies and ownership hardly ever.
-func render(before rendering, s *catalog.Service, v View) (rendering, error) {
-	now := rendering{service: s}
-	err := v.Validate()
-	if err != nil {
-		return rendering{}, err
-	}
-	if v.hasUnits(s) {
-		now.cells, now.assignments, err = cellAssignments(before, s, v)
-	} else {
-		now.assignments, err = assignments(s, v)
-	}
-	if err != nil {
-		return rendering{}, err
-	}
-	if before.service != nil && routesAlike(before.service, s) && (reachesAlike(before, now) || v.broken.has(breakStale)) {
-		now.routing, now.refused = before.routing, before.refused
-		return now, nil
-	}
-	now.routing, now.refused, err = routing(s, now.cells, v)
-	return now, err
-}
-
-func (v View) hasUnits(s *catalog.Service) bool {
-	return s.Units != nil && !(s.Units.Refused != "" && v.broken.has(breakRefused))
-}
-
 // assignments renders the endpoints of each port.
 func assignments(s *catalog.Service, v View) ([]Resource, error) {
 	b := builder{}
@@ -83,10 +56,8 @@ func assignments(s *catalog.Service, v View) ([]Resource, error) {
 	return b.done(s)
 }
 
-// routing renders all but the endpoints. For a plain service it is a function of the ports and the policy; with units,
-// also of the ownership map, and of what can be reached of which cell seen from the view. It says why a service refuses
-// everything; empty: it does not.
-func routing(s *catalog.Service, cells []cellRendering, v View) (_ []Resource, refused string, _ error) {
+// clusters renders the clusters of each port: a function of ports, policy, and candidate cells.
+func clusters(s *catalog.Service, v View) ([]Resource, error) {
 	b := builder{}
 	for _, p := range s.Ports {
 		b.add(edsCluster(portName(s.Name, p), connectTimeoutOf(s)))
@@ -94,6 +65,14 @@ func routing(s *catalog.Service, cells []cellRendering, v View) (_ []Resource, r
 			cellClusters(s, p, v, &b)
 		}
 	}
+	return b.done(s)
+}
+
+// routes renders the routes of each port. For a plain service they are a function of ports and policy; with units, also
+// of the ownership map, and of what can be reached of which cell, seen from the view. They say why a service refuses
+// everything; empty: it does not.
+func routes(s *catalog.Service, cells []cellRendering, v View) (_ []Resource, refused string, _ error) {
+	b := builder{}
 	for i, p := range s.Ports {
 		if !v.hasUnits(s) {
 			b.add(plainRoute(s, p))
@@ -101,23 +80,22 @@ func routing(s *catalog.Service, cells []cellRendering, v View) (_ []Resource, r
 		}
 		r, why, err := unitRoute(s, i, cells, v)
 		b.add(r, err)
-		if why != "" {
-			refused = why
-		}
+		refused = cmp.Or(refused, why)
 	}
+	resources, err := b.done(s)
+	return resources, refused, err
+}
+
+// listeners renders the names by which callers know the service: a function of its ports.
+func listeners(s *catalog.Service) ([]Resource, error) {
+	b := builder{}
 	for i, p := range s.Ports {
 		if i == 0 {
 			b.add(listener(s.Name, portName(s.Name, p)))
 		}
 		b.add(listener(s.Name+":"+strconv.FormatUint(uint64(p.GetNumber()), 10), portName(s.Name, p)))
 	}
-	resources, err := b.done(s)
-	return resources, refused, err
-}
-
-// routesAlike says that two forms of a service have the same routing, as long as the same can be reached.
-func routesAlike(a, b *catalog.Service) bool {
-	return a.Policy == b.Policy && portsAlike(a, b) && a.Units.Alike(b.Units)
+	return b.done(s)
 }
 
 func portsAlike(a, b *catalog.Service) bool {
