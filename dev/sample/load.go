@@ -39,6 +39,8 @@ type Load struct {
 	// guards are the client sides of services of units, by service.
 	guards   map[string]*guard.Client
 	identity *identity.Source
+	// watch is watchBalancers, which changes gRPC for the whole process; tests of two processes in one leave it out.
+	watch    func(*record.Writer, *slog.Logger)
 	counting atomic.Bool
 	requests atomic.Uint64
 	failed   atomic.Uint64
@@ -48,7 +50,9 @@ type Load struct {
 // gRPC learns to read the addresses of relays (see bootstrap).
 func NewLoad(cfg LoadConfig, log *slog.Logger) (_ *Load, err error) {
 	ipv4.Register()
-	l := &Load{cfg: cfg, log: log, targets: map[string]string{}, guards: map[string]*guard.Client{}}
+	l := &Load{
+		cfg: cfg, log: log, targets: map[string]string{}, guards: map[string]*guard.Client{}, watch: watchBalancers,
+	}
 	if l.cut, err = cut.FromEnv(cfg.Place); err != nil {
 		return nil, err
 	}
@@ -73,7 +77,7 @@ func (l *Load) openGuards() error {
 	}
 	for _, w := range l.cfg.Writes {
 		l.guards[w.Service], err = guard.NewClient(guard.ClientConfig{
-			Relays: peers(l.cfg.Relays, l.identity, identity.RoleRelay), Service: w.Service, Patience: l.cfg.deadline(),
+			Relays: peers(l.cfg.Relays, l.identity, identity.RoleRelay), Service: w.Service, Patience: l.cfg.patience(),
 			Dial: l.cut.Dialer(), Log: l.log,
 		})
 		if err != nil {
@@ -111,7 +115,7 @@ func (l *Load) Run(ctx context.Context) error {
 	if err := writer.Write(opened); err != nil {
 		return err
 	}
-	watchBalancers(writer, l.log)
+	l.watch(writer, l.log)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return writer.Run(ctx) })

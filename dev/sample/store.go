@@ -43,12 +43,16 @@ func (h host) append(ctx context.Context, id, key, payload string) error {
 	err := h.store.Append(ctx, &ledgerpb.Write{
 		Id: id, Shard: uint32(p.shard), Key: key, Since: p.since, Payload: []byte(payload),
 	})
-	if errors.Is(err, ErrClosed) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrClosed):
 		return &guard.Refusal{
 			Reason: guard.NoPermit, Unitization: p.unitization, Shard: p.shard, Since: p.since, Detail: err.Error(),
 		}
+	default: // whatever status the last member gave, to this caller it would say too much
+		return status.Errorf(codes.Aborted, "it may or may not have been written, the same write may be sent again: %v", err)
 	}
-	return err
 }
 
 // find reads what was written. Where there is no store, there is nothing.

@@ -1,0 +1,489 @@
+package sample
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"pentad.dev/pentad/dev/sample/ledger"
+	"pentad.dev/pentad/dev/sample/record"
+	"pentad.dev/pentad/dev/sample/samplepb"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/identity/ca"
+	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/unitization/guard"
+	"pentad.dev/pentad/unitization/permit"
+	"pentad.dev/pentad/unitization/permit/permitpb"
+	"pentad.dev/pentad/unitization/permit/stream"
+)
+
+// world is a relay and an agent of hz-a whose answers a test writes: unit rz01 owns shards 0 to 4 of 10, rz02 the rest,
+// both in hz-a.
+type world struct {
+	t         *testing.T
+	authority *ca.Authority
+	relay     Peer
+	agent     Peer
+
+	mu       sync.Mutex
+	revision uint64
+	ranges   []*permitpb.Range
+	store    *permitpb.StorePermit
+	leases   map[*lease]bool
+}
+
+type lease struct {
+	w     *world
+	hints chan struct{}
+}
+
+const (
+	someStore = "orders-rz01"
+	opened    = uint64(10)
+)
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	authority, err := ca.Open(t.TempDir(), "pentad.test", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		t: t, authority: authority, leases: map[*lease]bool{},
+		store: &permitpb.StorePermit{Store: someStore, Primary: "hz-a", Token: 7},
+	}
+	w.open(opened)
+	w.relay = w.serve("relay-hz-a-1", identity.RoleRelay, "hz-a-vm/relay-hz-a-1")
+	w.agent = w.serve("agent-hz-a", identity.RoleAgent, "hz-a-vm")
+	return w
+}
+
+func (w *world) issue(role identity.Role, name string) identity.Files {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	files := identity.Files{
+		Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt"),
+	}
+	id := identity.ID{TrustDomain: "pentad.test", Role: role, Name: name}
+	err := w.authority.Issue(ca.Request{ID: id, Hosts: []string{"127.0.0.1"}, Validity: time.Hour}, files)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return files
+}
+
+func (w *world) serve(name string, role identity.Role, identityName string) Peer {
+	w.t.Helper()
+	source, err := identity.Load(w.issue(role, identityName))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	address := free(w.t)
+	listeners, err := process.Listen(map[string]string{"grpc": address})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	permits, err := stream.NewServer(stream.ServerConfig{
+		Grantor: w, Rules: w.rules, Authorize: func(ctx context.Context, o *permitpb.Open) error {
+			caller, err := identity.Caller(ctx)
+			if err != nil {
+				return err
+			}
+			for _, cell := range o.GetCells() {
+				if caller.Name != "cell/"+cell {
+					w.t.Errorf("the guard of %s shows the certificate of %s", cell, caller)
+				}
+			}
+			for _, store := range o.GetStores() {
+				if caller.Name != "store/"+store+".hz-a" {
+					w.t.Errorf("the member of %s shows the certificate of %s", store, caller)
+				}
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(source.Server(identity.RoleWorkload))))
+	permitpb.RegisterPermitsServer(server, permits)
+	go func() { _ = server.Serve(listeners["grpc"]) }()
+	w.t.Cleanup(server.Stop)
+	return Peer{Name: name, GRPC: address}
+}
+
+func (w *world) rules() (*permitpb.RulesResponse, <-chan struct{}) {
+	return &permitpb.RulesResponse{Rules: []*permitpb.Rules{{
+		Unitization: "users", Shards: 10, Header: userHeader, Function: permitpb.KeyFunction_KEY_FUNCTION_LAST_DIGITS,
+		Services: []*permitpb.Service{{Name: "orders", Reads: Reads("orders")}},
+	}}}, nil
+}
+
+// open gives rz01 its shards, freeze takes them from it; both under a new epoch.
+func (w *world) open(since uint64)   { w.set(since, false) }
+func (w *world) freeze(since uint64) { w.set(since, true) }
+
+func (w *world) set(since uint64, frozen bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := &permitpb.Range{From: 0, To: 4, Unit: "rz01", Cells: []string{"rz01.hz-a"}, Since: since, Frozen: frozen}
+	if frozen {
+		first.Cells, first.Left = nil, []string{"rz01.hz-a"}
+	}
+	w.ranges = []*permitpb.Range{first, {From: 5, To: 9, Unit: "rz02", Cells: []string{"rz02.hz-a"}, Since: opened}}
+	w.revision++
+	for l := range w.leases {
+		select {
+		case l.hints <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Open implements permit.Grantor.
+func (w *world) Open(context.Context, *permitpb.Open) (permit.Lease, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := &lease{w, make(chan struct{}, 1)}
+	w.leases[l] = true
+	return l, nil
+}
+
+// Answer implements permit.Lease.
+func (l *lease) Answer(_ context.Context, ask *permitpb.Ask) (*permitpb.Answer, error) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return &permitpb.Answer{
+		Number: ask.GetNumber(), Revision: l.w.revision, HoldsNs: int64(5 * time.Second),
+		Maps:   []*permitpb.Map{{Unitization: "users", Shards: 10, Epoch: l.w.ranges[0].GetSince(), Ranges: l.w.ranges}},
+		Stores: []*permitpb.StorePermit{l.w.store},
+	}, nil
+}
+
+// Hints implements permit.Lease.
+func (l *lease) Hints() <-chan struct{} { return l.hints }
+
+// Close implements permit.Lease.
+func (l *lease) Close() {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	delete(l.w.leases, l)
+}
+
+// startUnits runs a workload process with an instance of orders in each cell, and the only member of a store.
+func (w *world) startUnits() (ServerConfig, func()) {
+	w.t.Helper()
+	cfg, server := w.units()
+	return cfg, run(w.t, server)
+}
+
+func (w *world) units() (ServerConfig, *Server) {
+	w.t.Helper()
+	dir, ledgerAddress := w.t.TempDir(), free(w.t)
+	cfg := ServerConfig{
+		Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free(w.t)}, Cluster: "hz-a-vm",
+		Records: filepath.Join(dir, "records"), Relays: []Peer{w.relay}, Agents: []Peer{w.agent},
+		Stores: []StoreConfig{{Name: someStore, Members: []Member{{Name: "hz-a", GRPC: ledgerAddress}}}},
+		Ledgers: []Ledger{{
+			Store: someStore, Dir: filepath.Join(dir, "ledger"), GRPC: ledgerAddress, Webhook: free(w.t),
+			Certificates: w.issue(identity.RoleWorkload, "store/"+someStore+".hz-a"),
+		}},
+	}
+	for _, unit := range []string{"rz01", "rz02"} {
+		cell := unit + ".hz-a"
+		cfg.Instances = append(cfg.Instances, Instance{
+			Name: "orders-" + unit, Service: "orders", Listen: free(w.t), Unit: unit, Cell: cell, Store: someStore,
+			Certificates: w.issue(identity.RoleWorkload, "cell/"+cell),
+		})
+	}
+	if err := cfg.Validate(); err != nil {
+		w.t.Fatal(err)
+	}
+	server, err := NewServer(cfg, quiet())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return cfg, server
+}
+
+// writer is a client that sends everything to the instance of rz01, as a client without routes would.
+func (w *world) writer(server ServerConfig) (records string, load *Load) {
+	w.t.Helper()
+	cfg := LoadConfig{
+		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free(w.t)}, Services: []string{"orders"}, Rate: 20,
+		Records: w.t.TempDir(), Deadline: &metav1.Duration{Duration: time.Second}, Relays: []Peer{w.relay},
+		Writes:       []Writes{{Service: "orders", Unitization: "users", Shards: 10, Header: userHeader, Rate: 5}},
+		Certificates: w.issue(identity.RoleWorkload, "load-hz-a"),
+	}
+	if err := cfg.Validate(); err != nil {
+		w.t.Fatal(err)
+	}
+	load, err := NewLoad(cfg, quiet())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	load.targets["orders"] = "passthrough:///" + server.Instances[0].Listen
+	load.watch = func(*record.Writer, *slog.Logger) {}
+	return cfg.Records, load
+}
+
+// begins waits until the client counts.
+func begins(t *testing.T, load *Load) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); load.ready() != nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal(load.ready())
+		}
+	}
+}
+
+func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) {
+	w := newWorld(t)
+	server, process := w.units()
+	records, load := w.writer(server) // before anything runs: it changes gRPC for the whole process
+	stopServer, stop := run(t, process), run(t, load)
+	begins(t, load)
+	time.Sleep(600 * time.Millisecond)
+	w.freeze(11)
+	time.Sleep(150 * time.Millisecond)
+	w.open(12)
+	time.Sleep(600 * time.Millisecond)
+	stop()
+	stopServer()
+
+	ended, _ := readAll(t, records)
+	entries, err := ledger.ReadLog(server.Ledgers[0].Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := map[string]ledger.Entry{}
+	for _, e := range entries {
+		if _, twice := stored[e.ID]; twice && e.ID != "" {
+			t.Errorf("write %s is in the log twice", e.ID)
+		}
+		stored[e.ID] = e
+	}
+	acknowledged, retried, readdressed := 0, 0, 0
+	for _, r := range ended {
+		if r.WriteID == "" {
+			if !r.OK() {
+				t.Errorf("a read failed: %+v", r)
+			}
+			continue
+		}
+		e, there := stored[r.WriteID]
+		switch {
+		case r.Shard > 4: // of the other unit, and there is no route to it
+			if r.OK() || there || r.Refused == 0 || r.Reason != string(guard.WrongCell) || !r.Readdressed {
+				t.Errorf("a write of another cell: %+v, stored %v", r, there)
+			}
+			readdressed++
+		case !r.OK():
+			t.Errorf("a write failed: %+v", r)
+		default:
+			acknowledged++
+			if r.Refused > 0 {
+				retried++
+			}
+			if !there || e.Shard != r.Shard || e.Key != r.User || r.Cell != "rz01.hz-a" || r.Sent != r.Refused+1 {
+				t.Errorf("%+v is stored as %+v", r, e)
+			}
+		}
+	}
+	if acknowledged < 15 || retried == 0 || readdressed < 15 {
+		t.Errorf("%d acknowledged, %d of them after a freeze, %d sent elsewhere: too few", acknowledged, retried, readdressed)
+	}
+	w.checkJournal(server, stored)
+}
+
+// checkJournal compares what the guard wrote with the ledger: every write came through it, under the since that it says.
+func (w *world) checkJournal(server ServerConfig, stored map[string]ledger.Entry) {
+	w.t.Helper()
+	journals, err := record.ReadJournals(server.Records)
+	if err != nil || len(journals) != 1 {
+		w.t.Fatal(journals, err)
+	}
+	entries := slices.Collect(maps.Values(journals))[0]
+	if first, last := entries[0], entries[len(entries)-1]; first.What != record.Opened || first.Center != "hz-a" ||
+		last.What != record.Closed {
+		w.t.Errorf("the journal begins with %+v and ends with %+v", first, last)
+	}
+	admitted, reasons := map[string]record.Entry{}, map[string]int{}
+	var doors []record.Entry
+	var frozen record.Time
+	for _, e := range entries {
+		switch e.What {
+		case record.Admitted:
+			if frozen != 0 && e.Since == opened {
+				w.t.Errorf("admitted under an epoch that was over: %+v", e)
+			}
+			admitted[e.WriteID] = e
+		case record.Refused:
+			reasons[e.Reason]++
+		case record.Door:
+			if e.Cell == "rz01.hz-a" {
+				doors = append(doors, e)
+			}
+			if e.Since == 11 {
+				frozen = e.At
+			}
+		}
+	}
+	for id, e := range stored {
+		a, there := admitted[id]
+		if id == "" {
+			continue
+		}
+		if !there || a.Since != e.Since || a.Shard != e.Shard || a.Guard != "orders-rz01" || a.Cell != "rz01.hz-a" ||
+			a.Unitization != "users" || a.Left <= 0 || a.At > e.AcceptedAt {
+			w.t.Errorf("stored %+v, admitted %+v", e, a)
+		}
+	}
+	if reasons[string(guard.WrongCell)] == 0 || reasons[string(guard.Frozen)] == 0 {
+		w.t.Errorf("refusals by reason: %v", reasons)
+	}
+	var got []bool
+	for _, d := range doors {
+		if d.From != 0 || d.To != 4 {
+			w.t.Errorf("door %+v", d)
+		}
+		got = append(got, d.Open)
+	}
+	// It may tell of its end, too.
+	if want := []bool{true, false, true}; len(got) < 3 || !slices.Equal(got[:3], want) || doors[1].Since != 11 || doors[2].Since != 12 {
+		w.t.Errorf("doors of rz01: %+v", doors)
+	}
+}
+
+func TestAnOrderIsFoundWhereItWasPlacedAndAStoreThatIsClosedRefusesWithoutWriting(t *testing.T) {
+	w := newWorld(t)
+	server, _ := w.startUnits()
+	conn, err := grpc.NewClient("passthrough:///"+server.Instances[0].Listen,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), guard.HeaderShard, "3")
+	orders := samplepb.NewOrdersClient(conn)
+	place := func(write string) error {
+		_, err := orders.PlaceOrder(ctx, &samplepb.PlaceOrderRequest{User: "103", Item: "tea", Write: write})
+		return err
+	}
+	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err = place("w1"); err == nil {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal(err)
+		}
+	}
+	if err := place("w1"); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if err := place(""); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("without a name: %v", err)
+	}
+	listed, err := orders.ListOrders(ctx, &samplepb.ListOrdersRequest{User: "103"})
+	if err != nil || !slices.Equal(listed.GetOrders(), []string{"w1"}) || listed.GetOrigin().GetCell() != "rz01.hz-a" {
+		t.Errorf("listed %v, %v", listed, err)
+	}
+	got, err := orders.GetOrder(ctx, &samplepb.GetOrderRequest{User: "103", Order: "w1"})
+	if err != nil || !got.GetFound() || got.GetItem() != "tea" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	other, err := orders.GetOrder(ctx, &samplepb.GetOrderRequest{User: "113", Order: "w1"})
+	if err != nil || other.GetFound() {
+		t.Errorf("somebody else's order: %v, %v", other, err)
+	}
+
+	w.mu.Lock()
+	w.store = &permitpb.StorePermit{Store: someStore, Primary: "sh-a", Token: 8} // it is the primary no more
+	for l := range w.leases {
+		select {
+		case l.hints <- struct{}{}:
+		default:
+		}
+	}
+	w.mu.Unlock()
+	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err = place("w-late-" + time.Now().String())
+		if _, refused := guard.RefusalOf(err); refused {
+			break
+		}
+		if err != nil && status.Code(err) != codes.Aborted { // in flight when the permit ended
+			t.Errorf("a store that closes: %v", err)
+		}
+		if time.Now().After(limit) {
+			t.Fatal("the store takes writes without a permit")
+		}
+	}
+	if refusal, _ := guard.RefusalOf(err); refusal.Reason != guard.NoPermit || refusal.Shard != 3 {
+		t.Errorf("a closed store's refusal: %v", err)
+	}
+	if _, err := orders.ListOrders(ctx, &samplepb.ListOrdersRequest{User: "103"}); err != nil {
+		t.Errorf("reads go on: %v", err)
+	}
+}
+
+func TestConfigurationsOfUnitsAreRefusedWithEveryField(t *testing.T) {
+	server := ServerConfig{
+		Name: "s", Place: here(), Listen: Listen{Admin: "127.0.0.1:1"},
+		Instances: []Instance{
+			{Name: "a", Service: "orders", Listen: "127.0.0.1:2", Unit: "rz01", Cell: "rz01.sh-a", Store: "none"},
+			{Name: "b", Service: "orders", Listen: "127.0.0.1:3", Unit: "rz01"},
+		},
+		Stores:  []StoreConfig{{Name: "x", Members: []Member{{Name: "sh-a", GRPC: "127.0.0.1:4"}}}, {Name: "x"}},
+		Ledgers: []Ledger{{Store: "x", GRPC: "y", Webhook: "127.0.0.1:5"}, {Store: "z"}},
+		Relays:  []Peer{{Name: "r", GRPC: "z"}, {Name: "r", GRPC: "127.0.0.1:6"}},
+	}
+	load := LoadConfig{
+		Services: []string{"assets", "orders"},
+		Writes: []Writes{
+			{Service: "assets", Shards: 0}, {Service: "catalog", Shards: 2, Unitization: "shared", Rate: -1},
+		},
+	}
+	for text, err := range map[string]error{
+		`instances[0].cell: "rz01.sh-a" is not <unit>.<center>, here "rz01.hz-a"`: server.Validate(),
+		`instances[0].store: "none" is not among stores`:                          server.Validate(),
+		`instances[0].certificates.cert: must name`:                               server.Validate(),
+		`instances[1].cell: must not be empty`:                                    server.Validate(),
+		"cluster: must not be empty":                                              server.Validate(),
+		"records: must not be empty":                                              server.Validate(),
+		`relays[0].grpc: "z" is not host:port`:                                    server.Validate(),
+		`relays[1].name: "r" is there already`:                                    server.Validate(),
+		`stores[1].name: "x" is there already`:                                    server.Validate(),
+		"stores[1].members: must hold at least one":                               server.Validate(),
+		`ledgers[0].store: store "x" has no member in center "hz-a"`:              server.Validate(),
+		`ledgers[0].grpc: "y" is not host:port`:                                   server.Validate(),
+		"ledgers[0].dir: must not be empty":                                       server.Validate(),
+		`ledgers[1].store: "z" is not among stores`:                               server.Validate(),
+		"agents: must name at least one":                                          server.Validate(),
+		`writes[0].service: "assets" has no writes`:                               load.Validate(),
+		"writes[0].unitization: must not be empty":                                load.Validate(),
+		"writes[0].shards: 0 is not between 1 and 16384":                          load.Validate(),
+		`writes[1].service: "catalog" is not among services`:                      load.Validate(),
+		"writes[1].header: must not be empty where":                               load.Validate(),
+		"writes[1].rate: -1 is not between 0":                                     load.Validate(),
+		"certificates.key: must name":                                             load.Validate(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v does not say %q", err, text)
+		}
+	}
+}
