@@ -42,27 +42,27 @@ type Switchovers struct {
 	Resource[*v1alpha1.Switchover, *v1alpha1.SwitchoverList]
 }
 
-// Approve lets a planned switchover begin, and returns it as it is then. PlanHash is the status.planHash that the caller
-// has seen. The error is a conflict (apierrors.IsConflict) when the plan is another now, and invalid
+// Approve lets a planned switchover begin, and returns it as it is then. PlanHash is the status.planHash that the
+// caller has seen. The error is a conflict (apierrors.IsConflict) when the plan is another now, and invalid
 // (apierrors.IsInvalid), with causes, when the switchover may not begin. Repeating an approval has no effect.
 func (s Switchovers) Approve(ctx context.Context, name, planHash string) (*v1alpha1.Switchover, error) {
 	approval := &v1alpha1.SwitchoverApproval{PlanHash: planHash}
 	approval.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("SwitchoverApproval"))
-	return s.decide(ctx, repeatable, name, "approve", approval)
+	return s.decide(ctx, name, "approve", approval)
 }
 
 // Abort rolls a switchover back, and returns it as it is then. The error is invalid (apierrors.IsInvalid), with causes,
-// when it is past its commit or has ended.
+// when it is past its commit or has ended otherwise. Repeating an abort has no effect.
 func (s Switchovers) Abort(ctx context.Context, name, reason string) (*v1alpha1.Switchover, error) {
 	abort := &v1alpha1.SwitchoverAbort{Reason: reason}
 	abort.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("SwitchoverAbort"))
-	return s.decide(ctx, once, name, "abort", abort)
+	return s.decide(ctx, name, "abort", abort)
 }
 
-func (s Switchovers) decide(ctx context.Context, r repetition, name, decision string,
+func (s Switchovers) decide(ctx context.Context, name, decision string,
 	body runtime.Object) (*v1alpha1.Switchover, error) {
 	out := s.newObject()
-	err := s.client.call(ctx, r, func(ctx context.Context, c rest.Interface) error {
+	err := s.client.call(ctx, repeatable, func(ctx context.Context, c rest.Interface) error {
 		request := c.Post().Name(name).SubResource(decision).Body(body)
 		return s.into(ctx, request, &metav1.CreateOptions{}, out)
 	})

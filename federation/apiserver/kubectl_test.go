@@ -81,13 +81,28 @@ func (k *kubectl) write(name, content string) {
 	}
 }
 
-// run wants kubectl to end with a status, and its output to have all of the words.
-func (k *kubectl) run(args string, status int, words ...string) {
+// out is what kubectl says.
+func (k *kubectl) out(args string) string {
 	k.t.Helper()
+	content, err := k.command(args).Output()
+	if err != nil {
+		k.t.Fatalf("kubectl %s: %v", args, err)
+	}
+	return string(content)
+}
+
+func (k *kubectl) command(args string) *exec.Cmd {
 	cmd := exec.CommandContext(k.t.Context(), "kubectl", strings.Fields(args)...)
 	cmd.Dir = k.home
 	cmd.Env = append(os.Environ(), "HOME="+k.home, "KUBECONFIG="+filepath.Join(k.home, "kubeconfig"),
 		"KUBE_EDITOR=sed -i s/3s/4s/")
+	return cmd
+}
+
+// run wants kubectl to end with a status, and its output to have all of the words.
+func (k *kubectl) run(args string, status int, words ...string) {
+	k.t.Helper()
+	cmd := k.command(args)
 	content, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		k.t.Fatalf("kubectl %s: %v", args, err)
@@ -182,4 +197,65 @@ func TestKubectlIsToldWhatIsWrong(t *testing.T) {
 	k.run("get --raw /apis/pentad.dev/v1alpha1/centers?resourceVersion=0", 0, `"kind":"CenterList"`)
 	object("good.yaml", "Center", "", "region: hangzhou")
 	k.run("create -f good.yaml", 1, "nothing was written: no quorum")
+}
+
+func TestKubectlAndUnits(t *testing.T) {
+	t.Parallel()
+	a, e := newAuthority(t), newEstate(t, 2)
+	k := newKubectl(t, serve(t, a, e.members[0]), serve(t, a, e.members[1]))
+	for _, name := range []string{"stores.yaml", "users.yaml", "evacuate-hangzhou.yaml"} {
+		content, err := os.ReadFile(filepath.Join(examples, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.write(name, string(content))
+	}
+	var b strings.Builder
+	for name, region := range map[string]string{
+		"hz-a": "hangzhou", "hz-b": "hangzhou", "sh-a": "shanghai", "sh-b": "shanghai", "sz-a": "shenzhen",
+	} {
+		fmt.Fprintf(&b, "---\n{apiVersion: pentad.dev/v1alpha1, kind: Center, metadata: {name: %s}, spec: {region: %s}}\n",
+			name, region)
+		fmt.Fprintf(&b, "---\n{apiVersion: pentad.dev/v1alpha1, kind: Cluster, metadata: {name: %s-vm}, "+
+			"spec: {center: %s}}\n", name, name)
+	}
+	k.write("places.yaml", b.String())
+
+	k.run("apply -f users.yaml", 1,
+		`spec.units[0].cells[0].center: Not found: "hz-a": must be the name of a declared Center`,
+		`spec.units[0].store: Not found: "orders-rz01": must be the name of a declared Store`)
+	k.run("apply -f places.yaml -f stores.yaml -f users.yaml", 0, "store.pentad.dev/orders-rz01 created",
+		"unitization.pentad.dev/users created")
+	k.run("api-resources --api-group pentad.dev", 0, "stores st", "unitizations uz", "switchovers so")
+	k.run("get st orders-rz01", 0, "NAME PRIMARY STATE TOKEN REPLICATION SWITCHOVER AGE", "orders-rz01 hz-a Open")
+	k.run("get uz", 0, "NAME SHARDS EPOCH UNITS FROZEN SWITCHOVER AGE", "users 100", "rz01,rz02,rz03,rz04 <none> <none>")
+	k.run("get st --field-selector status.primary=sh-a -o name", 0, "store.pentad.dev/orders-rz03")
+	k.run("apply -f evacuate-hangzhou.yaml", 0, "created")
+	k.run("get so", 0, "NAME MODE PHASE MOVES PLAN MESSAGE AGE",
+		"evacuate-hangzhou Planned Planned out of region hangzhou")
+	k.run("get so --field-selector status.phase=Done -o name", 0)
+	k.run("explain so.spec.evacuate", 0, "evacuate moves everything out of a region or a center")
+	k.run("explain uz.spec.units.cells.standby", 0, "standby says that the cell is not active at the baseline")
+	k.run("describe so evacuate-hangzhou", 0, "Plan Hash:", "To Cells: rz01.sh-a")
+
+	hash := k.out("get so evacuate-hangzhou -o jsonpath={.status.planHash}")
+	k.write("approval.json", `{"apiVersion":"pentad.dev/v1alpha1","kind":"SwitchoverApproval","planHash":"`+hash+`"}`)
+	const approve = " create --raw /apis/pentad.dev/v1alpha1/switchovers/evacuate-hangzhou/approve -f approval.json"
+	k.run("--context viewer"+approve, 1, "everything else pentad:admins")
+	k.run("--context viewer auth can-i create switchovers/approve", 1, "no")
+	k.run("--context follower"+approve, 0, `"approvedBy":"admin"`)
+	k.run("get uz", 0, "evacuate-hangzhou")
+	// kubectl itself replaces lists whose items have defaults, and says "configured"; nothing is written.
+	const revisions = "get so,uz,st -o jsonpath={.items[*].metadata.resourceVersion}"
+	before := k.out(revisions)
+	k.run("apply -f stores.yaml -f users.yaml -f evacuate-hangzhou.yaml", 0, "evacuate-hangzhou unchanged")
+	if after := k.out(revisions); after != before {
+		t.Errorf("applied again: resourceVersions %s, want %s", after, before)
+	}
+	k.run("diff -f stores.yaml -f users.yaml -f evacuate-hangzhou.yaml", 0)
+	k.run("apply --server-side --force-conflicts -f users.yaml", 0, "serverside-applied")
+	k.run("patch so evacuate-hangzhou --type merge -p {\"spec\":{\"mode\":\"Drill\"}}", 1,
+		`spec.mode: Invalid value: "Drill": must stay "Planned": make another Switchover`)
+	k.run("delete so evacuate-hangzhou", 1, "is in phase Approved and holds locks")
+	k.run("delete uz users", 1, `switchover "evacuate-hangzhou" moves its shards now`)
 }

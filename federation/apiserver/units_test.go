@@ -1,0 +1,354 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/yaml"
+
+	"pentad.dev/pentad/client"
+	"pentad.dev/pentad/crds/v1alpha1"
+)
+
+const examples = "../../docs/examples"
+
+// example decodes the objects of an example.
+func example[T v1alpha1.Object](t testing.TB, file string, made func() T) []T {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(examples, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []T
+	for _, document := range bytes.Split(content, []byte("\n---\n")) {
+		object := made()
+		if err := yaml.UnmarshalStrict(document, object); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all = append(all, object)
+	}
+	return all
+}
+
+func users(t testing.TB) *v1alpha1.Unitization {
+	t.Helper()
+	return example(t, "users.yaml", func() *v1alpha1.Unitization { return &v1alpha1.Unitization{} })[0]
+}
+
+func evacuation(t testing.TB) *v1alpha1.Switchover {
+	t.Helper()
+	return example(t, "evacuate-hangzhou.yaml", func() *v1alpha1.Switchover { return &v1alpha1.Switchover{} })[0]
+}
+
+// unitized declares five centers, their clusters, and the examples' stores and users.
+func unitized(t testing.TB, c *client.Client) {
+	t.Helper()
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	for name, region := range map[string]string{
+		"hz-a": "hangzhou", "hz-b": "hangzhou", "sh-a": "shanghai", "sh-b": "shanghai", "sz-a": "shenzhen",
+	} {
+		must(c.Centers().Create(ctx, center(name, region), metav1.CreateOptions{}))
+		must(c.Clusters().Create(ctx, cluster(name+"-vm", name), metav1.CreateOptions{}))
+	}
+	for _, store := range example(t, "stores.yaml", func() *v1alpha1.Store { return &v1alpha1.Store{} }) {
+		must(c.Stores().Create(ctx, store, metav1.CreateOptions{}))
+	}
+	must(c.Unitizations().Create(ctx, users(t), metav1.CreateOptions{}))
+}
+
+// TestWritesAnswerWithWhatTheStateMachineAdds: the answer to a write is the object as a read right afterwards shows it.
+func TestWritesAnswerWithWhatTheStateMachineAdds(t *testing.T) {
+	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	store, err := c.Stores().Get(ctx, "orders-rz01", metav1.GetOptions{})
+	if err != nil || store.Status.Primary != "hz-a" || store.Status.State != v1alpha1.StoreOpen {
+		t.Errorf("store %+v, %v: want it open at hz-a", store, err)
+	}
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil || made.Status.Phase != v1alpha1.PhasePlanned || made.Status.PlanHash == "" ||
+		len(made.Status.Plan) != 2 {
+		t.Fatalf("created %+v, %v: want it planned, with hash and two moves", made, err)
+	}
+	read, err := c.Switchovers().Get(ctx, made.Name, metav1.GetOptions{})
+	if err != nil || read.ResourceVersion != made.ResourceVersion || !v1alpha1.StatusEqual(read, made) {
+		t.Errorf("read %+v, %v\nwant %+v", read, err, made)
+	}
+	made.Labels = map[string]string{"a": "b"}
+	made.Status = v1alpha1.SwitchoverStatus{Phase: v1alpha1.PhaseDone}
+	labelled, err := c.Switchovers().Update(ctx, made, metav1.UpdateOptions{})
+	if err != nil || !v1alpha1.StatusEqual(labelled, read) || labelled.Labels["a"] != "b" {
+		t.Errorf("labelled %+v, %v: want the status as it was: a given one is ignored", labelled, err)
+	}
+	if got, err := c.Switchovers().Get(ctx, made.Name, metav1.GetOptions{}); err != nil ||
+		got.ResourceVersion != labelled.ResourceVersion {
+		t.Errorf("read %+v, %v: want resourceVersion %s", got, err, labelled.ResourceVersion)
+	}
+}
+
+// TestReapplyingChangesNothing: rule 22 of ownership, also while a switchover runs.
+func TestReapplyingChangesNothing(t *testing.T) {
+	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	apply := func() *v1alpha1.Unitization {
+		t.Helper()
+		u, err := c.Unitizations().Apply(ctx, users(t), metav1.ApplyOptions{FieldManager: "gitops", Force: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	first := apply()
+	if again := apply(); again.ResourceVersion != first.ResourceVersion {
+		t.Errorf("applied again: resourceVersion %s, want %s", again.ResourceVersion, first.ResourceVersion)
+	}
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Switchovers().Approve(ctx, made.Name, made.Status.PlanHash); err != nil {
+		t.Fatal(err)
+	}
+	during, err := c.Unitizations().Get(ctx, "users", metav1.GetOptions{})
+	if err != nil || len(during.Status.Wanted) == 0 || during.Status.Ranges[0].Switchover != made.Name {
+		t.Fatalf("while the switchover runs %+v, %v: want wanted cells and locks", during, err)
+	}
+	if again := apply(); again.ResourceVersion != during.ResourceVersion || !v1alpha1.StatusEqual(again, during) {
+		t.Errorf("applied during the switchover: %+v\nwant %+v", again.Status, during.Status)
+	}
+	status := strings.Replace(string(mustJSON(t, users(t))), `"status":{}`, `"status":{"epoch":"9"}`, 1)
+	a := s.do(t, admins(), "PATCH", api+"unitizations/users?fieldManager=gitops&force=true", asApply, status)
+	if a.code != http.StatusOK || strings.Contains(a.body, `"epoch":"9"`) {
+		t.Errorf("applied with a status: %d %s, want it ignored", a.code, a.body)
+	}
+	a = s.do(t, admins(), "PATCH", api+"unitizations/users/status", asMerge, `{"status":{"epoch":"9"}}`)
+	if !a.says(http.StatusUnprocessableEntity, "status", "status is written by Pentad alone") {
+		t.Errorf("patched status: %d %s, want a refusal", a.code, a.body)
+	}
+}
+
+func mustJSON(t *testing.T, object v1alpha1.Object) []byte {
+	t.Helper()
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+// decision is the path and the body of a decision on a switchover.
+func decision(name, what, field, value string) (path, body string) {
+	kind := map[string]string{"approve": "SwitchoverApproval", "abort": "SwitchoverAbort"}[what]
+	return api + "switchovers/" + name + "/" + what,
+		fmt.Sprintf(`{"apiVersion":"pentad.dev/v1alpha1","kind":%q,%q:%q}`, kind, field, value)
+}
+
+func TestDecisions(t *testing.T) {
+	a, e := newAuthority(t), newEstate(t, 2)
+	s := serve(t, a, e.members[1]) // decisions on a follower go to the leader
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func(groups []string, what, field, value, query string) answer {
+		path, body := decision(made.Name, what, field, value)
+		return s.do(t, groups, "POST", path+query, asJSON, body)
+	}
+	hash := made.Status.PlanHash
+	if a := post(viewers(), "approve", "planHash", hash, ""); a.code != http.StatusForbidden {
+		t.Errorf("approved by a viewer: %d %s", a.code, a.body)
+	}
+	if a := post(viewers(), "abort", "reason", "no", ""); a.code != http.StatusForbidden {
+		t.Errorf("aborted by a viewer: %d %s", a.code, a.body)
+	}
+	if a := post(admins(), "approve", "planHash", "", ""); !a.says(http.StatusUnprocessableEntity, "planHash",
+		"must be the status.planHash of the plan that you have seen") {
+		t.Errorf("approved without a hash: %d %s", a.code, a.body)
+	}
+	if a := post(admins(), "approve", "planHash", "abc", ""); !a.says(http.StatusConflict, "planHash", `"abc"`, hash) {
+		t.Errorf("approved another plan: %d %s, want a conflict that names both hashes", a.code, a.body)
+	}
+	if a := post(admins(), "approve", "planHash", hash, "?dryRun=All"); a.code != http.StatusCreated ||
+		!strings.Contains(a.body, `"phase":"Planned"`) {
+		t.Errorf("approved as a dry run: %d %s", a.code, a.body)
+	}
+	if _, err := c.Switchovers().Approve(ctx, "nothing", hash); !apierrors.IsNotFound(err) {
+		t.Errorf("approved what is not there: %v", err)
+	}
+	if a := post(admins(), "approve", "planHash", hash, ""); a.code != http.StatusCreated ||
+		!strings.Contains(a.body, `"phase":"Approved"`) || !strings.Contains(a.body, `"approvedBy":"tester"`) {
+		t.Errorf("approved: %d %s", a.code, a.body)
+	}
+	approved, err := c.Switchovers().Approve(ctx, made.Name, hash)
+	if err != nil || approved.Status.Phase != v1alpha1.PhaseApproved {
+		t.Errorf("approved again: %+v, %v, want no effect", approved, err)
+	}
+	refusedWhileItRuns(t, c, made.Name)
+	aborted, err := c.Switchovers().Abort(ctx, made.Name, "wrong region")
+	if err != nil || aborted.Status.Phase != v1alpha1.PhaseAborted ||
+		!strings.Contains(aborted.Status.Message, "by tester: wrong region") {
+		t.Errorf("aborted: %+v, %v", aborted, err)
+	}
+	again, err := c.Switchovers().Abort(ctx, made.Name, "again")
+	if err != nil || again.ResourceVersion != aborted.ResourceVersion {
+		t.Errorf("aborted again: %+v, %v, want no effect", again, err)
+	}
+	if a := post(admins(), "approve", "planHash", hash, ""); !a.says(http.StatusUnprocessableEntity, "status.phase",
+		"Aborted") {
+		t.Errorf("approved what was aborted: %d %s, want a refusal that names the phase", a.code, a.body)
+	}
+	if err := c.Switchovers().Delete(ctx, made.Name, metav1.DeleteOptions{}); err != nil {
+		t.Errorf("deleted after its end: %v", err)
+	}
+}
+
+// refusedWhileItRuns tries what a running switchover forbids.
+func refusedWhileItRuns(t *testing.T, c *client.Client, name string) {
+	t.Helper()
+	ctx := t.Context()
+	for what, err := range map[string]error{
+		"deletion of the switchover": c.Switchovers().Delete(ctx, name, metav1.DeleteOptions{}),
+		"deletion of users":          c.Unitizations().Delete(ctx, "users", metav1.DeleteOptions{}),
+		"deletion of a store":        c.Stores().Delete(ctx, "orders-rz01", metav1.DeleteOptions{}),
+		"deletion of a free store":   c.Stores().Delete(ctx, "orders-rz03", metav1.DeleteOptions{}),
+		"deletion of a cluster":      c.Clusters().Delete(ctx, "sz-a-vm", metav1.DeleteOptions{}),
+	} {
+		if !apierrors.IsInvalid(err) {
+			t.Errorf("%s: %v, want it refused", what, err)
+		}
+	}
+	second := evacuation(t)
+	second.Name = "second"
+	made, err := c.Switchovers().Create(ctx, second, metav1.CreateOptions{})
+	if err == nil {
+		_, err = c.Switchovers().Approve(ctx, made.Name, made.Status.PlanHash)
+	}
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), name) {
+		t.Errorf("a second switchover of the same shards: %v, want a refusal that names the first", err)
+	}
+}
+
+// TestAPlanThatChangedIsAConflict: rule 22 of ownership: the approver has not seen what would happen now.
+func TestAPlanThatChangedIsAConflict(t *testing.T) {
+	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := users(t)
+	u.Spec.Units[0].Cells = append(u.Spec.Units[0].Cells, v1alpha1.Cell{Center: "sh-b", Standby: true})
+	if _, err := c.Unitizations().Update(ctx, u, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path, body := decision(made.Name, "approve", "planHash", made.Status.PlanHash)
+	if a := s.do(t, admins(), "POST", path, asJSON, body); !a.says(http.StatusConflict, "planHash", "another plan") {
+		t.Errorf("approved: %d %s, want a conflict", a.code, a.body)
+	}
+}
+
+// TestImpossiblePlansAreRefusedBeforeTheLog: also in a dry run, which never gets to the state machine.
+func TestImpossiblePlansAreRefusedBeforeTheLog(t *testing.T) {
+	e := newEstate(t, 1)
+	s := serve(t, newAuthority(t), e.members[0])
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	nowhere := &v1alpha1.Switchover{
+		ObjectMeta: metav1.ObjectMeta{Name: "nowhere"},
+		Spec: v1alpha1.SwitchoverSpec{Mode: v1alpha1.SwitchoverPlanned, Moves: []v1alpha1.Move{{
+			Unitization: "users", Unit: "rz01", ToCenters: []string{"sh-a"},
+		}}},
+	}
+	closed := center("sh-a", "shanghai")
+	closed.Spec.Phase = v1alpha1.CenterClosed
+	if _, err := c.Centers().Update(ctx, closed, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(e.log)
+	for _, options := range []metav1.CreateOptions{{}, {DryRun: []string{metav1.DryRunAll}}} {
+		_, err := c.Switchovers().Create(ctx, nowhere, options)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "sh-a") {
+			t.Errorf("a move into a closed center: %v, want it refused", err)
+		}
+	}
+	if len(e.log) != before {
+		t.Errorf("%d commands were proposed", len(e.log)-before)
+	}
+}
+
+func TestDecisionsWithoutAnAnswer(t *testing.T) {
+	e := newEstate(t, 1)
+	s := serve(t, newAuthority(t), e.members[0])
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.set(func(e *estate) { e.lose = errors.New("the leader is gone") })
+	path, body := decision(made.Name, "approve", "planHash", made.Status.PlanHash)
+	if a := s.do(t, admins(), "POST", path, asJSON, body); a.code != http.StatusGatewayTimeout ||
+		!strings.Contains(a.body, "outcome unknown") {
+		t.Errorf("%d %s, want 504: nobody knows", a.code, a.body)
+	}
+	e.set(func(e *estate) { e.lose = nil })
+	approved, err := c.Switchovers().Approve(ctx, made.Name, made.Status.PlanHash)
+	if err != nil || len(approved.Status.History) != 2 {
+		t.Errorf("approved again: %+v, %v, want it approved once", approved, err)
+	}
+	e.set(func(e *estate) { e.refuse = ErrNoQuorum })
+	if a := s.do(t, admins(), "POST", path, asJSON, body); a.code != http.StatusServiceUnavailable {
+		t.Errorf("without a quorum: %d %s, want 503", a.code, a.body)
+	}
+}
+
+// TestWatchersSeeWhatAnApprovalChanges: one entry, every object that it touches.
+func TestWatchersSeeWhatAnApprovalChanges(t *testing.T) {
+	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := metav1.ListOptions{ResourceVersion: made.ResourceVersion}
+	seen := map[string]func(context.Context, metav1.ListOptions) (watch.Interface, error){
+		"unitizations": c.Unitizations().Watch, "stores": c.Stores().Watch, "switchovers": c.Switchovers().Watch,
+	}
+	if _, err := c.Switchovers().Approve(ctx, made.Name, made.Status.PlanHash); err != nil {
+		t.Fatal(err)
+	}
+	for what, open := range seen {
+		w, err := open(ctx, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		event, ok := <-w.ResultChan()
+		if object, is := event.Object.(v1alpha1.Object); !ok || event.Type != watch.Modified || !is ||
+			!strings.Contains(string(mustJSON(t, object)), made.Name) {
+			t.Errorf("%s: %+v, want a change that names the switchover", what, event)
+		}
+		w.Stop()
+	}
+}
