@@ -68,6 +68,9 @@ func rules() *permitpb.RulesResponse {
 	}}}
 }
 
+// fataler is a testing.TB, or a rapid.T.
+type fataler interface{ Fatal(...any) }
+
 // bench is a guard that is given permits by hand.
 type bench struct {
 	*Guard
@@ -75,7 +78,7 @@ type bench struct {
 	events []Event
 }
 
-func newBench(t testing.TB, change func(*Config)) *bench {
+func newBench(t fataler, change func(*Config)) *bench {
 	b := &bench{clock: &handClock{mono: time.Hour, wall: 50 * 365 * 24 * time.Hour}}
 	cfg := Config{
 		Cells: []string{ownCell}, Service: "orders", Name: "orders-1", Cluster: "hz-a1", Center: "hz-a", Clock: b.clock,
