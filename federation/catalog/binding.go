@@ -26,9 +26,14 @@ type unitization struct {
 	spec      *v1alpha1.UnitizationSpec
 	ownership *modelpb.Ownership
 
-	// What follows is worked out by settle, once a change, and shared by all services.
+	// bindings and cells, by name, follow from spec; wrong is why they cannot be used.
+	bindings map[string]v1alpha1.ServiceBinding
+	cells    []cellPlace
+	wrong    error
+	// settled is what all services share.
 	settled Units
-	cells   []cellPlace
+	// bound says that the services know of it.
+	bound bool
 }
 
 // cellPlace is where a cell is.
@@ -48,9 +53,9 @@ func (c *Catalog) declareUnitization(name string, value []byte, touched changes)
 	u := c.intent.unitizationOf(name)
 	c.intent.bind(u, false, touched)
 	if u.declared = c.intent.unitizations[name].message; u.declared != nil {
-		u.spec = u.declared
+		u.take(u.declared)
 	}
-	c.settle(u, touched)
+	c.intent.settle(u, touched)
 	return nil
 }
 
@@ -60,13 +65,12 @@ func (c *Catalog) declareOwnership(name string, value []byte, touched changes) e
 	if !changed {
 		return err
 	}
-	u := c.intent.unitizationOf(name)
 	if c.broken.has(breakOwnership) {
 		touched = changes{}
 	}
-	c.intent.bind(u, false, touched)
+	u := c.intent.unitizationOf(name)
 	u.ownership = c.intent.ownerships[name].message
-	c.settle(u, touched)
+	c.intent.settle(u, touched)
 	return nil
 }
 
@@ -79,16 +83,23 @@ func (in *intent) unitizationOf(name string) *unitization {
 	return u
 }
 
+// take works out what follows from a spec alone.
+func (u *unitization) take(spec *v1alpha1.UnitizationSpec) {
+	u.spec = spec
+	u.cells, u.wrong = cellPlaces(spec)
+	u.bindings = make(map[string]v1alpha1.ServiceBinding, len(spec.Services))
+	for _, b := range spec.Services {
+		u.bindings[b.Name] = b
+	}
+}
+
 // settle works out what the records say together, and touches the services that hear of it.
-func (c *Catalog) settle(u *unitization, touched changes) {
-	if u.spec == nil || u.declared == nil && u.ownership == nil {
-		return // a map of nobody knows what, or nothing at all
+func (in *intent) settle(u *unitization, touched changes) {
+	if u.spec == nil {
+		return // a map of nobody knows what
 	}
-	u.settled, u.cells = settled(u)
-	if incomplete := u.declared == nil || u.ownership == nil; incomplete && c.broken.has(breakPlain) {
-		return
-	}
-	c.intent.bind(u, true, touched)
+	u.settled = settled(u)
+	in.bind(u, u.declared != nil || u.ownership != nil, touched)
 }
 
 // dropUnitizations ends a batch.
@@ -96,35 +107,36 @@ func (in *intent) dropUnitizations() {
 	maps.DeleteFunc(in.known, func(_ string, u *unitization) bool { return u.declared == nil && u.ownership == nil })
 }
 
-// bind enters a Unitization at the services that it names, or takes it out there.
+// bind enters a Unitization at the services that it names, or takes it out there, and touches them in any case.
 func (in *intent) bind(u *unitization, bound bool, touched changes) {
-	if u.spec == nil {
-		return
-	}
-	for _, b := range u.spec.Services {
-		names := slices.DeleteFunc(in.boundBy[b.Name], func(o *unitization) bool { return o.name == u.name })
+	for name := range u.bindings {
+		if bound || u.bound {
+			touched.add(name)
+		}
+		if bound == u.bound {
+			continue
+		}
+		others := slices.DeleteFunc(in.boundBy[name], func(o *unitization) bool { return o == u })
 		if bound {
-			names = append(names, u)
-			slices.SortFunc(names, func(a, b *unitization) int { return cmp.Compare(a.name, b.name) })
+			others = append(others, u)
+			slices.SortFunc(others, func(a, b *unitization) int { return cmp.Compare(a.name, b.name) })
 		}
-		if in.boundBy[b.Name] = names; len(names) == 0 {
-			delete(in.boundBy, b.Name)
+		if in.boundBy[name] = others; len(others) == 0 {
+			delete(in.boundBy, name)
 		}
-		touched.add(b.Name)
 	}
+	u.bound = bound
 }
 
-// settled is what all services of a Unitization share, and its cells by name.
-func settled(u *unitization) (Units, []cellPlace) {
+// settled is what all services of a Unitization share.
+func settled(u *unitization) Units {
 	out := Units{Unitization: u.name, Shards: int(u.spec.Shards)}
 	if u.spec.Key != nil {
 		out.Header = u.spec.Key.Header
 	}
-	cells, err := cellPlaces(u.spec)
 	switch o := u.ownership; {
-	case err != nil:
-		out.Refused = fmt.Sprintf("unitization %q: %v", u.name, err)
-		return out, nil
+	case u.wrong != nil:
+		out.Refused = fmt.Sprintf("unitization %q: %v", u.name, u.wrong)
 	case u.declared == nil:
 		out.Refused = fmt.Sprintf("unitization %q is gone, and its ownership map is not", u.name)
 	case o == nil:
@@ -139,7 +151,7 @@ func settled(u *unitization) (Units, []cellPlace) {
 				Cells: r.GetCells(), Frozen: r.GetState() != modelpb.RangeState_RANGE_STATE_OPEN, Since: r.GetSince()})
 		}
 	}
-	return out, cells
+	return out
 }
 
 func cellPlaces(spec *v1alpha1.UnitizationSpec) ([]cellPlace, error) {
@@ -177,8 +189,11 @@ func (c *Catalog) unitsOf(service string, clusters []ClusterEndpoints, before *U
 	}
 	u := bound[0]
 	out := u.settled
-	at := slices.IndexFunc(u.spec.Services, func(b v1alpha1.ServiceBinding) bool { return b.Name == service })
-	out.Type, out.Reads = cmp.Or(u.spec.Services[at].Type, v1alpha1.UnitSharded), u.spec.Services[at].Reads
+	if c.broken.has(breakPlain) && (u.declared == nil || u.ownership == nil) {
+		return nil
+	}
+	binding := u.bindings[service]
+	out.Type, out.Reads = cmp.Or(binding.Type, v1alpha1.UnitSharded), binding.Reads
 	if len(bound) > 1 {
 		out.Refused = fmt.Sprintf("service %q is bound by unitizations %q and %q", service, u.name, bound[1].name)
 		out.Epoch, out.Ranges, out.Wanted = 0, nil, nil
@@ -229,9 +244,7 @@ func (c *Catalog) cellOf(place cellPlace, clusters []ClusterEndpoints) *Cell {
 func (in *intent) touchCells(center string, touched changes) {
 	for _, u := range in.known {
 		if slices.ContainsFunc(u.cells, func(p cellPlace) bool { return p.center == center }) {
-			for _, b := range u.spec.Services {
-				touched.add(b.Name)
-			}
+			in.bind(u, u.bound, touched)
 		}
 	}
 }
