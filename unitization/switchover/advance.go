@@ -44,8 +44,7 @@ func (d *draft) caughtUp(name string) {
 func (d *draft) enter(name string, phase Phase) { d.editSwitchover(name).Phase = phase }
 
 func (d *draft) passFrozen(sw *Switchover) bool {
-	drained := len(sw.Lost) == 0 && len(d.Concerned(sw.Name)) == 0
-	if !drained && !sw.WaitedOut {
+	if !sw.WaitedOut && len(d.Concerned(sw.Name)) > 0 {
 		return false
 	}
 	if len(sw.Plan.Stores) == 0 {

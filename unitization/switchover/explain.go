@@ -37,10 +37,6 @@ func (s State) Waiting(name string) string {
 }
 
 func (s State) waitingFrozen(sw *Switchover) string {
-	if len(sw.Lost) > 0 {
-		return fmt.Sprintf("Sessions ended without having acknowledged the freeze: %s. No fence stops what they may have left in "+
-			"flight: abort it, and declare it again, or declare a Disaster.", strings.Join(sw.Lost, ", "))
-	}
 	var who []string
 	for _, id := range s.Concerned(sw.Name) {
 		session := s.Sessions[id]

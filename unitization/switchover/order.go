@@ -18,15 +18,6 @@ func sorted[V any](m map[string]V) iter.Seq2[string, V] {
 	}
 }
 
-// insert is a copy of a sorted list with one more member.
-func insert(list []string, member string) []string {
-	i, found := slices.BinarySearch(list, member)
-	if found {
-		return list
-	}
-	return slices.Insert(slices.Clone(list), i, member)
-}
-
 // span names a range of shards for people.
 func span(from, to int) string {
 	if from == to {

@@ -1,8 +1,6 @@
 package switchover
 
-import (
-	"slices"
-)
+import "slices"
 
 func (d *draft) openSession(e OpenSession) []Problem {
 	session := e.Session
@@ -38,8 +36,7 @@ func (d *draft) closeSession(e CloseSession) []Problem {
 }
 
 // removeSession forgets a session whose last permit has ended. Nothing below it can admit a write any more, so nobody
-// need wait for it. But what it left in flight is stopped by nothing but a fence: where a Planned switchover has none, it
-// counts as lost.
+// need wait for it.
 func (d *draft) removeSession(e RemoveSession) []Problem {
 	have := d.Sessions[e.ID]
 	if have == nil {
@@ -48,17 +45,8 @@ func (d *draft) removeSession(e RemoveSession) []Problem {
 	if !have.Closed {
 		return problem("session.id", e.ID, "is open: close it, then wait for the end of its permits")
 	}
-	var waiting []string
-	for name := range sorted(d.Switchovers) {
-		if slices.Contains(d.Concerned(name), e.ID) {
-			waiting = append(waiting, name)
-		}
-	}
 	d.Sessions = without(d.Sessions, e.ID)
-	for _, name := range waiting {
-		if sw := d.Switchovers[name]; sw.Mode == Planned && !d.fencesAll(sw) && !d.broken.has(brokenWaitInPlanned) {
-			d.editSwitchover(name).Lost = insert(sw.Lost, e.ID)
-		}
+	for name := range sorted(d.Switchovers) {
 		d.advance(name)
 	}
 	return nil
@@ -91,9 +79,4 @@ func (s State) leftCenters(sw *Switchover) map[string]bool {
 		}
 	}
 	return centers
-}
-
-// fencesAll says whether every range of a switchover is behind a store that is closed on the way.
-func (s State) fencesAll(sw *Switchover) bool {
-	return !slices.ContainsFunc(sw.Plan.Moves, func(m Move) bool { return !sw.Plan.has(m.Store) })
 }

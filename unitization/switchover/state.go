@@ -173,8 +173,6 @@ type Switchover struct {
 	Acked map[string]bool
 	// WaitedOut says that every permit of before the freeze has ended.
 	WaitedOut bool
-	// Lost are sessions that a Planned switchover waited for, and that ended without having acknowledged, sorted.
-	Lost []string
 	// NoReturn says that there is no old owner to go back to: past Commit, or taken over from one that is.
 	NoReturn bool
 	// Step is that of the last order.

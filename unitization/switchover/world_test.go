@@ -1,0 +1,275 @@
+package switchover
+
+// scenario is what an exploration starts from, and what may happen in it.
+type scenario struct {
+	name string
+	// The estate: where the cells are active and the primary is, the store's terms, two units or one with two shards.
+	active, primary          string
+	members                  int
+	synchronous, holdsPermit bool
+	twoUnits                 bool
+	// requests are the switchovers x, y, z. Those of waits begin when the one before is in that phase or further.
+	requests []Request
+	waits    map[int]Phase
+	// lossy says that acknowledged writes may be lost: a Disaster with an asynchronous store.
+	lossy bool
+	// ticks is T.
+	ticks uint8
+	// relays says that guards ask through a relay; else they hold sessions themselves. chains is how many centers, from a
+	// on, have guards with clocks; guards in the others ask without delay.
+	relays bool
+	chains int
+	// deadlines says that no write outlives the permit that it was admitted under: the assumption where no fence stops what
+	// is in flight (rule 18).
+	deadlines bool
+	// What may happen how often.
+	leaders, restarts, cuts, hangs, forgets, aborts uint8
+	// cutCenter is the center that is cut off.
+	cutCenter int
+	// lateAnswers lets a relay's or a server's answer come later than the next one.
+	lateAnswers bool
+	// liveness looks for worlds from which no end can be reached.
+	liveness bool
+
+	brokenMachine breakage
+	broken        worldBreakage
+}
+
+// worldBreakage is a set of rules of holders, relays, agents, stores and the leader that the model breaks.
+type worldBreakage uint64
+
+const (
+	brokenGuardWithoutEnd worldBreakage = 1 << iota
+	brokenCountFromAnswer
+	brokenRelayGrantsFullT
+	brokenStaleRead
+	brokenRemoveAtOnce
+	brokenRegisterLater
+	brokenWaitTooShort
+	brokenWaitFromLog
+	brokenAckByPosition
+	brokenAckWithoutDrain
+	brokenAckAfterRestart
+	brokenGuardGoesBack
+	brokenControllerCalls
+	brokenTokensIgnored
+	brokenStoreWithoutPermit
+	brokenTokenForgotten
+	brokenSinceIgnored
+	brokenDeadlines
+)
+
+func (b worldBreakage) has(rule worldBreakage) bool { return b&rule != 0 }
+
+// world is everything at one instant. It is comparable, and small: there are millions.
+type world struct {
+	machine uint16
+	// What is left of what may happen.
+	leaders, restarts, cuts, hangs, forgets, aborts uint8
+	// cut is the set of centers that are cut off.
+	cut uint8
+	// waited are the leader's waits since it applied each freeze; closing that since it closed the relay's first session.
+	waited  [3]uint8
+	closing uint8
+	chains  [2]chain
+	writes  [2]write
+	members [3]member
+	// top is the highest token under which a write was accepted, by shard.
+	top [2]uint8
+	// stale is the view of a server that has fallen behind. Only where brokenStaleRead is planted.
+	stale uint8
+}
+
+// permit is a view with what is left of its time.
+type permit struct{ view, left uint8 }
+
+// chain is a center's relay, and its guard.
+type chain struct {
+	guard permit
+	// answer is the relay's on its way to the guard; late is one that was overtaken.
+	answer, late permit
+	// session is the relay's start, 1 or 2; boot how long ago it was, up to T.
+	session, boot uint8
+	held          permit
+	// fetched is a server's answer on its way to the relay.
+	fetched permit
+	// sub is what is left of the guard's permit, as far as the relay knows; closed are the freezes that the guard has none
+	// in flight under, by shard.
+	sub    uint8
+	closed [2]uint8
+	// ack is an acknowledgement on its way to the leader.
+	ackSession, ackFreeze uint8
+}
+
+// The states of a write.
+const (
+	unborn   uint8 = iota
+	inFlight       // a guard admitted it
+	pending        // a primary has it
+	accepted
+	over // refused, or given up
+)
+
+// write was admitted by the guard of a cell for a shard, in the range's state of since; at and token are those of the
+// primary that took it.
+type write struct{ state, cell, shard, since, at, token uint8 }
+
+// member is one of the store's, with its agent.
+type member struct {
+	open bool
+	// kept is the highest token; tail that of the last entry; log the set of writes.
+	kept, tail, log uint8
+	// left is the permit's.
+	left uint8
+	// report is on its way to the leader; hung is an order that was passed on, and is obeyed some time later.
+	report reported
+	hung   uint8
+}
+
+type reported struct{ order, tail, index uint8 }
+
+func (x *explorer) start() world {
+	w := world{leaders: x.c.leaders, restarts: x.c.restarts, cuts: x.c.cuts, hangs: x.c.hangs, forgets: x.c.forgets,
+		aborts: x.c.aborts}
+	primary := indexOf(x.c.primary)
+	w.members[primary].open = true
+	for i := range w.chains[:x.c.chains] {
+		w.chains[i].session, w.chains[i].boot = 1, x.c.ticks
+	}
+	return w
+}
+
+func indexOf(center string) int { return int(center[0] - centers[0]) }
+
+// each goes through everything that can happen next.
+func (x *explorer) each(w world, emit func(action, world)) {
+	x.violated = ""
+	x.tick(w, emit)
+	x.faults(w, emit)
+	x.lead(w, emit)
+	for i := range w.chains[:x.c.chains] {
+		x.hold(w, i, emit)
+	}
+	x.write(w, emit)
+	for m := range x.c.members {
+		x.agent(w, m, emit)
+		x.replicate(w, m, emit)
+	}
+}
+
+func (w *world) isCut(center int) bool { return w.cut&(1<<center) != 0 }
+
+func lower(n uint8) uint8 {
+	if n == 0 {
+		return 0
+	}
+	return n - 1
+}
+
+// tick is time passing, for all clocks alike.
+func (x *explorer) tick(w world, emit func(action, world)) {
+	for i := range w.chains[:x.c.chains] {
+		ch := &w.chains[i]
+		ch.guard.left, ch.held.left, ch.sub = lower(ch.guard.left), lower(ch.held.left), lower(ch.sub)
+		if !x.c.broken.has(brokenCountFromAnswer) {
+			ch.answer.left, ch.late.left, ch.fetched.left = lower(ch.answer.left), lower(ch.late.left), lower(ch.fetched.left)
+		}
+		ch.boot = min(ch.boot+1, x.c.ticks)
+		if ch.guard.left == 0 && x.c.deadlines && !x.c.broken.has(brokenDeadlines) {
+			w.giveUp(i)
+		}
+	}
+	for m := range w.members {
+		w.members[m].left = lower(w.members[m].left)
+	}
+	f := &x.machine.facts[w.machine]
+	for i, phase := range f.phases {
+		if phase == PhaseFrozen || phase == PhaseFencing {
+			w.waited[i] = min(w.waited[i]+1, x.c.ticks)
+		}
+	}
+	if f.firstClosed {
+		w.closing = min(w.closing+1, x.c.ticks)
+	}
+	emit(action{what: "tick"}, w)
+}
+
+// giveUp ends what a cell has in flight.
+func (w *world) giveUp(cell int) {
+	for i := range w.writes {
+		if w.writes[i].state == inFlight && int(w.writes[i].cell) == cell {
+			w.writes[i] = write{state: over}
+		}
+	}
+}
+
+// faults are what goes wrong: each as often as the scenario has it.
+func (x *explorer) faults(w world, emit func(action, world)) {
+	if w.leaders > 0 {
+		n := w
+		n.leaders--
+		if x.c.broken.has(brokenWaitFromLog) {
+			n.waited, n.closing = [3]uint8{x.c.ticks, x.c.ticks, x.c.ticks}, x.c.ticks
+		} else {
+			n.waited, n.closing = [3]uint8{}, 0
+		}
+		emit(action{what: "another leader"}, n)
+	}
+	if w.restarts > 0 {
+		n := w
+		n.restarts--
+		ch := &n.chains[0]
+		*ch = chain{guard: ch.guard, answer: ch.answer, late: ch.late, session: 2, ackSession: ch.ackSession,
+			ackFreeze: ch.ackFreeze}
+		emit(action{what: "relay restarts"}, n)
+	}
+	if w.cuts > 0 && !w.isCut(x.c.cutCenter) {
+		n := w
+		n.cuts--
+		n.cut |= 1 << x.c.cutCenter
+		emit(action{what: "cut", a: x.c.cutCenter}, n)
+	}
+	if w.cut != 0 {
+		n := w
+		n.cut = 0
+		emit(action{what: "heal"}, n)
+	}
+	if w.forgets > 0 {
+		for m := range x.c.members {
+			n := w
+			n.forgets--
+			n.members[m].report, n.members[m].hung, n.members[m].left = reported{}, 0, 0
+			emit(action{what: "agent restarts", a: m}, n)
+		}
+	}
+}
+
+// invariants says what does not hold in a world.
+func (x *explorer) invariants(w world) string {
+	open := 0
+	var acked uint8
+	for i, wr := range w.writes {
+		if wr.state == accepted {
+			acked |= 1 << i
+		}
+	}
+	for m := range w.members {
+		if !x.accepts(&w, m) {
+			continue
+		}
+		open++
+		if !x.c.lossy && acked&^w.members[m].log != 0 {
+			return "an acknowledged write is missing at the primary"
+		}
+	}
+	if open > 1 {
+		return "two primaries accept writes"
+	}
+	return ""
+}
+
+// accepts says whether a member takes writes.
+func (x *explorer) accepts(w *world, m int) bool {
+	member := &w.members[m]
+	return member.open && (member.left > 0 || !x.c.holdsPermit || x.c.broken.has(brokenStoreWithoutPermit))
+}
