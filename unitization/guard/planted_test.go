@@ -111,7 +111,13 @@ func hammered(t testing.TB, broken breakage) error {
 				wg.Wait()
 				return fmt.Errorf("freeze %d does not close: %d writes in flight", epoch, b.InFlight())
 			}
-			<-b.wakes
+			select {
+			case <-b.wakes:
+			case <-time.After(5 * time.Second):
+				close(stop)
+				wg.Wait()
+				return fmt.Errorf("freeze %d: no ask when its last write had ended", epoch)
+			}
 		}
 		named.Store(epoch)
 		epoch++
