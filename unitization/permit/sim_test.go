@@ -26,7 +26,10 @@ type world struct {
 	revision uint64
 	terms    Terms
 	t        time.Duration // T
-	names    int
+	// fixedT says that T is not changed. Only then a relay may come back under its old session: a hop waits for as long
+	// as permits hold now, what held longer before is the business of its old session.
+	fixedT bool
+	names  int
 	// floor is, for each shard, the freeze before which every right is over in the leader's opinion.
 	floor [shards]uint64
 
@@ -105,6 +108,7 @@ func (w *world) newProc() *proc {
 func newWorld(seed uint64, hop breakage, bug simBug) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 77)), hop: hop, bug: bug, revision: 1}
 	w.t = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[w.rng.IntN(3)]
+	w.fixedT = w.rng.IntN(2) == 0
 	w.state = switchover.State{
 		Epoch: 1, Maps: map[string]*switchover.Map{}, Sessions: map[string]*switchover.Session{},
 		Switchovers: map[string]*switchover.Switchover{},
@@ -116,7 +120,7 @@ func newWorld(seed uint64, hop breakage, bug simBug) *world {
 	w.committed()
 	w.leader = &leader{proc: w.newProc(), asked: map[string]time.Duration{}, closedAt: map[string]Instant{}}
 	for range 2 + w.rng.IntN(2) {
-		r := &simRelay{proc: w.newProc(), keepsSession: w.rng.IntN(4) == 0}
+		r := &simRelay{proc: w.newProc(), keepsSession: w.fixedT && w.rng.IntN(2) == 0}
 		w.relays = append(w.relays, r)
 		r.start()
 	}
@@ -271,9 +275,16 @@ func (r *simRelay) act() {
 	}
 	r.next = w.now + time.Duration(200+w.rng.IntN(400))*time.Millisecond
 	ask := &permitpb.Ask{Number: r.asker.Ask(r.Now()), Closed: r.hop.Closed()}
-	session := switchover.Session{ID: r.session, Holder: switchover.Relay, Name: "r", Cluster: "c", Center: center}
+	session := switchover.Session{
+		ID: r.session, Holder: switchover.Relay, Name: "r", Cluster: "c", Center: center,
+	}
+	born := r.born
 	w.send(&r.up, w.leader.server(), func() {
-		if a := w.answer(session, ask); a != nil {
+		a := w.answer(session, ask)
+		if born != r.born { // the stream died with its process
+			return
+		}
+		if a != nil {
 			w.send(&r.down, r.proc, func() {
 				if p, err := r.asker.Take(a, r.Now()); err == nil {
 					r.hop.Granted(p)

@@ -24,15 +24,18 @@ type simGuard struct {
 	up, down time.Duration
 
 	permit *Permit
+	giver  *simRelay
 	seen   [shards]uint64
 	writes []write
 }
 
-// write is one in flight. It has lapsed when the permit ended meanwhile: a fence stops it then, nobody waits for it.
+// write is one in flight. It has lapsed when the permit ended meanwhile, or what was left of the one that the guard
+// took along when it moved to another relay: a fence stops it then, nobody waits for it.
 type write struct {
 	shard  int
 	since  uint64
 	until  time.Duration
+	under  *Permit
 	lapsed bool
 }
 
@@ -119,7 +122,12 @@ func (g *simGuard) ask() {
 func (g *simGuard) granted(p *Permit) {
 	g.noteLapse()
 	before := g.closed()
-	g.permit = p
+	for i := range g.writes {
+		if g.giver != g.at && g.writes[i].under == nil {
+			g.writes[i].under = g.permit
+		}
+	}
+	g.permit, g.giver = p, g.at
 	for _, r := range p.Maps[0].Ranges {
 		for shard := r.From; shard <= r.To; shard++ {
 			g.seen[shard] = max(g.seen[shard], r.Since)
@@ -182,12 +190,11 @@ func (g *simGuard) serve() {
 
 // noteLapse marks what is in flight when the permit has ended.
 func (g *simGuard) noteLapse() {
-	if g.permit.Left(g.Now()) > 0 {
-		return
-	}
+	over := g.permit.Left(g.Now()) <= 0
 	for i := range g.writes {
-		if !g.writes[i].lapsed {
-			g.writes[i].lapsed = true
+		w := &g.writes[i]
+		if !w.lapsed && (over || w.under != nil && w.under.Left(g.Now()) <= 0) {
+			w.lapsed = true
 			g.w.stats.lapses++
 		}
 	}

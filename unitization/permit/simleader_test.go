@@ -2,6 +2,7 @@ package permit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,7 +42,7 @@ func (l *leader) act() {
 	case 0: // another leader, on another machine: it waits in full again
 		l.elected()
 	case 1:
-		if l.freeze == 0 && l.oldT == 0 {
+		if l.freeze == 0 && l.oldT == 0 && !w.fixedT {
 			l.setT()
 		}
 	}
@@ -168,9 +169,10 @@ func (w *world) undrained(from, to int, freeze uint64) {
 	for i, g := range w.guards {
 		g.noteLapse()
 		for _, wr := range g.writes {
-			if wr.shard >= from && wr.shard <= to && wr.since < freeze && wr.since >= w.floor[wr.shard] && !wr.lapsed && g.still <= w.now {
-				panic(broken{fmt.Errorf("guard %d of %s has a write of shard %d by since %d in flight: freeze %d was acknowledged",
-					i, g.cell, wr.shard, wr.since, freeze)})
+			settled := wr.since < w.floor[wr.shard] || wr.lapsed || g.still > w.now
+			if wr.shard >= from && wr.shard <= to && wr.since < freeze && !settled {
+				panic(broken{fmt.Errorf("guard %d of %s has a write of shard %d by since %d in flight: freeze %d was "+
+					"acknowledged", i, g.cell, wr.shard, wr.since, freeze)})
 			}
 		}
 	}
@@ -185,7 +187,8 @@ func (l *leader) watchSessions() {
 	if w.rng.IntN(10) > 0 {
 		return
 	}
-	for id, s := range w.state.Sessions {
+	for _, id := range slices.Sorted(maps.Keys(w.state.Sessions)) {
+		s := w.state.Sessions[id]
 		at, closed := l.closedAt[id]
 		switch {
 		case !closed && (w.now-l.asked[id] > 3*time.Second || w.rng.IntN(2000) == 0):

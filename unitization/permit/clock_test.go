@@ -1,0 +1,35 @@
+package permit
+
+import (
+	"testing"
+	"time"
+)
+
+func TestHoldersCountTheMostWaitersTheLeast(t *testing.T) {
+	at := InstantAt(time.Hour, 9*time.Hour)
+	for name, c := range map[string]struct {
+		now        Instant
+		sub, waits time.Duration
+	}{
+		"plainly":            {InstantAt(time.Hour+time.Second, 9*time.Hour+time.Second), time.Second, time.Second},
+		"suspended":          {InstantAt(time.Hour+time.Second, 9*time.Hour+time.Minute), time.Minute, time.Second},
+		"wall set back":      {InstantAt(time.Hour+time.Second, 2*time.Hour), time.Second, time.Second},
+		"wall set forward":   {InstantAt(time.Hour+time.Second, 99*time.Hour), 90 * time.Hour, time.Second},
+		"at the same moment": {at, 0, 0},
+	} {
+		if got := c.now.Sub(at); got != c.sub {
+			t.Errorf("%s: at most %s have passed, want %s", name, got, c.sub)
+		}
+		if got := c.now.Waited(at); got != c.waits {
+			t.Errorf("%s: at least %s have passed, want %s", name, got, c.waits)
+		}
+	}
+}
+
+func TestTheSystemClockRuns(t *testing.T) {
+	before := SystemClock().Now()
+	time.Sleep(20 * time.Millisecond)
+	if now := SystemClock().Now(); now.Sub(before) < 20*time.Millisecond || now.Sub(before) > 10*time.Second {
+		t.Errorf("20 ms are %s on the system clock", now.Sub(before))
+	}
+}
