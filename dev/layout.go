@@ -190,7 +190,7 @@ func (s *Site) layAgent(place Place, servers []server.Peer) error {
 	}
 	config := &agents.Config{
 		Cluster: place.Cluster(), Place: place.Place, DataDir: s.path("state", name),
-		Listen: agents.Listen{Admin: at[adminListener]}, Certificates: certs,
+		Listen: agents.Listen{Admin: at[adminListener], GRPC: at[grpcListener]}, Certificates: certs,
 		Sources: []agents.Source{
 			{Name: registrySource, Type: agents.SourceFile, Path: s.path("registry", place.Center+".yaml")},
 		},
