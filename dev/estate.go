@@ -13,8 +13,11 @@ import (
 	"pentad.dev/pentad/process"
 )
 
-//go:embed default.yaml
-var defaultEstate []byte
+//go:embed plain.yaml
+var plainEstate []byte
+
+// PlainEstate names the built-in estate without units, where a file is named.
+const PlainEstate = "plain"
 
 // Limits of an estate on one machine. Each center takes some 300 MB.
 const (
@@ -60,14 +63,17 @@ type Service struct {
 }
 
 // DefaultEstate is the text of the estate that is built in, to be shown or copied.
-func DefaultEstate() string { return string(defaultEstate) }
+func DefaultEstate() string { return string(unitsEstate) }
 
-// ReadEstate reads an estate file; an empty path means the one that is built in. Every error is a process.UsageError
-// that names the field, the value and what would be right.
+// ReadEstate reads an estate file; an empty path means the one that is built in, PlainEstate the built-in one without
+// units. Every error is a process.UsageError that names the field, the value and what would be right.
 func ReadEstate(path string) (*Estate, error) {
 	estate := &Estate{}
-	if path == "" {
-		return estate, process.ParseConfig("the built-in estate", defaultEstate, estate)
+	switch path {
+	case "":
+		return estate, process.ParseConfig("the built-in estate", unitsEstate, estate)
+	case PlainEstate:
+		return estate, process.ParseConfig("the built-in plain estate", plainEstate, estate)
 	}
 	if err := process.LoadConfig(path, estate); err != nil {
 		return nil, fmt.Errorf("estate file: %w", err)

@@ -44,6 +44,7 @@ everything and still writes what was seen so far.`,
 	flags.BoolVar(&config.Keep, "keep", false, "keep the processes' own data, too")
 	flags.BoolVar(&config.Plain, "plain", false, "print lines instead of a table that is drawn anew")
 	flags.BoolVar(&config.Strict, "strict", false, "a missed bound of speed makes the verdict no, too")
+	flags.StringVar(&config.Story, "story", "", "what happens: "+strings.Join(drill.Stories(), ", ")+"; empty: the first")
 	flags.StringVar(&config.Plant, "plant", "", "break something on purpose, to see the verdict find it: "+strings.Join(drill.Plants(), ", "))
 	flags.StringVar(&level, "log-level", "error", "of this process alone: debug, info, warn or error")
 	return cmd

@@ -28,6 +28,7 @@ type book struct {
 	currentStep   string
 	unaskedBefore int // the current step
 	lastUnasked   string
+	unitHistory   oracle.UnitHistory
 }
 
 func newBook() *book { return &book{alive: map[string]int{}, quietStarts: true} }
@@ -223,6 +224,27 @@ func (b *book) final(finals map[string]map[string]oracle.Object) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.history.Finals = finals
+}
+
+// owned notes a version of an ownership map.
+func (b *book) owned(m oracle.OwnershipMap) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unitHistory.Maps = append(b.unitHistory.Maps, m)
+}
+
+func (b *book) switchedOver(s oracle.Switchover) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unitHistory.Switchovers = append(b.unitHistory.Switchovers, s)
+}
+
+// units is what was noted of units.
+func (b *book) units() *oracle.UnitHistory {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.unitHistory
+	return &u
 }
 
 // close returns everything, for a drill that has ended; ends of processes after that time are nobody's death.

@@ -37,9 +37,14 @@ const (
 // churn changes endpoints for a while: in one strand, instances of the baseline drain and resume one after another,
 // each change watched until every relay has told it; in another, instances are started as processes of their own, take
 // traffic, and are drained or killed.
-func (d *Drill) churn(ctx context.Context) error {
+func (d *Drill) churn(ctx context.Context) error { return d.churnWithin(ctx, churnFor) }
+
+// churnShortly is churn beside other things.
+func (d *Drill) churnShortly(ctx context.Context) error { return d.churnWithin(ctx, shortChurnFor) }
+
+func (d *Drill) churnWithin(ctx context.Context, within time.Duration) error {
 	group, ctx := errgroup.WithContext(ctx)
-	limit, cancel := context.WithTimeout(ctx, churnFor)
+	limit, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	over := func() bool { return limit.Err() != nil }
 	group.Go(func() error { return d.toggle(ctx, d.fullPlaces(), over) })
@@ -82,7 +87,7 @@ func (d *Drill) toggle(ctx context.Context, places []dev.Place, over func() bool
 			if err != nil {
 				return err
 			}
-			in := second(instances, d.services()[round%len(d.services())])
+			in := second(instances, d.plainServices()[round%len(d.plainServices())])
 			for _, what := range []string{drained, resumed} {
 				if err := d.change(ctx, place, in, what); err != nil {
 					return err
@@ -176,7 +181,7 @@ func visitorName(instance string) string { return dev.SampleName(instance) }
 // visitors adds instances one after another, in turn over the centers and services; every second one is killed in the
 // middle of its work, the others are drained. The last one's life is lived to its end.
 func (d *Drill) visitors(ctx context.Context, over func() bool) error {
-	places, services := d.fullPlaces(), d.services()
+	places, services := d.fullPlaces(), d.plainServices()
 	for n := 0; !over(); n++ {
 		place, service := places[n%len(places)], services[n%len(services)]
 		if !d.whole(place) {

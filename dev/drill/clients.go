@@ -127,7 +127,7 @@ func (d *Drill) newProbe(place dev.Place, n int, address string) (*probe.Probe, 
 	}
 	byName := map[string]string{}
 	var names []string
-	for _, service := range d.services() {
+	for _, service := range d.plainServices() { // the others' endpoints are told by cell
 		resource := service + ":" + sample.PortName
 		byName[resource] = service
 		names = append(names, resource)

@@ -28,6 +28,12 @@ func (d *Drill) conclude(ctx context.Context, cause error) error {
 	for _, r := range readers {
 		history.Requests = append(history.Requests, r.InFlight()...)
 	}
+	if d.cfg.Story == StoryUnits {
+		history.Sharded = d.shardedServices()
+		if history.Units, err = d.unitHistory(history.Requests); err != nil {
+			cause = errors.Join(cause, err)
+		}
+	}
 	in.History, in.Bounds, in.Strict = history, d.cfg.Bounds, d.cfg.Strict
 	in.Verdict = oracle.Judge(history, d.cfg.Bounds)
 	in.Version, in.Started, in.Began, in.Ended = d.cfg.Version, d.started, d.began, ended

@@ -42,6 +42,8 @@ type Config struct {
 	Log    *slog.Logger
 	// Bounds are what is promised; the zero value means oracle.DefaultBounds.
 	Bounds oracle.Bounds
+	// Story is one of Stories; empty: the first.
+	Story string
 	// Plant breaks something on purpose, to see that the verdict finds it; one of Plants, or empty.
 	Plant string
 }

@@ -34,13 +34,17 @@ type Drill struct {
 
 	quickWrites atomic.Bool
 	visited     []visit // by churn
-	started     time.Time
-	began       record.Time
+	baselines   int     // how often everything was returned to the baseline
+	// primaries are the members of stores that take writes in the end, unitizationOf whose stores they are.
+	primaries, unitizationOf map[string]string
+
+	started time.Time
+	began   record.Time
 }
 
 // New refuses a wrong configuration before anything is started or changed.
 func New(cfg Config) (*Drill, error) {
-	if err := cfg.validate(); err != nil {
+	if err := errors.Join(cfg.story(), cfg.validate()); err != nil {
 		return nil, err
 	}
 	if cfg.Bounds == (oracle.Bounds{}) {
@@ -162,6 +166,9 @@ func (d *Drill) hold(ctx context.Context) error {
 			return err
 		}
 		written.Go(func() { _ = w.run(writing) })
+	}
+	if d.cfg.Story == StoryUnits {
+		watch("ownership maps", d.watchMaps)
 	}
 	table := d.startTable(watching)
 	err := d.steps(ctx, func() { stopWriting(); written.Wait() })

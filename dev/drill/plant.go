@@ -32,7 +32,7 @@ func (d *Drill) stumble(ctx context.Context, over func() bool) error {
 
 // starve empties the registry files of a service, unrecorded, for some seconds.
 func (d *Drill) starve(ctx context.Context) error {
-	service := d.services()[0]
+	service := d.plainServices()[0]
 	for _, put := range []bool{false, true} {
 		for _, place := range d.fullPlaces() {
 			instances, err := d.site.Instances(place.Center)

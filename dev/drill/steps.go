@@ -11,12 +11,14 @@ import (
 
 // How long things take. All in all about two minutes.
 const (
-	steadyFor  = 10 * time.Second
-	churnFor   = 35 * time.Second
-	holdFor    = 5 * time.Second // what a step shows is shown for so long
-	quietFor   = time.Second
-	movesIn    = 8 * time.Second // traffic follows a policy within this
-	restoresIn = 90 * time.Second
+	steadyFor = 10 * time.Second
+	churnFor  = 35 * time.Second
+	// shortChurnFor is for stories that are about something else.
+	shortChurnFor = 10 * time.Second
+	holdFor       = 5 * time.Second // what a step shows is shown for so long
+	quietFor      = time.Second
+	movesIn       = 8 * time.Second // traffic follows a policy within this
+	restoresIn    = 90 * time.Second
 )
 
 // step is one step of the drill. Its error says that it could not do what it is for; the drill goes on with the next.
@@ -28,21 +30,7 @@ type step struct {
 // steps runs all steps. stopWriting ends the writer before the final comparison. The error says why the drill could not
 // go on.
 func (d *Drill) steps(ctx context.Context, stopWriting func()) error {
-	victim := d.site.Estate().Places()[0].Region
-	all := []step{
-		{"steady", "every client is served in its own center", d.steady},
-		{"churn", "instances are added, drained and killed", d.churn},
-		{"policy", "a ServicePolicy moves a service's traffic to another region, and back", d.policy},
-		{"leader", "SIGKILL of the Raft leader", d.killLeader},
-		{"no quorum", "a majority of the servers is dead: discovery goes on, intent is read-only", d.noQuorum},
-		{"region", "SIGKILL of every process of region " + victim, d.killRegion},
-		{
-			"all back",
-			"everything runs again, all holders are compared",
-			func(ctx context.Context) error { return d.allBack(ctx, stopWriting) },
-		},
-	}
-	for i, s := range all {
+	for i, s := range d.story(stopWriting) {
 		d.book.begin(i+1, s.name, s.what)
 		err := s.run(ctx)
 		if ctx.Err() != nil {
