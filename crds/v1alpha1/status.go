@@ -2,14 +2,9 @@ package v1alpha1
 
 import "k8s.io/apimachinery/pkg/util/validation/field"
 
-// DerivesStatus says that the status of a kind follows from the object and from what it refers to. The status of a
-// Store, a Unitization and a Switchover follows from what happened, which the state machine alone knows and writes.
-func DerivesStatus(kind string) bool {
-	return kind == KindCenter || kind == KindCluster || kind == KindServicePolicy
-}
-
 // DeriveStatus sets the object's status to the only one that it may have, which follows from the object and from what
-// it refers to. A reference to nothing leaves the field empty. A kind that does not derive its status is left as it is.
+// it refers to. A reference to nothing leaves the field empty. The status of a Store, a Unitization and a Switchover
+// follows from what happened, which the state machine alone knows: it is left as it is.
 func DeriveStatus(object Object, lookup Lookup) {
 	switch object := object.(type) {
 	case *Center:
@@ -21,8 +16,8 @@ func DeriveStatus(object Object, lookup Lookup) {
 	}
 }
 
-// ValidateStatus finds where an object's status is not what DeriveStatus gives. It has nothing to say of kinds that do
-// not derive theirs.
+// ValidateStatus finds where an object's status is not what DeriveStatus gives. It has nothing to say of the kinds
+// whose status DeriveStatus leaves alone.
 func ValidateStatus(object Object, lookup Lookup) field.ErrorList {
 	path := field.NewPath("status")
 	var errs field.ErrorList

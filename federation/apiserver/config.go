@@ -34,8 +34,8 @@ type Config struct {
 	Backend      Backend
 	// Ready, if set, is part of /readyz: nil when the server may get traffic.
 	Ready func() error
-	// Pages serves what is below /pentad/, beside the objects: whoever may read objects may GET there, everything else is for
-	// admins. Nil: nothing is there.
+	// Pages serves what is below /pentad/, beside the objects: whoever may read objects may GET there, everything else is
+	// for admins. Nil: nothing is there.
 	Pages http.Handler
 	// Audit gets a line of JSON for every request that is audited; nil: no audit.
 	Audit io.Writer

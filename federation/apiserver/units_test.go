@@ -19,6 +19,7 @@ import (
 
 	"pentad.dev/pentad/client"
 	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/apiserver/registry"
 )
 
 const examples = "../../docs/examples"
@@ -91,15 +92,41 @@ func TestWritesAnswerWithWhatTheStateMachineAdds(t *testing.T) {
 	if err != nil || read.ResourceVersion != made.ResourceVersion || !v1alpha1.StatusEqual(read, made) {
 		t.Errorf("read %+v, %v\nwant %+v", read, err, made)
 	}
-	made.Labels = map[string]string{"a": "b"}
-	made.Status = v1alpha1.SwitchoverStatus{Phase: v1alpha1.PhaseDone}
-	labelled, err := c.Switchovers().Update(ctx, made, metav1.UpdateOptions{})
-	if err != nil || !v1alpha1.StatusEqual(labelled, read) || labelled.Labels["a"] != "b" {
-		t.Errorf("labelled %+v, %v: want the status as it was: a given one is ignored", labelled, err)
+}
+
+// statusOfCallers are the writes with a status of the caller's own that were not answered with the one that is.
+func statusOfCallers(t *testing.T, s *served) []string {
+	t.Helper()
+	c, ctx := s.client(AdminGroup), t.Context()
+	unitized(t, c)
+	sent := evacuation(t)
+	sent.Status.Phase = v1alpha1.PhaseDone
+	var wrong []string
+	made, err := c.Switchovers().Create(ctx, sent, metav1.CreateOptions{})
+	if err != nil || made.Status.Phase != v1alpha1.PhasePlanned {
+		wrong = append(wrong, fmt.Sprintf("created %+v, %v", made.Status, err))
 	}
-	if got, err := c.Switchovers().Get(ctx, made.Name, metav1.GetOptions{}); err != nil ||
-		got.ResourceVersion != labelled.ResourceVersion {
-		t.Errorf("read %+v, %v: want resourceVersion %s", got, err, labelled.ResourceVersion)
+	users, err := c.Unitizations().Get(ctx, "users", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := users.DeepCopy()
+	other.Labels, other.Status.Ranges[0].Unit = map[string]string{"a": "b"}, "rz04"
+	updated, err := c.Unitizations().Update(ctx, other, metav1.UpdateOptions{})
+	if err != nil || !v1alpha1.StatusEqual(updated, users) || updated.Labels["a"] != "b" {
+		wrong = append(wrong, fmt.Sprintf("updated %+v, %v", updated.Status, err))
+	}
+	return wrong
+}
+
+func TestAStatusOfTheCallerIsIgnored(t *testing.T) {
+	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
+	if wrong := statusOfCallers(t, s); len(wrong) > 0 {
+		t.Errorf("not ignored: %s", strings.Join(wrong, "\n"))
+	}
+	planted := serve(t, newAuthority(t), newEstate(t, 1).members[0], plant(registry.Planted{StatusFromCaller: true}))
+	if wrong := statusOfCallers(t, planted); len(wrong) == 0 {
+		t.Error("a server that proposes a caller's status is not found")
 	}
 }
 
@@ -268,11 +295,34 @@ func TestAPlanThatChangedIsAConflict(t *testing.T) {
 	}
 }
 
-// TestImpossiblePlansAreRefusedBeforeTheLog: also in a dry run, which never gets to the state machine.
-func TestImpossiblePlansAreRefusedBeforeTheLog(t *testing.T) {
+// approvesUnseen says whether a server lets a switchover begin by the hash of another plan.
+func approvesUnseen(t *testing.T, plants ...func(*Config)) bool {
+	t.Helper()
+	c, ctx := serve(t, newAuthority(t), newEstate(t, 1).members[0], plants...).client(AdminGroup), t.Context()
+	unitized(t, c)
+	made, err := c.Switchovers().Create(ctx, evacuation(t), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Switchovers().Approve(ctx, made.Name, "abc")
+	return !apierrors.IsConflict(err)
+}
+
+func TestAnApprovalIsForThePlanThatWasSeen(t *testing.T) {
+	if approvesUnseen(t) {
+		t.Error("approved by another hash")
+	}
+	if !approvesUnseen(t, plant(registry.Planted{AnyPlan: true})) {
+		t.Error("a server that approves whatever is planned is not found")
+	}
+}
+
+// impossiblePlans are the switchovers into a closed center that were not refused before they came into the log: also a
+// dry run, which never gets to the state machine, must be.
+func impossiblePlans(t *testing.T, plants ...func(*Config)) []string {
+	t.Helper()
 	e := newEstate(t, 1)
-	s := serve(t, newAuthority(t), e.members[0])
-	c, ctx := s.client(AdminGroup), t.Context()
+	c, ctx := serve(t, newAuthority(t), e.members[0], plants...).client(AdminGroup), t.Context()
 	unitized(t, c)
 	nowhere := &v1alpha1.Switchover{
 		ObjectMeta: metav1.ObjectMeta{Name: "nowhere"},
@@ -286,14 +336,25 @@ func TestImpossiblePlansAreRefusedBeforeTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := len(e.log)
+	var wrong []string
 	for _, options := range []metav1.CreateOptions{{}, {DryRun: []string{metav1.DryRunAll}}} {
 		_, err := c.Switchovers().Create(ctx, nowhere, options)
-		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "sh-a") {
-			t.Errorf("a move into a closed center: %v, want it refused", err)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.moves[0].toCenters[0]") {
+			wrong = append(wrong, fmt.Sprintf("dry run %q: %v", options.DryRun, err))
 		}
 	}
 	if len(e.log) != before {
-		t.Errorf("%d commands were proposed", len(e.log)-before)
+		wrong = append(wrong, "a command was proposed")
+	}
+	return wrong
+}
+
+func TestImpossiblePlansAreRefusedBeforeTheLog(t *testing.T) {
+	if wrong := impossiblePlans(t); len(wrong) > 0 {
+		t.Errorf("not refused: %s", strings.Join(wrong, "\n"))
+	}
+	if wrong := impossiblePlans(t, plant(registry.Planted{NoPreview: true})); len(wrong) != 2 {
+		t.Errorf("a server that looks at no plan is not found: %q", wrong)
 	}
 }
 

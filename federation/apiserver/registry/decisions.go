@@ -113,6 +113,9 @@ func (r *decisionREST) after(ctx context.Context, name string, result intent.Res
 func (r *mainREST) approve(ctx context.Context, body runtime.Object, s *v1alpha1.Switchover) (*intentpb.Command,
 	error) {
 	approval := body.(*v1alpha1.SwitchoverApproval)
+	if r.planted.AnyPlan {
+		approval.PlanHash = s.Status.PlanHash
+	}
 	path := field.NewPath(planHash)
 	if approval.PlanHash == "" {
 		return nil, r.invalid(s.Name, field.ErrorList{field.Required(path,

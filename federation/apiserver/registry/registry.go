@@ -42,6 +42,12 @@ type Planted struct {
 	StatusWritable bool
 	// OwnedFields lets a caller set what only Pentad sets.
 	OwnedFields bool
+	// StatusFromCaller proposes the status that a caller sent.
+	StatusFromCaller bool
+	// AnyPlan takes an approval for the plan as it is, whatever plan the approver has seen.
+	AnyPlan bool
+	// NoPreview leaves it to the state machine to find that a plan is not possible.
+	NoPreview bool
 }
 
 // Validate refuses a Config with holes.
@@ -103,7 +109,7 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 		Prefix:   "/" + v1alpha1.GroupName + "/" + kind.plural + "/",
 		Resource: v1alpha1.GroupVersion.WithResource(kind.plural),
 	}
-	refs := references{intent: state}
+	refs := references{intent: state, planted: cfg.Planted}
 	s := strategy{ObjectTyper: cfg.Scheme, NameGenerator: names.SimpleNameGenerator, refs: refs}
 	attrs := func(obj runtime.Object) (labels.Set, fields.Set, error) {
 		object, ok := obj.(v1alpha1.Object)
@@ -136,7 +142,10 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 }
 
 // references is how a request looks at other objects.
-type references struct{ intent storage.Intent }
+type references struct {
+	intent  storage.Intent
+	planted Planted
+}
 
 func (r references) lookup() v1alpha1.Lookup { return r.intent.Backend.State().View().Lookup() }
 
@@ -146,7 +155,8 @@ func (r references) refusals(object, old v1alpha1.Object) field.ErrorList {
 	view := r.intent.Backend.State().View()
 	errs := v1alpha1.ValidateReferences(object, old, view.Lookup())
 	switchover, ok := object.(*v1alpha1.Switchover)
-	if ok && old == nil && len(errs) == 0 && len(v1alpha1.Validate(switchover)) == 0 {
+	if ok && old == nil && len(errs) == 0 && len(v1alpha1.Validate(switchover)) == 0 &&
+		!r.planted.NoPreview {
 		return intent.Preview(view, switchover)
 	}
 	return errs
@@ -176,7 +186,6 @@ func (o restOptions) GetRESTOptions(resource schema.GroupResource, _ runtime.Obj
 		) (libstorage.Interface, factory.DestroyFunc, error) {
 			s, err := storage.New(storage.Config{
 				State: o.intent, Codec: codec, NewObject: newObject, Prefix: o.intent.Prefix,
-				Composed: !v1alpha1.DerivesStatus(o.intent.Kind),
 			})
 			return s, func() {}, err
 		},

@@ -36,7 +36,9 @@ func (strategy) Canonicalize(runtime.Object) {}
 func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	object := obj.(v1alpha1.Object)
 	object.SetGeneration(1)
-	v1alpha1.CopyStatus(object, v1alpha1.New(v1alpha1.KindOf(object)))
+	if !s.refs.planted.StatusFromCaller {
+		v1alpha1.CopyStatus(object, v1alpha1.New(v1alpha1.KindOf(object)))
+	}
 	v1alpha1.DeriveStatus(object, s.refs.lookup())
 }
 
@@ -48,7 +50,9 @@ func (s strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 		generation++
 	}
 	object.SetGeneration(generation)
-	v1alpha1.CopyStatus(object, was)
+	if !s.refs.planted.StatusFromCaller {
+		v1alpha1.CopyStatus(object, was)
+	}
 	v1alpha1.DeriveStatus(object, s.refs.lookup())
 }
 

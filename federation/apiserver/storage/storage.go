@@ -32,9 +32,6 @@ type Config struct {
 	Prefix string
 	// Transformer seals values before they are stored; nil stores them as they are.
 	Transformer value.Transformer
-	// Composed says that the state machine adds to what Codec wrote, in an order of its own: an update that changes
-	// nothing is then known by the content, not by the bytes.
-	Composed bool
 	// BookmarkEvery is how often a quiet watch that allows bookmarks gets one; 0 is 30 s.
 	BookmarkEvery time.Duration
 	// ReachPatience bounds the wait of a read for a resourceVersion that this replica has not reached; 0 is 3 s.
@@ -67,7 +64,6 @@ type Storage struct {
 	newObject     func() runtime.Object
 	prefix        string
 	transformer   value.Transformer
-	composed      bool
 	versioner     storage.APIObjectVersioner
 	bookmarkEvery time.Duration
 	reachPatience time.Duration
@@ -78,6 +74,7 @@ type Storage struct {
 type planted struct {
 	lateWatch  bool // a watch starts where the state is when its goroutine runs
 	staleReads bool // a consistent read is answered from local state
+	sentAnswer bool // a write is answered with what was sent, not with what was made of it
 }
 
 var _ storage.Interface = (*Storage)(nil)
@@ -93,7 +90,6 @@ func New(cfg Config) (*Storage, error) {
 		newObject:     cfg.NewObject,
 		prefix:        strings.TrimSuffix(cfg.Prefix, "/") + "/",
 		transformer:   cfg.Transformer,
-		composed:      cfg.Composed,
 		bookmarkEvery: cfg.BookmarkEvery,
 		reachPatience: cfg.ReachPatience,
 	}

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/storage"
-	"sigs.k8s.io/json"
 )
 
 // held is an object as a write found it; revision 0 when there is none.
@@ -49,7 +48,7 @@ func (s *Storage) Create(ctx context.Context, key string, obj, out runtime.Objec
 // made decodes what a write has made: the state machine adds to some kinds what it alone knows.
 func (s *Storage) made(ctx context.Context, key string, plain []byte, outcome Outcome, out runtime.Object) error {
 	revision := outcome.Revision
-	if current := outcome.Current; current != nil {
+	if current := outcome.Current; current != nil && !s.planted.sentAnswer {
 		var err error
 		if plain, _, err = s.open(ctx, key, current.Value); err != nil {
 			return err
@@ -83,7 +82,7 @@ func (s *Storage) GuaranteedUpdate(ctx context.Context, key string, destination 
 		if err != nil {
 			return nil, err
 		}
-		same := !h.stale && h.plain != nil && s.same(plain, h.plain)
+		same := !h.stale && h.plain != nil && bytes.Equal(plain, h.plain)
 		return &attempt{value: sealed, result: plain, nothing: same}, nil
 	}
 	return swap.run(ctx, cached, destination)
@@ -111,16 +110,6 @@ func (s *Storage) Delete(ctx context.Context, key string, out runtime.Object, pr
 		return &attempt{result: h.plain}, nil
 	}
 	return swap.run(ctx, cached, out)
-}
-
-// same says whether an object that was encoded now is the one that is stored.
-func (s *Storage) same(now, stored []byte) bool {
-	if bytes.Equal(now, stored) || !s.composed {
-		return bytes.Equal(now, stored)
-	}
-	var x, y any
-	return json.UnmarshalCaseSensitivePreserveInts(now, &x) == nil &&
-		json.UnmarshalCaseSensitivePreserveInts(stored, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // attempt is what a caller wants to do with an object that it was shown.
