@@ -33,3 +33,21 @@ func TestTheSystemClockRuns(t *testing.T) {
 		t.Errorf("20 ms are %s on the system clock", now.Sub(before))
 	}
 }
+
+func TestTheWaitOutlastsAPermitOnAnyClock(t *testing.T) {
+	lasts := func(d time.Duration, gain float64) float64 { return float64(d) / (1 + gain) }
+	for _, held := range []time.Duration{1, time.Millisecond, 5*time.Second + 1, time.Minute} {
+		for _, slow := range []float64{-0.005, 0} {
+			fast := (1+slow)*1.01 - 1
+			if lasts(WithDrift(held), fast) < lasts(held, slow) {
+				t.Errorf("%s on a clock that gains %f outlasts the wait on one that gains %f", held, slow, fast)
+			}
+			if lasts(held, fast) >= lasts(held, slow) {
+				t.Errorf("planted: no margin: not found for %s", held)
+			}
+		}
+	}
+	if WithDrift(0) != 0 {
+		t.Error("nothing is waited for")
+	}
+}

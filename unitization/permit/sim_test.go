@@ -29,7 +29,11 @@ type world struct {
 	// fixedT says that T is not changed. Only then a relay may come back under its old session: a hop waits for as long
 	// as permits hold now, what held longer before is the business of its old session.
 	fixedT bool
-	names  int
+	// mood is what there is much of: nothing, guards that move, or messages that are lost.
+	mood mood
+	// answered is when a server last answered: a freeze right after that is the hardest.
+	answered time.Duration
+	names    int
 	// floor is, for each shard, the freeze before which every right is over in the leader's opinion.
 	floor [shards]uint64
 
@@ -45,6 +49,14 @@ const (
 	center = "x"
 )
 
+type mood int
+
+const (
+	calm mood = iota
+	restless
+	deaf
+)
+
 // simBug is a rule that the models break, or the servers.
 type simBug int
 
@@ -58,7 +70,6 @@ const (
 	serverStaleRead
 	leaderForgetsClosed
 	leaderRemovesAtOnce
-	leaderNoDrift
 	leaderLogTimestamp
 	leaderNewTOnly
 )
@@ -108,7 +119,7 @@ func (w *world) newProc() *proc {
 func newWorld(seed uint64, hop breakage, bug simBug) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 77)), hop: hop, bug: bug, revision: 1}
 	w.t = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[w.rng.IntN(3)]
-	w.fixedT = w.rng.IntN(2) == 0
+	w.fixedT, w.mood = w.rng.IntN(2) == 0, mood(w.rng.IntN(3))
 	w.state = switchover.State{
 		Epoch: 1, Maps: map[string]*switchover.Map{}, Sessions: map[string]*switchover.Session{},
 		Switchovers: map[string]*switchover.Switchover{},
@@ -140,7 +151,7 @@ func (w *world) committed() {
 
 // send delivers to a process some time from now, or never. Messages of one stream keep their order.
 func (w *world) send(after *time.Duration, to *proc, do func()) {
-	if w.rng.IntN(30) == 0 {
+	if n := w.rng.IntN(30); n == 0 || w.mood == deaf && n < 12 {
 		return
 	}
 	at := w.now + time.Duration(w.rng.IntN(20))*time.Millisecond
@@ -305,6 +316,7 @@ func (r *simRelay) act() {
 func (w *world) answer(session switchover.Session, ask *permitpb.Ask) *permitpb.Answer {
 	w.leader.asked[session.ID] = w.now
 	terms, revision := w.terms, w.revision
+	w.answered = w.now
 	if w.state.Sessions[session.ID] == nil && w.bug != serverUnregistered {
 		w.state.Sessions[session.ID] = &session
 		w.committed()

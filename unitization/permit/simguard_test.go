@@ -76,7 +76,7 @@ func (g *simGuard) act() {
 	switch {
 	case w.rng.IntN(2500) == 0:
 		g.start()
-	case w.rng.IntN(800) == 0: // moves, or comes back to the same
+	case w.rng.IntN(800) == 0 || w.mood == restless && w.rng.IntN(60) == 0: // moves, or comes back to the same
 		g.disconnect()
 		g.relay = w.rng.IntN(len(w.relays))
 	case g.lease != nil && g.at.born != g.atBorn: // the relay died

@@ -48,7 +48,7 @@ func (l *leader) act() {
 	}
 	l.watchSessions()
 	if l.freeze == 0 {
-		if w.rng.IntN(60) == 0 {
+		if n := w.rng.IntN(60); n == 0 || w.answered == w.now && n < 6 {
 			l.begin()
 		}
 		return
@@ -120,10 +120,7 @@ func (l *leader) allAcked() bool {
 func (l *leader) waitedOut() bool {
 	w, now := l.w, l.Now()
 	wait := WithDrift(w.t)
-	switch w.bug {
-	case leaderNoDrift:
-		wait = w.t
-	case leaderLogTimestamp:
+	if w.bug == leaderLogTimestamp {
 		return now.wall-l.stamp >= wait
 	}
 	if l.oldT > 0 && w.bug != leaderNewTOnly && now.Waited(l.changed) < WithDrift(l.oldT) {
