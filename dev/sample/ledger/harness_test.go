@@ -1,0 +1,310 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
+	"pentad.dev/pentad/unitization/fence"
+	"pentad.dev/pentad/unitization/fence/webhook"
+	"pentad.dev/pentad/unitization/permit"
+	"pentad.dev/pentad/unitization/permit/permitpb"
+	"pentad.dev/pentad/unitization/permit/stream"
+)
+
+const (
+	simStore = "orders"
+	// holds is how long a permit holds in these tests.
+	holds = time.Second
+	soon  = 10 * time.Second
+)
+
+// estate is three members over loopback, each with an agent that grants what the test says.
+type estate struct {
+	t       testing.TB
+	dir     string
+	members map[string]*running
+	epoch   uint64
+
+	mu      sync.Mutex
+	permits *permitpb.StorePermit
+	stopped chan struct{}
+}
+
+type running struct {
+	name    string
+	address string
+	orders  string
+	agent   stream.Peer
+	hop     *permit.Hop
+	driver  *webhook.Driver
+	member  *Member
+	cancel  context.CancelFunc
+	done    chan error
+	// cut is set while nothing gets from or to the member, but its agent's orders.
+	cut   atomic.Bool
+	conns sync.Map
+}
+
+func newEstate(t testing.TB) *estate {
+	e := &estate{
+		t: t, dir: t.TempDir(), members: map[string]*running{}, epoch: 10, stopped: make(chan struct{}),
+		permits: &permitpb.StorePermit{Store: simStore, Primary: "hz"},
+	}
+	for _, name := range simNames {
+		r := &running{name: name, address: e.free(), orders: e.free()}
+		e.serveAgent(r)
+		driver, err := webhook.New(webhook.Config{URL: "http://" + r.orders})
+		check(t, err)
+		r.driver = driver
+		e.members[name] = r
+	}
+	for _, name := range simNames {
+		e.start(name)
+	}
+	go e.renew()
+	t.Cleanup(func() {
+		close(e.stopped)
+		for name := range e.members {
+			e.stop(name)
+		}
+	})
+	return e
+}
+
+// free is an address that was free a moment ago.
+func (e *estate) free() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(e.t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (e *estate) serveAgent(r *running) {
+	hop, err := permit.NewHop(permit.HopConfig{
+		Holder: permitpb.Holder_HOLDER_AGENT, Center: r.name, Clock: permit.SystemClock(),
+	})
+	check(e.t, err)
+	allow := func(context.Context, *permitpb.Open) error { return nil }
+	service, err := stream.NewServer(stream.ServerConfig{Grantor: hop, Authorize: allow})
+	check(e.t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(e.t, err)
+	server := grpc.NewServer(stream.ServerOptions()...)
+	permitpb.RegisterPermitsServer(server, service)
+	go server.Serve(l)
+	e.t.Cleanup(server.Stop)
+	r.hop, r.agent = hop, stream.Peer{Name: "agent-" + r.name, Address: l.Addr().String()}
+}
+
+// renew gives every agent that is not cut off a fresh permit, again and again.
+func (e *estate) renew() {
+	for revision := uint64(1); ; revision++ {
+		e.mu.Lock()
+		stores := []*permitpb.StorePermit{e.permits}
+		e.mu.Unlock()
+		for _, r := range e.members {
+			if !r.cut.Load() {
+				r.hop.Granted(&permit.Permit{
+					Asked: permit.SystemClock().Now(), Holds: holds, Revision: revision, Stores: stores,
+				})
+			}
+		}
+		select {
+		case <-e.stopped:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (e *estate) permit(primary string, token uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.permits = &permitpb.StorePermit{Store: simStore, Primary: primary, Token: token}
+}
+
+func (e *estate) peers(but string) (peers []Peer) {
+	for _, name := range simNames {
+		if name != but {
+			peers = append(peers, Peer{Member: name, Address: e.members[name].address})
+		}
+	}
+	return peers
+}
+
+func (e *estate) start(name string) {
+	e.t.Helper()
+	r := e.members[name]
+	listen := func(address string) net.Listener {
+		l, err := net.Listen("tcp", address)
+		check(e.t, err)
+		return l
+	}
+	var err error
+	r.member, err = New(Config{
+		Store: simStore, Member: name, Dir: filepath.Join(e.dir, name), Listener: listen(r.address),
+		WebhookListener: listen(r.orders), Peers: e.peers(name), Agents: []stream.Peer{r.agent}, Dial: e.dialer(r),
+	})
+	check(e.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel, r.done = cancel, make(chan error, 1)
+	go func(m *Member, done chan<- error) { done <- m.Run(ctx) }(r.member, r.done)
+}
+
+func (e *estate) stop(name string) {
+	r := e.members[name]
+	if r.cancel == nil {
+		return
+	}
+	r.cancel()
+	select {
+	case err := <-r.done:
+		if err != nil && !errors.Is(err, errKilled) {
+			e.t.Errorf("member %s: %v", name, err)
+		}
+	case <-time.After(soon):
+		e.t.Errorf("member %s does not stop", name)
+	}
+	r.cancel = nil
+}
+
+var errKilled = errors.New("killed")
+
+// kill leaves a member as it is, in the middle of whatever it does: it writes and says nothing more.
+func (e *estate) kill(name string) {
+	m := e.members[name].member
+	m.mu.Lock()
+	m.dead = errKilled
+	close(m.death)
+	m.mu.Unlock()
+	e.stop(name)
+}
+
+// dialer cuts a member off: its connections, and those to it, end, and new ones fail.
+func (e *estate) dialer(r *running) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		if address == r.agent.Address {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		}
+		for _, other := range e.members {
+			if (other.address == address || other == r) && other.cut.Load() {
+				return nil, errors.New("the network is cut")
+			}
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			r.conns.Store(conn, address)
+		}
+		return conn, err
+	}
+}
+
+func (e *estate) cut(name string, cut bool) {
+	gone := e.members[name]
+	gone.cut.Store(cut)
+	for _, r := range e.members {
+		r.conns.Range(func(conn, address any) bool {
+			if cut && (r == gone || address == gone.address) {
+				conn.(net.Conn).Close()
+			}
+			return true
+		})
+	}
+}
+
+// obey has a member obey an order, as an agent does: again and again.
+func (e *estate) obey(name string, a fence.Action, token uint64, to fence.Position) fence.State {
+	e.t.Helper()
+	r := e.members[name]
+	order := fence.Order{Action: a, Token: token, Position: to}
+	var last error
+	for deadline := time.Now().Add(soon); time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		state, err := fence.Call(ctx, r.driver, a, fence.Request{Store: simStore, Member: name, Token: token, Position: to})
+		cancel()
+		if err == nil {
+			err = order.Obeyed(state)
+		}
+		if err == nil {
+			return state
+		}
+		last = err
+	}
+	e.t.Fatalf("%s of %s at token %d: %v", a, name, token, last)
+	return fence.State{}
+}
+
+// move moves the primary, by the orders of a switchover.
+func (e *estate) move(target string, reachable ...string) {
+	e.t.Helper()
+	e.permit("", e.epoch)
+	e.epoch++
+	freeze, to := e.epoch, fence.Position{}
+	for _, name := range reachable {
+		if at := e.obey(name, fence.Fence, freeze, to).Position; at.Compare(to) > 0 {
+			to = at
+		}
+	}
+	e.obey(target, fence.CatchUp, freeze, to)
+	e.epoch++
+	e.obey(target, fence.Promote, e.epoch, fence.Position{})
+	e.epoch++
+	e.permit(target, e.epoch)
+	e.obey(target, fence.Open, e.epoch, fence.Position{})
+}
+
+// writers write from as many goroutines until stop is called, which returns what was acknowledged.
+func (e *estate) writers(n int) (stop func() map[string]*ledgerpb.AppendResponse) {
+	e.t.Helper()
+	client, err := NewClient(ClientConfig{Store: simStore, Members: e.peers(""), Patience: soon})
+	check(e.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	acked := map[string]*ledgerpb.AppendResponse{}
+	for w := range n {
+		all.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				id := fmt.Sprintf("w%d-%d", w, i)
+				answer, err := client.Append(ctx, &ledgerpb.Write{Id: id, Shard: uint32(w), Key: "k", Since: 1, Payload: make([]byte, 100)})
+				if err == nil {
+					mu.Lock()
+					acked[id] = answer
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	return func() map[string]*ledgerpb.AppendResponse {
+		cancel()
+		all.Wait()
+		client.Close()
+		return acked
+	}
+}
+
+func check(t testing.TB, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(soon); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s within %s", what, soon)
+		}
+	}
+}
