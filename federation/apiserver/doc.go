@@ -6,7 +6,8 @@
 //
 // The way of a request: TLS; who is it (the client certificate's CN and O); audit; may they (authorize.go); fields
 // that only Pentad sets (owned.go, registry); the generic registry's decoding, defaulting, validation and field
-// management; storage.
+// management; storage. A decision on a switchover (approve, abort) is posted to a subresource and becomes a typed
+// command: who decided is who asked, and legality is the state machine's alone.
 //
 // Rejected: the library's own options (they bring etcd and delegated authentication); a watch cache (every server
 // already has the whole state in memory); priority and fairness (it needs an API of its own; plain limits do).

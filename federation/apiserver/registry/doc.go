@@ -3,5 +3,6 @@
 // mean is crds/v1alpha1's, which the state machine shares; a new kind is one more entry of kinds.
 //
 // References to other objects are checked on this server's replica. It may be behind: before it refuses for what it
-// does not know, it catches up with what is acknowledged. What passes here is checked again by the state machine.
+// does not know, it catches up with what is acknowledged. What passes here is checked again by the state machine. So is
+// a new switchover's plan, which is made here once for the sake of dry runs, and an approval's hash.
 package registry
