@@ -5,6 +5,13 @@
 // generator as a process of its own (this same binary), so that any of them can be killed with SIGKILL without the
 // others noticing anything but its silence.
 //
+// An estate file may divide services among units (Unitizations, Stores). Then each center's sample process hosts an
+// instance of each service in each cell there, with a certificate of the cell's, and the members of the stores, with
+// certificates of their own; the agent serves these permits; and Stores and Unitizations are declared with the rest.
+//
+// Cut and Heal cut the network between places: every process follows one file (process/cut) in the data folder, which
+// knows where each address is.
+//
 // Invariants:
 //   - A data folder belongs to one Site at a time, and to one layout version and one estate file for ever.
 //   - A port is picked once and is the same after every restart. Ports are taken from below the range from which the
