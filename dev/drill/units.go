@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -254,7 +255,7 @@ func (d *Drill) allBackAtBaseline(ctx context.Context, stopWriting func()) error
 		return err
 	}
 	stopWriting()
-	return d.compareHolders(ctx)
+	return errors.Join(d.compareHolders(ctx), d.compareFinals(ctx), d.owners(ctx))
 }
 
 // atBaseline says whether every shard is with the unit and at the cells that the spec declares.

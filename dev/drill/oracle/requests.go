@@ -123,13 +123,20 @@ func (x *index) existed(service string, from, to Time) (string, bool) {
 	return "", false
 }
 
+// owned says whether only one unit may answer a request: it is a write, or of a sharded service.
+func (x *index) owned(r record.Request) bool {
+	return r.WriteID != "" || slices.Contains(x.h.Sharded, r.Service)
+}
+
 func (x *index) starved(b Bounds) Finding {
 	f := Finding{Rule: RuleStarved, Bound: fmt.Sprintf("at most %s without a good answer", ms(b.Starved))}
 	asked := map[string][]record.Request{}
 	for _, r := range x.h.Requests {
-		key := r.Client + "\x00" + r.Service
-		asked[key] = append(asked[key], r)
-		if r.Cause != record.CauseNoEndpoints || slices.Contains(x.h.Sharded, r.Service) {
+		if r.WriteID == "" {
+			key := r.Client + "\x00" + r.Service
+			asked[key] = append(asked[key], r)
+		}
+		if r.Cause != record.CauseNoEndpoints || x.owned(r) {
 			continue
 		}
 		if instance, ok := x.existed(r.Service, r.Start.Add(-b.Settle), r.End); ok {
@@ -207,7 +214,7 @@ func (x *index) fate(r record.Request) string {
 		return FateUnknown
 	case r.OK():
 		return FateOK
-	case slices.Contains(x.h.Sharded, r.Service):
+	case x.owned(r):
 		return FateSharded
 	}
 	registration, known := last(x.byAddress[r.Peer], r.Start)

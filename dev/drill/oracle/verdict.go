@@ -214,7 +214,8 @@ type Accounts struct {
 	InFlight int
 	// Unknown have no outcome: their client was killed.
 	Unknown int
-	// Sharded failed at a service whose users are served by one unit alone: nobody else may answer while it moves.
+	// Sharded could be answered by one unit alone (a write, or a request to a sharded service): nobody else may while it
+	// moves.
 	Sharded int
 	// ByCause are all other failures.
 	ByCause map[string]int
@@ -261,7 +262,7 @@ const (
 	FateOK       = "ok"
 	FateInFlight = "in flight at a killed process"
 	FateUnknown  = "client killed"
-	FateSharded  = "of a sharded service, whose owner was moving or gone"
+	FateSharded  = "could be answered by an owner alone that was moving or gone"
 )
 
 // Fate is one of the fates, or the cause of a failure.

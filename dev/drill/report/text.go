@@ -83,7 +83,7 @@ func (r Report) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "  %-2d %-20s %5.1fs %8d %7d %9d %17s %19s\n", s.Number, s.Name, s.To-s.From, s.Requests, s.Failed,
 			s.InFlight+s.Unknown, pair(s.Latency), triple(s.Spread))
 		if s.Sharded > 0 {
-			fmt.Fprintf(&b, "       %d reads %s\n", s.Sharded, oracle.FateSharded)
+			fmt.Fprintf(&b, "       %d %s\n", s.Sharded, oracle.FateSharded)
 		}
 		for _, cause := range slices.Sorted(maps.Keys(s.Causes)) {
 			fmt.Fprintf(&b, "       %d: %s\n", s.Causes[cause], cause)
