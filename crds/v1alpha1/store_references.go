@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -74,13 +75,19 @@ func validateFullCenter(path *field.Path, name, what string, lookup Lookup) fiel
 // validateClusterLabels finds a cell whose last cluster goes when a cluster gets other labels, or is deleted (now is
 // nil).
 func validateClusterLabels(path *field.Path, value any, was, now *Cluster, lookup Lookup) field.ErrorList {
+	var others []*Cluster
+	for cluster := range lookup.Clusters() {
+		if cluster.Name != was.Name && cluster.Spec.Center == was.Spec.Center {
+			others = append(others, cluster)
+		}
+	}
 	for unitization := range lookup.Unitizations() {
 		for i := range unitization.Spec.Units {
 			unit := &unitization.Spec.Units[i]
 			for j := range unit.Cells {
 				cell := &unit.Cells[j]
 				if cell.Center != was.Spec.Center || !selects(cell, was) || now != nil && selects(cell, now) ||
-					hasCluster(cell, was.Name, lookup) {
+					slices.ContainsFunc(others, func(c *Cluster) bool { return selects(cell, c) }) {
 					continue
 				}
 				return field.ErrorList{field.Invalid(path, value, fmt.Sprintf(
@@ -90,16 +97,6 @@ func validateClusterLabels(path *field.Path, value any, was, now *Cluster, looku
 		}
 	}
 	return nil
-}
-
-// hasCluster says whether a cell runs in a cluster other than one.
-func hasCluster(cell *Cell, except string, lookup Lookup) bool {
-	for cluster := range lookup.Clusters() {
-		if cluster.Name != except && cluster.Spec.Center == cell.Center && selects(cell, cluster) {
-			return true
-		}
-	}
-	return false
 }
 
 // selects says whether a cell runs in a cluster of its center. A selector that is not valid selects nothing.

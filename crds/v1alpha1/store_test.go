@@ -58,7 +58,7 @@ func TestValidateStore(t *testing.T) {
 		"9ms":         {webhook("http://a", 9*time.Millisecond), []mistake{{timeout, "9ms", "must be 10ms to 30s"}}},
 		"31s":         {webhook("http://a", 31*time.Second), []mistake{{timeout, "31s", "must be 10ms to 30s"}}},
 		"negative":    {webhook("http://a", -1), []mistake{{timeout, "-1ns", "must be 10ms to 30s"}}},
-		"no url":      {webhook("", time.Second), []mistake{{webhookURL, "", "must be an http or https URL"}}},
+		"no url":      {webhook("", time.Second), []mistake{{webhookURL, "", "Required value: must be an http"}}},
 		"no scheme": {webhook("db:80/x", time.Second), []mistake{
 			{webhookURL, "db:80/x", "must be an http or https URL"}}},
 		"ftp": {webhook("ftp://a/x", time.Second), []mistake{

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -32,6 +33,10 @@ func takenByOthers(than string, lookup Lookup) taken {
 func validateUnitizationReferences(unitization *Unitization, creating bool, lookup Lookup) field.ErrorList {
 	var errs field.ErrorList
 	others := takenByOthers(unitization.Name, lookup)
+	clusters := map[string][]*Cluster{} // by center
+	for cluster := range lookup.Clusters() {
+		clusters[cluster.Spec.Center] = append(clusters[cluster.Spec.Center], cluster)
+	}
 	units, services := field.NewPath("spec", "units"), field.NewPath("spec", "services")
 	for i := range unitization.Spec.Units {
 		unit, path := &unitization.Spec.Units[i], units.Index(i)
@@ -40,7 +45,12 @@ func validateUnitizationReferences(unitization *Unitization, creating bool, look
 				"unitization %q has a unit of this name, and unit names are unique in the estate", other)))
 		}
 		for j := range unit.Cells {
-			errs = append(errs, validateCellReferences(path.Child("cells").Index(j), unit, &unit.Cells[j], creating, lookup)...)
+			path, cell := path.Child("cells").Index(j), &unit.Cells[j]
+			bad := validateCellCenter(path.Child("center"), unit, cell, creating, lookup)
+			if len(bad) == 0 {
+				bad = validateCellClusters(path, cell, clusters[cell.Center])
+			}
+			errs = append(errs, bad...)
 		}
 		if unit.Store != "" {
 			errs = append(errs, validateUnitStore(path.Child("store"), unit, &unitization.Spec, others, lookup)...)
@@ -55,17 +65,21 @@ func validateUnitizationReferences(unitization *Unitization, creating bool, look
 	return errs
 }
 
-func validateCellReferences(path *field.Path, unit *Unit, cell *Cell, creating bool, lookup Lookup) field.ErrorList {
-	errs := validateFullCenter(path.Child("center"), cell.Center, "a cell", lookup)
-	if len(errs) > 0 {
+func validateCellCenter(path *field.Path, unit *Unit, cell *Cell, creating bool, lookup Lookup) field.ErrorList {
+	if errs := validateFullCenter(path, cell.Center, "a cell", lookup); len(errs) > 0 {
 		return errs
 	}
 	center, _ := lookup.Center(cell.Center)
 	if creating && unit.Type.Owns() && !cell.Standby && !center.Spec.TakesUnits() {
-		return field.ErrorList{field.Invalid(path.Child("center"), cell.Center, fmt.Sprintf(
+		return field.ErrorList{field.Invalid(path, cell.Center, fmt.Sprintf(
 			"is %s: no unit may move into the center; make the cell standby, or the center Open", center.Spec.Phase))}
 	}
-	if hasCluster(cell, "", lookup) {
+	return nil
+}
+
+// validateCellClusters demands that a cell runs somewhere. Clusters are those of its center.
+func validateCellClusters(path *field.Path, cell *Cell, clusters []*Cluster) field.ErrorList {
+	if slices.ContainsFunc(clusters, func(c *Cluster) bool { return selects(cell, c) }) {
 		return nil
 	}
 	if cell.Clusters == nil {

@@ -51,7 +51,7 @@ func TestValidateUnitization(t *testing.T) {
 			{"spec.key", "", "which of the shards"}}},
 		"key of one": {shared(key("x-user-id", KeyModulo, 0)), []mistake{{"spec.key", "",
 			"must not be set: there is one shard"}}},
-		"no header":      {users(key("", KeyModulo, 0)), []mistake{{"spec.key.header", "", `as in "x-user-id"`}}},
+		"no header":      {users(key("", KeyModulo, 0)), []mistake{{"spec.key.header", "", "Required value"}}},
 		"capital header": {users(key("X-User", KeyModulo, 0)), []mistake{{"spec.key.header", "X-User", "in lower case"}}},
 		"pseudo header": {users(key(":path", KeyModulo, 0)), []mistake{
 			{"spec.key.header", ":path", "the name of a header"}}},
@@ -88,7 +88,7 @@ func TestValidateUnitization(t *testing.T) {
 		"short permit": {users(permit(999 * time.Millisecond)), []mistake{{"spec.permit.duration", "999ms",
 			"must be 1s to 1m0s"}}},
 		"long permit": {users(permit(61 * time.Second)), []mistake{{"spec.permit.duration", "1m1s", "must be 1s to 1m0s"}}},
-		"no permit":   {users(none), nil},
+		"no permit":   {unpermitted, []mistake{{"spec.permit.duration", "", "must be 1s to 1m0s, as in 5s"}}},
 
 		"in pieces": {users(split(ranges{{10, 19}, {0, 4}}, ranges{{20, 99}, {5, 9}})), nil},
 		"first missing": {users(split(ranges{{1, 49}}, ranges{{50, 99}})), []mistake{{"spec.units", 0,

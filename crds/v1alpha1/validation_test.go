@@ -51,6 +51,12 @@ func expect(t *testing.T, errs field.ErrorList, want ...mistake) {
 	}
 }
 
+func inPhase(phase CenterPhase) *Center {
+	c := center("hz-a", "hangzhou", CenterFull)
+	c.Spec.Phase = phase
+	return c
+}
+
 func TestValidate(t *testing.T) {
 	many := make([]FailoverTier, MaxFailoverTiers+1)
 	for i := range many {
@@ -81,6 +87,10 @@ func TestValidate(t *testing.T) {
 		"no role": {center("a", "b", ""), []mistake{{"spec.role", "", `supported values: "Full", "Arbiter"`}}},
 		"unknown role": {center("a", "b", "Half"), []mistake{{"spec.role", "Half",
 			`supported values: "Full", "Arbiter"`}}},
+		"draining": {inPhase(CenterDraining), nil},
+		"closed":   {inPhase(CenterClosed), nil},
+		"unknown phase": {inPhase("Shut"), []mistake{{"spec.phase", "Shut",
+			`supported values: "Open", "Draining", "Closed"`}}},
 		"cluster": {cluster("vm", "hz-a"), nil},
 		"no center": {cluster("vm", ""), []mistake{{"spec.center", "",
 			`must be a DNS-1123 label, as in "hz-a"`}}},
@@ -254,6 +264,23 @@ func TestEveryKindIsDispatched(t *testing.T) {
 	}
 	if New("Nothing") != nil || SpecEqual(center("a", "b", ""), policy("x")) {
 		t.Error("kinds are mixed up")
+	}
+}
+
+// TestAnAbsentPhaseIsOpen: centers of before there were phases are stored without one. The API reads them with the
+// default, the state machine as they are, and both must say that applying one again changes nothing.
+func TestAnAbsentPhaseIsOpen(t *testing.T) {
+	if !SpecEqual(inPhase(""), inPhase(CenterOpen)) || SpecEqual(inPhase(""), inPhase(CenterClosed)) {
+		t.Error("an absent phase is not Open")
+	}
+	arbiter := center("sz-a", "shenzhen", CenterArbiter)
+	for object, want := range map[*Center]bool{
+		inPhase(""): true, inPhase(CenterOpen): true, inPhase(CenterDraining): false, inPhase(CenterClosed): false,
+		arbiter: false,
+	} {
+		if object.Spec.TakesUnits() != want {
+			t.Errorf("center %+v takes units: %v", object.Spec, !want)
+		}
 	}
 }
 
