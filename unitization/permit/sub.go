@@ -65,7 +65,9 @@ type sub struct {
 	streams map[*lease]bool
 	// closed are the freezes of the last ask.
 	closed []uint64
-	// ends is when the last permit has ended for sure: a reading of the monotonic clock. wallEnds is for a planted bug.
+	// granted says that there may be something left; ends is when the last permit has ended for sure, a reading of the
+	// monotonic clock. wallEnds is for a planted bug.
+	granted        bool
 	ends, wallEnds time.Duration
 }
 
@@ -84,12 +86,21 @@ func (s *sub) hint() {
 	}
 }
 
+// grant notes a permit that is waited for that long; an earlier one may end later.
+func (s *sub) grant(now Instant, wait time.Duration) {
+	if !s.granted {
+		s.granted, s.ends, s.wallEnds = true, now.mono+wait, now.wall+wait
+		return
+	}
+	s.ends, s.wallEnds = max(s.ends, now.mono+wait), max(s.wallEnds, now.wall+wait)
+}
+
 // ended says whether nothing is left of what was granted, on whatever clock the holder counts.
 func (h *Hop) ended(s *sub, now Instant) bool {
 	if h.cfg.broken.has(brokenWaitsByWall) {
-		return now.wall >= s.wallEnds
+		return !s.granted || now.wall >= s.wallEnds
 	}
-	return now.mono >= s.ends
+	return !s.granted || now.mono >= s.ends
 }
 
 // forgetEnded forgets who has gone and holds nothing any more.
@@ -174,9 +185,7 @@ func (l *lease) Answer(_ context.Context, ask *permitpb.Ask) (*permitpb.Answer, 
 	}
 	if holds > 0 {
 		a.HoldsNs = int64(holds)
-		// A sub-permit that is forgotten at Close while its stream is open again must not shorten what is known.
-		s.ends = max(s.ends, now.mono+h.withDrift(holds))
-		s.wallEnds = max(s.wallEnds, now.wall+h.withDrift(holds))
+		s.grant(now, h.withDrift(holds))
 	}
 	return a, nil
 }
@@ -186,7 +195,7 @@ func (h *Hop) hear(s *sub, ask *permitpb.Ask) {
 	before := s.closed
 	s.closed = slices.Clone(ask.GetClosed())
 	if ask.GetReleased() {
-		s.ends, s.wallEnds = 0, 0
+		s.granted = false
 	}
 	for _, f := range h.freezes {
 		if !f.concerns(s) || slices.Contains(before, f.epoch) {
