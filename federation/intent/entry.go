@@ -19,6 +19,8 @@ type entry struct {
 	at time.Time
 	// events are the changed objects, each with a revision of its own, in the order of revisions.
 	events []Event
+	// reports are those of stores that the command brought.
+	reports []switchover.StoreReported
 	// owned says that the entry changed the ownership state, also where no object shows it: a session, an
 	// acknowledgement.
 	owned bool

@@ -137,7 +137,8 @@ func FuzzTransition(f *testing.F) {
 		if err := coherent(first.FSM); err != nil {
 			t.Error(err)
 		}
-		if after := first.View(); after.Ownership().Epoch < before.Ownership().Epoch || after.Revision() < before.Revision() {
+		after := first.View()
+		if after.Ownership().Epoch < before.Ownership().Epoch || after.Revision() < before.Revision() {
 			t.Errorf("went back from epoch %d to %d, revision %d to %d", before.Ownership().Epoch, after.Ownership().Epoch,
 				before.Revision(), after.Revision())
 		}

@@ -79,12 +79,13 @@ func (f *FSM) restartFeed() {
 			return true
 		})
 	}
-	for name, m := range f.state.ownership.Maps {
-		whole = append(whole, ownershipChange(name, m))
+	o := f.state.ownership
+	for _, name := range touched(nil, o.Maps) {
+		whole = append(whole, ownershipChange(name, o.Maps[name]))
 	}
-	for name, s := range f.state.ownership.Stores {
-		if s.Order != nil {
-			whole = append(whole, orderChange(name, s))
+	for _, name := range touched(nil, o.Stores) {
+		if o.Stores[name].Order != nil {
+			whole = append(whole, orderChange(name, o.Stores[name]))
 		}
 	}
 	if f.config.broken.has(brokenFeedRestart) && !f.feed.Position().IsZero() {

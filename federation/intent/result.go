@@ -25,7 +25,9 @@ type Result struct {
 	// Revision is the one that the command made when it is OK: the new resourceVersion, of a deletion too. Otherwise it
 	// is the revision at which the command was judged, and nothing has changed.
 	Revision uint64
-	// Current is the object that a lost race met; nil when there is no such object.
+	// Current is the object that a lost race met, nil when there is no such object. Of an accepted command it is a Store,
+	// a Unitization or a Switchover as it is stored now, with the status that the state machine gave it; nil for other
+	// kinds, and for commands that are about no single object.
 	Current *Object
 	// Refused says what is wrong with the object.
 	Refused []FieldError

@@ -84,6 +84,7 @@ func TestSnapshotOfAnotherMakeIsRefused(t *testing.T) {
 		}
 		return &intentpb.Frame{Part: &intentpb.Frame_Ownership{Ownership: encoded}}
 	}
+	noise := &intentpb.Frame{Part: &intentpb.Frame_Ownership{Ownership: []byte("x")}}
 	fresh := owned(switchover.State{Epoch: epoch << 31})
 	broken := &intentpb.Frame{Part: &intentpb.Frame_Object{Object: &intentpb.Object{
 		Kind: "Center", Name: "a", Value: []byte(`{"spec":{"color":"red"}}`)}}}
@@ -104,10 +105,10 @@ func TestSnapshotOfAnotherMakeIsRefused(t *testing.T) {
 		"ownership twice":     {frames(header(0), fresh, fresh), "one ownership, after the header"},
 		"ownership late":      {frames(header(1), object("Center", "a"), fresh), "one ownership, after the header"},
 		"ownership first":     {frames(fresh, header(0)), "one header, in front"},
-		"ownership of noise":  {frames(header(0), &intentpb.Frame{Part: &intentpb.Frame_Ownership{Ownership: []byte("x")}}), "ownership: "},
+		"ownership of noise":  {frames(header(0), noise), "ownership: "},
 		"an old epoch":        {frames(header(0), owned(switchover.State{Epoch: 7})), "epoch 7: must be at least"},
 		"a store of nobody":   {frames(header(0), owned(oneStore())), "ownership of 1 objects of kind Store, 0 are there"},
-		"a store that is not": {frames(header(1), fresh, objectOf(store("a", "hz-a"))), "ownership of 0 objects of kind Store"},
+		"a store that is not": {frames(header(1), fresh, objectOf(store("a", "hz-a"))), "of 0 objects of kind Store"},
 		"a newer header":      {frames(newer(header(0))), "does not know"},
 		"a short id": {frames(header(0), &intentpb.Frame{Part: &intentpb.Frame_Answer{
 			Answer: &intentpb.Answer{Id: []byte("x")}}}), "answer"},
@@ -138,8 +139,8 @@ func oneStore() switchover.State {
 
 func objectOf(o v1alpha1.Object) *intentpb.Frame {
 	newAuthor(1).fresh(o, newObjects())
-	return &intentpb.Frame{Part: &intentpb.Frame_Object{Object: &intentpb.Object{Kind: v1alpha1.KindOf(o), Name: o.GetName(),
-		Value: toJSON(o), Revision: epoch<<31 + 1, Created: epoch<<31 + 1}}}
+	return &intentpb.Frame{Part: &intentpb.Frame_Object{Object: &intentpb.Object{
+		Kind: v1alpha1.KindOf(o), Name: o.GetName(), Value: toJSON(o), Revision: epoch<<31 + 1, Created: epoch<<31 + 1}}}
 }
 
 // TestRestoredOwnershipGoesOn cuts a switchover in each phase by a snapshot.

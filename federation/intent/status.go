@@ -1,12 +1,9 @@
 package intent
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
-	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -112,23 +109,6 @@ func (e *entry) written(object *Object) *Object {
 	return &next
 }
 
-// setStatus puts a status into an object's JSON. Equal arguments give equal bytes: keys are sorted.
-func setStatus(value []byte, status any) []byte {
-	var all map[string]json.RawMessage
-	err := json.Unmarshal(value, &all)
-	if err == nil {
-		all["status"], err = json.Marshal(status)
-	}
-	var encoded []byte
-	if err == nil {
-		encoded, err = json.Marshal(all)
-	}
-	if err != nil {
-		panic(fmt.Sprintf("intent: the status of a valid object cannot be written: %v", err))
-	}
-	return encoded
-}
-
 func storeStatus(o *v1alpha1.Store, s *switchover.Store) v1alpha1.StoreStatus {
 	status := v1alpha1.StoreStatus{ObservedGeneration: o.Generation}
 	if s == nil {
@@ -215,93 +195,33 @@ func passed(before, now *switchover.Switchover) []v1alpha1.SwitchoverPhase {
 	return append(through, v1alpha1.SwitchoverPhase(now.Phase.String()))
 }
 
-// dataLoss says what a Disaster may have lost, at its Commit: what the old primary of an asynchronous store had
-// acknowledged, and nobody else holds. How much that is, only the old primary knows.
+// dataLoss says what a Disaster may have lost, when its fence stands: what the old primary of an asynchronous store had
+// acknowledged and nobody else holds, unless that primary told its own position. How much that is, only it knows.
 func (e *entry) dataLoss(now *switchover.Switchover) string {
 	was := e.before.Switchovers[now.Name]
-	if now.Mode != switchover.Disaster || now.Commit == 0 || was == nil || was.Commit != 0 {
+	if was == nil || now.Mode != switchover.Disaster || was.Phase >= switchover.PhaseCatchingUp ||
+		now.Phase < switchover.PhaseCatchingUp || now.Phase > switchover.PhaseDone {
 		return ""
 	}
-	text := ""
+	var lost []string
 	for _, move := range now.Plan.Stores {
-		if s := e.before.Stores[move.Store]; s == nil || s.Synchronous || move.Primary == move.Target {
+		store := e.state.ownership.Stores[move.Store]
+		if store.Synchronous || move.Primary == move.Target || e.told(was, move) {
 			continue
 		}
-		if text != "" {
-			text += "; "
-		}
-		text += fmt.Sprintf("store %s: what %s acknowledged and %s had not copied", move.Store, move.Primary, move.Target)
+		held := store.Order.Position
+		lost = append(lost, fmt.Sprintf("store %s: what %s acknowledged beyond what %s held, epoch %d index %d",
+			move.Store, move.Primary, move.Target, held.Epoch, held.Index))
 	}
-	return text
+	return strings.Join(lost, "; ")
 }
 
-func shardRange(from, to int) v1alpha1.ShardRange {
-	return v1alpha1.ShardRange{From: int32(from), To: int32(to)}
-}
-
-// decimal is a number of 64 bits as JSON clients can read it; empty for 0, which is no epoch.
-func decimal(n uint64) string {
-	if n == 0 {
-		return ""
+// told says that the old primary reported the fence itself, before this entry or in it.
+func (e *entry) told(was *switchover.Switchover, move switchover.StoreMove) bool {
+	if _, before := was.Reports[move.Store][move.Primary]; before {
+		return true
 	}
-	return strconv.FormatUint(n, 10)
-}
-
-// touched are the names whose values were made anew, sorted. A value that nobody touched is the same pointer.
-func touched[T any](before, after map[string]*T) []string {
-	if sameMap(before, after) {
-		return nil
-	}
-	var names []string
-	for name, value := range after {
-		if before[name] != value {
-			names = append(names, name)
-		}
-	}
-	for name := range before {
-		if _, ok := after[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// sameMap says that two maps are one, without looking into them.
-func sameMap[T any](a, b map[string]*T) bool {
-	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
-}
-
-// sameOwnership compares by what a snapshot would say: whether a command changed anything must hang neither on what the
-// machine copied, nor on whether this replica came from a snapshot.
-func sameOwnership(a, b switchover.State) bool {
-	return a.Epoch == b.Epoch &&
-		same(a.Maps, b.Maps, func(m map[string]*switchover.Map) switchover.State { return switchover.State{Maps: m} }) &&
-		same(a.Stores, b.Stores, func(m map[string]*switchover.Store) switchover.State {
-			return switchover.State{Stores: m}
-		}) &&
-		same(a.Sessions, b.Sessions, func(m map[string]*switchover.Session) switchover.State {
-			return switchover.State{Sessions: m}
-		}) &&
-		same(a.Switchovers, b.Switchovers, func(m map[string]*switchover.Switchover) switchover.State {
-			return switchover.State{Switchovers: m}
-		})
-}
-
-// same encodes the values that are not the same pointers.
-func same[T any](a, b map[string]*T, state func(map[string]*T) switchover.State) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, name := range touched(a, b) {
-		if a[name] == nil || b[name] == nil {
-			return false
-		}
-		x, err := state(map[string]*T{name: a[name]}).Encode()
-		y, err2 := state(map[string]*T{name: b[name]}).Encode()
-		if err != nil || err2 != nil || !bytes.Equal(x, y) {
-			return false
-		}
-	}
-	return true
+	return slices.ContainsFunc(e.reports, func(r switchover.StoreReported) bool {
+		return r.Store == move.Store && r.Member == move.Primary && r.UID == was.UID && r.Report.Step == was.Step
+	})
 }

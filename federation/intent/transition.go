@@ -94,14 +94,15 @@ func (e *entry) ackFreeze(a *intentpb.AckFreeze) field.ErrorList {
 
 func (e *entry) storeReports(r *intentpb.StoreReports) field.ErrorList {
 	for i, report := range r.GetReports() {
-		errs := e.advance(switchover.StoreReported{
+		event := switchover.StoreReported{
 			Store: report.GetStore(), Member: report.GetMember(), UID: report.GetSwitchoverUid(),
 			Report: switchover.Report{
 				Step: int(report.GetStep()), Token: report.GetToken(),
 				Position: switchover.Position{Epoch: report.GetPositionEpoch(), Index: report.GetPositionIndex()},
 			},
-		})
-		if len(errs) > 0 {
+		}
+		e.reports = append(e.reports, event)
+		if errs := e.advance(event); len(errs) > 0 {
 			return within("reports", i, errs)
 		}
 	}

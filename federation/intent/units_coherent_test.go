@@ -60,7 +60,8 @@ func sameMapSaid(f *FSM, o *v1alpha1.Unitization, m *switchover.Map) error {
 	if err != nil {
 		return err
 	}
-	if o.Status.Epoch != fmt.Sprint(m.Epoch) || record.GetEpoch() != m.Epoch || o.Status.ObservedGeneration != o.Generation ||
+	if o.Status.Epoch != fmt.Sprint(m.Epoch) || record.GetEpoch() != m.Epoch ||
+		o.Status.ObservedGeneration != o.Generation ||
 		len(o.Status.Ranges) != len(m.Ranges) || len(record.GetRanges()) != len(m.Ranges) ||
 		!slices.Equal(o.Status.Wanted, m.Wanted) || !slices.Equal(record.GetWanted(), m.Wanted) {
 		return fmt.Errorf("unitization %q: status %+v, record %v, map %+v", o.Name, o.Status, record, m)
@@ -72,7 +73,8 @@ func sameMapSaid(f *FSM, o *v1alpha1.Unitization, m *switchover.Map) error {
 		fed := fmt.Sprint(b.GetFrom(), b.GetTo(), b.GetUnit(), b.GetCells(),
 			b.GetState() == modelpb.RangeState_RANGE_STATE_FROZEN, fmt.Sprint(b.GetSince()))
 		if status != want || fed != want || a.Switchover != r.Lock {
-			return fmt.Errorf("unitization %q: range %d is %s, status %s (%s), record %s", o.Name, i, want, status, a.Switchover, fed)
+			return fmt.Errorf("unitization %q: range %d is %s, status %s (%s), record %s",
+				o.Name, i, want, status, a.Switchover, fed)
 		}
 	}
 	return nil

@@ -76,7 +76,8 @@ func TestOrdersAreRecords(t *testing.T) {
 	}
 	e.drive("out", switchover.PhaseOpened)
 	open := e.order("orders-rz01")
-	if open.GetAction() != modelpb.StoreAction_STORE_ACTION_OPEN || open.GetPrimary() != "sh-a" || open.GetMember() != "sh-a" {
+	if open.GetAction() != modelpb.StoreAction_STORE_ACTION_OPEN || open.GetPrimary() != "sh-a" ||
+		open.GetMember() != "sh-a" {
 		t.Errorf("order is %v, want sh-a to open", open)
 	}
 	restored := mustNew(Config{})

@@ -277,7 +277,8 @@ func TestASwitchoverFromPlanToDone(t *testing.T) {
 	e.relay("sh-a")
 	e.add(evacuation("out", "hangzhou"))
 	planned := stored[*v1alpha1.Switchover](e, v1alpha1.KindSwitchover, "out").Status
-	if planned.Phase != v1alpha1.PhasePlanned || planned.PlanHash == "" || len(planned.Plan) != 2 || len(planned.StorePlan) != 1 {
+	if planned.Phase != v1alpha1.PhasePlanned || planned.PlanHash == "" || len(planned.Plan) != 2 ||
+		len(planned.StorePlan) != 1 {
 		t.Fatalf("status is %+v", planned)
 	}
 	e.drive("out", switchover.PhaseFrozen)

@@ -1408,7 +1408,8 @@ type Result struct {
 	Ok    bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
 	// revision is the one that the command made, or at which it was judged when it changed nothing.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// current is the object that a lost race met; absent when there was none.
+	// current is the object that a lost race met, absent when there was none; or what an accepted command made of an object
+	// whose status the state machine writes.
 	Current *Object `protobuf:"bytes,3,opt,name=current,proto3" json:"current,omitempty"`
 	// refused says what is wrong with the object.
 	Refused       []*FieldError `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
@@ -1624,7 +1625,8 @@ func (x *FieldError) GetMessage() string {
 	return ""
 }
 
-// Frame is a part of a snapshot: one Header, the Objects in the order of kind and name, the Answers from the oldest on.
+// Frame is a part of a snapshot: one Header, the ownership, the Objects in the order of kind and name, the Answers from
+// the oldest on.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Part:
