@@ -137,6 +137,37 @@ func TestTheProcessPublishesOverMutualTLSAndSaysSo(t *testing.T) {
 	check(t, <-done)
 }
 
+func TestAnAgentWithStoresHasThemOnItsPage(t *testing.T) {
+	s := newSite(t)
+	_, address := s.holder(identity.RoleServer, "hz-a")
+	config := s.config([]Server{{Name: "hz-a", Place: process.Place{Region: "hangzhou", Center: "hz-a"}, GRPC: address}})
+	config.Listen.GRPC = "127.0.0.1:0"
+	dialed := make(chan string, 100)
+	config.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+		select {
+		case dialed <- address:
+		default:
+		}
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	}
+	p, err := New(config, quiet)
+	check(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	var status Status
+	eventually(t, "page", func() bool {
+		_, body := get(t, "http://"+p.listeners["admin"].Addr().String()+"/status")
+		return json.Unmarshal(body, &status) == nil && status.Stores != nil && status.Permits != nil
+	})
+	if len(status.Stores.Servers) != 1 || status.Permits.Session.Session == "" {
+		t.Errorf("status %+v", status)
+	}
+	eventually(t, "connections by the dialer", func() bool { return len(dialed) >= 3 }) // publisher, follower, permits
+	cancel()
+	check(t, <-done)
+}
+
 func TestAWrongStartIsAUsageErrorAndHoldsNothing(t *testing.T) {
 	s := newSite(t)
 	servers := []Server{{Name: "hz-a", Place: process.Place{Region: "r", Center: "c"}, GRPC: "127.0.0.1:1"}}
@@ -185,6 +216,7 @@ func TestAWrongConfigurationNamesItsField(t *testing.T) {
 		{"region: hangzhou\n", "", "region: must not be empty"},
 		{"cluster:", "clsuter: x\ncluster:", `unknown field "clsuter"`},
 		{`admin: "127.0.0.1:7000"`, "admin: x", `listen.admin: "x" is not host:port`},
+		{`admin: "127.0.0.1:7000"`, `admin: "127.0.0.1:7000", grpc: x`, `listen.grpc: "x" is not host:port`},
 		{"key: b, ", "", "certificates.key"},
 		{`grpc: "127.0.0.1:7001"`, "grpc: x", `servers[0].grpc: "x" is not host:port`},
 		{`grpc: "127.0.0.1:7002"`, "grpc: x", `relays[0].grpc: "x" is not host:port`},
