@@ -1,0 +1,127 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
+)
+
+// written is a folder with n entries, on disk.
+func written(t *testing.T, n int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	f, entries, _, _, err := openFiles(dir)
+	check(t, err)
+	c := newCore("orders", "hz", nil, f, entries, 0)
+	for i := range n {
+		e, err := encodeEntry(&ledgerpb.Entry{Index: uint64(i + 1), Token: 3, Write: &ledgerpb.Write{Id: fmt.Sprint("w", i)}})
+		check(t, err)
+		c.push(e)
+		check(t, f.append([][]byte{e.record}))
+	}
+	check(t, f.sync(), f.keep(7), f.note(Event{What: Kept, Token: 7}), f.close())
+	return dir
+}
+
+func TestATornTailIsCutOffWhereverItIsTorn(t *testing.T) {
+	dir := written(t, 5)
+	path := filepath.Join(dir, logFile)
+	whole, err := os.ReadFile(path)
+	check(t, err)
+	_, rest := readRecords(whole)
+	one := len(whole) / 5
+	if len(rest) != 0 {
+		t.Fatalf("%d bytes are no records", len(rest))
+	}
+	for cut := len(whole) - one + 1; cut < len(whole); cut++ {
+		check(t, os.WriteFile(path, whole[:cut], 0o644))
+		f, entries, token, lost, err := openFiles(dir)
+		check(t, err)
+		if len(entries) != 4 || token != 7 || lost != int64(cut-4*one) {
+			t.Fatalf("cut at %d: %d entries, token %d, %d bytes lost", cut, len(entries), token, lost)
+		}
+		info, err := f.log.Stat()
+		check(t, err, f.close())
+		if info.Size() != int64(4*one) {
+			t.Fatalf("cut at %d: the file has %d bytes, want %d", cut, info.Size(), 4*one)
+		}
+	}
+}
+
+func TestADamagedEntryEndsTheLog(t *testing.T) {
+	dir := written(t, 5)
+	path := filepath.Join(dir, logFile)
+	data, err := os.ReadFile(path)
+	check(t, err)
+	data[len(data)-3] ^= 1
+	check(t, os.WriteFile(path, data, 0o644))
+	entries, err := ReadLog(dir)
+	check(t, err)
+	if len(entries) != 4 || entries[3].ID != "w3" {
+		t.Errorf("read %v", entries)
+	}
+}
+
+func TestATornEventIsCutOff(t *testing.T) {
+	dir := written(t, 1)
+	path := filepath.Join(dir, eventsFile)
+	data, err := os.ReadFile(path)
+	check(t, err, os.WriteFile(path, append(data, []byte(`{"what":"ope`)...), 0o644))
+	if events, err := ReadEvents(dir); err != nil || len(events) != 1 {
+		t.Errorf("read %v, %v", events, err)
+	}
+	f, _, _, _, err := openFiles(dir)
+	check(t, err, f.note(Event{What: Opened}), f.close())
+	if events, err := ReadEvents(dir); err != nil || len(events) != 2 || events[1].What != Opened {
+		t.Errorf("read %v, %v", events, err)
+	}
+}
+
+func TestAFolderIsOneProcesses(t *testing.T) {
+	dir := written(t, 1)
+	f, _, _, _, err := openFiles(dir)
+	check(t, err)
+	if _, _, _, _, err := openFiles(dir); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("opened twice: %v", err)
+	}
+	check(t, f.close())
+}
+
+// failing is a disk whose syncs fail from some moment on.
+type failing struct {
+	disk
+	fails bool
+}
+
+var errDisk = errors.New("no more spares")
+
+func (f *failing) sync() error {
+	if f.fails {
+		return errDisk
+	}
+	return f.disk.sync()
+}
+
+func TestAFailedSyncEndsTheMemberAndAcknowledgesNothing(t *testing.T) {
+	e := newEstate(t)
+	hz := e.members["hz"]
+	eventually(t, "primary", func() bool { return hz.member.State().GetAccepting() })
+	hz.member.mu.Lock()
+	hz.member.core.disk = &failing{disk: hz.member.disk, fails: true}
+	hz.member.mu.Unlock()
+	client, err := NewClient(ClientConfig{Store: simStore, Members: e.peers("")})
+	check(t, err)
+	defer client.Close()
+	if answer, err := client.Append(t.Context(), &ledgerpb.Write{Id: "a"}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("acknowledged %v, %v", answer, err)
+	}
+	if err := <-hz.done; !errors.Is(err, errDisk) {
+		t.Errorf("the member ended with %v", err)
+	}
+	hz.cancel = nil
+}
