@@ -1,5 +1,7 @@
 package switchover
 
+import "slices"
+
 // advance goes through every phase that waits for nothing any more.
 func (d *draft) advance(name string) {
 	for d.pass(name) {
@@ -44,7 +46,7 @@ func (d *draft) caughtUp(name string) {
 func (d *draft) enter(name string, phase Phase) { d.editSwitchover(name).Phase = phase }
 
 func (d *draft) passFrozen(sw *Switchover) bool {
-	if !sw.WaitedOut && len(d.Concerned(sw.Name)) > 0 {
+	if !sw.WaitedOut && !d.drained(sw) {
 		return false
 	}
 	if len(sw.Plan.Stores) == 0 {
@@ -59,6 +61,14 @@ func (d *draft) passFrozen(sw *Switchover) bool {
 	d.enter(sw.Name, PhaseFencing)
 	d.order(sw.Name, Fence, sw.Freeze)
 	return true
+}
+
+func (d *draft) drained(sw *Switchover) bool {
+	concerned := d.Concerned(sw.Name)
+	if d.broken.has(brokenClosedNotConcerned) {
+		concerned = slices.DeleteFunc(concerned, func(id string) bool { return d.Sessions[id].Closed })
+	}
+	return len(concerned) == 0 || d.broken.has(brokenOneIsEnough) && len(sw.Acked) > 0
 }
 
 func (d *draft) passFencing(sw *Switchover) bool {

@@ -5,36 +5,38 @@ package switchover
 type breakage uint64
 
 const (
+	// brokenNoFreeze leaves the ranges open at the old owner until the commit (rule 12).
+	brokenNoFreeze breakage = 1 << iota
+	// brokenTwoDocuments ends the freeze with one change, and gives the ranges to the new owner with the next (rule 12).
+	brokenTwoDocuments
 	// brokenFenceSkipped goes from the drain to catching up without closing the store (rules 12 and 17).
-	brokenFenceSkipped breakage = 1 << iota
-	// brokenFencePrimaryOnly takes the old primary's permit or a majority alone for a fence: no evidence of the primary.
-	brokenFenceWithoutPrimary
-	// brokenFenceWithoutMajority asks no majority of a synchronous store.
-	brokenFenceWithoutMajority
+	brokenFenceSkipped
 	// brokenCatchUpBeforeFence reads the position before the fence (rule 12).
 	brokenCatchUpBeforeFence
 	// brokenCatchUpSkipped commits what the new primary may lack (rule 12).
 	brokenCatchUpSkipped
-	// brokenPromoteBeforeCommit orders the promotion with the catching up (rules 12 and 13).
+	// brokenPromoteBeforeCommit opens the new primary when it has caught up (rules 12 and 13).
 	brokenPromoteBeforeCommit
-	// brokenOpenAtFreeze leaves the ranges open at the old owner while the store moves (rule 12).
-	brokenNoFreeze
-	// brokenOpenAtCommit opens the ranges and the store with the commit (rule 12).
-	brokenOpenAtCommit
 	// brokenAbortAfterCommit lets a committed switchover be rolled back (rule 13).
 	brokenAbortAfterCommit
-	// brokenAbortKeepsEpoch unfences under the old token (rule 13).
-	brokenAbortKeepsEpoch
-	// brokenNoLocks lets two switchovers move one store (rule 16).
-	brokenNoLocks
-	// brokenWaitInPlanned lets the end of permits stand for draining also where no fence stops what is in flight (rule 17).
-	brokenWaitInPlanned
-	// brokenAckBySession takes an acknowledgement for any freeze (rule 6).
-	brokenAckOfAnyFreeze
-	// brokenStoreAcceptsWhileFrozen leaves the old primary its permit in a disaster, so that nothing waits for its end (rule 17).
-	brokenStorePermitKept
 	// brokenReportOfAnyStep takes a report for the order in force, whatever order it is of (rule 14).
 	brokenReportOfAnyStep
+	// brokenNoLocks lets two switchovers move one store (rule 16).
+	brokenNoLocks
+	// brokenFenceWithoutPrimary asks no evidence of the old primary (rule 17).
+	brokenFenceWithoutPrimary
+	// brokenFenceWithoutMajority asks no majority of a synchronous store (rule 17).
+	brokenFenceWithoutMajority
+	// brokenStorePermitKept renews the old primary's permit while a disaster waits for its end (rule 17).
+	brokenStorePermitKept
+	// brokenWaitInPlanned lets the end of permits stand for draining in a planned switchover (rule 17).
+	brokenWaitInPlanned
+	// brokenAckOfAnyFreeze takes an acknowledgement for any freeze (rule 6).
+	brokenAckOfAnyFreeze
+	// brokenClosedNotConcerned does not wait for sessions that are closed, and whose permits have not ended (rule 3).
+	brokenClosedNotConcerned
+	// brokenOneIsEnough waits for the first acknowledgement only (rule 4).
+	brokenOneIsEnough
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

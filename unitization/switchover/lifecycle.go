@@ -145,6 +145,9 @@ func (d *draft) commit(e Commit) []Problem {
 		return problems
 	}
 	epoch := d.nextEpoch()
+	if d.broken.has(brokenTwoDocuments) && d.unfreeze(sw) {
+		return nil
+	}
 	d.changeMoves(sw.Plan, true, func(m Move, r *Range) {
 		r.Unit, r.Cells, r.Left, r.Since, r.Frozen = m.ToUnit, m.ToCells, nil, epoch, true
 	})
@@ -154,11 +157,18 @@ func (d *draft) commit(e Commit) []Problem {
 	if len(sw.Plan.Stores) > 0 {
 		d.order(e.Name, Promote, epoch)
 	}
-	if d.broken.has(brokenOpenAtCommit) {
-		d.open(e.Name)
-	}
 	d.advance(e.Name)
 	return nil
+}
+
+// unfreeze is the first of two documents, where that is planted.
+func (d *draft) unfreeze(sw *Switchover) (changed bool) {
+	d.changeMoves(sw.Plan, true, func(_ Move, r *Range) {
+		if r.Frozen {
+			r.Frozen, r.Since, r.Left, changed = false, d.Epoch, nil, true
+		}
+	})
+	return changed
 }
 
 func (d *draft) converged(e Converged) []Problem {
@@ -205,11 +215,7 @@ func (d *draft) rollBack(name string) {
 	if !closed {
 		return
 	}
-	token := epoch
-	if d.broken.has(brokenAbortKeepsEpoch) {
-		token = d.Switchovers[name].Freeze
-	}
-	d.order(name, Unfence, token)
+	d.order(name, Unfence, epoch)
 	for _, move := range plan.Stores {
 		store := d.editStore(move.Store)
 		store.Accepting, store.Fenced = true, false

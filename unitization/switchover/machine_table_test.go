@@ -96,12 +96,13 @@ func (t *machineTable) read(s State) facts {
 		v[shard] = shardView{since: uint8(r.Since), cells: centersOf(r.Cells), left: centersOf(r.Left), frozen: r.Frozen}
 	}
 	f.view = intern(&t.views, v)
-	store := s.Stores["s"]
-	if store.Order != nil {
-		f.order = intern(&t.orders, *store.Order)
-	}
-	if store.Accepting {
-		f.primary = int8(strings.Index(centers, store.Primary))
+	if store := s.Stores["s"]; store != nil {
+		if store.Order != nil {
+			f.order = intern(&t.orders, *store.Order)
+		}
+		if store.Accepting {
+			f.primary = int8(strings.Index(centers, store.Primary))
+		}
 	}
 	for i, name := range switchoverNames {
 		if sw := s.Switchovers[name]; sw != nil {
@@ -168,6 +169,9 @@ func exploredEstate(c scenario) (World, State) {
 		for u := range units {
 			units[u].Cells = append(units[u].Cells, Cell{Center: center, Standby: i > 0})
 		}
+	}
+	if c.members == 0 {
+		units[0].Store, world.Stores = "", nil
 	}
 	for i := range baseline {
 		for _, center := range strings.Split(c.active, "") {

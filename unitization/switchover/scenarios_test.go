@@ -9,43 +9,73 @@ import (
 	"time"
 )
 
-func moveTo(unit, center, primary string) []MoveRequest {
-	return []MoveRequest{{Unitization: "users", Unit: unit, ToCenters: []string{center}, ToPrimary: primary}}
+// scenarios are what is explored. Each is small in some way, and together they have everything that may go wrong. In those
+// without a store nothing but permits keeps the old cell from writing; in those with one, guards hold sessions themselves.
+func scenarios() []scenario {
+	alone := scenario{active: "a", ticks: 2, relays: true, chains: 1, writes: 2, deadlines: true}
+	stored := scenario{active: "a", primary: "a", members: 3, synchronous: true, ticks: 1, chains: 1, writes: 2}
+	pair := scenario{active: "a", primary: "a", members: 2, ticks: 1, chains: 1, writes: 2}
+	to := func(mode Mode, unit, center, primary string) Request {
+		return Request{Mode: mode, AcceptDataLoss: true,
+			Moves: []MoveRequest{{Unitization: "users", Unit: unit, ToCenters: []string{center}, ToPrimary: primary}}}
+	}
+	planned, disaster := to(Planned, "u", "b", ""), to(Disaster, "u", "b", "")
+	moved, taken := to(Planned, "u", "b", "b"), to(Disaster, "u", "b", "b")
+	return []scenario{
+		with(alone, "planned, permits alone, without faults", func(c *scenario) { c.liveness = true }, planned),
+		with(pair, "planned, with a store, without faults", func(c *scenario) { c.liveness, c.relays = true, true }, moved),
+		with(stored, "planned, synchronous, without faults", func(c *scenario) { c.liveness = true }, moved),
+		with(stored, "disaster, without faults", func(c *scenario) { c.liveness, c.holdsPermit = true, true }, taken),
+		with(alone, "planned, permits alone", func(c *scenario) { c.writes, c.restarts, c.leaders, c.aborts = 1, 1, 1, 1 }, planned),
+		with(alone, "disaster, permits alone", func(c *scenario) { c.writes, c.restarts, c.leaders, c.cuts = 1, 1, 1, 1 }, disaster),
+		with(alone, "late answers", func(c *scenario) { c.lateAnswers = true }, planned),
+		with(alone, "drained, whatever the deadlines", func(c *scenario) {
+			c.relays, c.deadlines, c.aborts, c.ticks = false, false, 1, 1
+		}, planned),
+		with(alone, "aborted, and made again, permits alone", func(c *scenario) {
+			c.relays, c.aborts, c.ticks, c.waits = false, 1, 1, map[int]Phase{1: PhaseAborted}
+		}, planned, planned),
+		with(alone, "two cells leave", func(c *scenario) {
+			c.active, c.relays, c.chains, c.ticks = "ab", false, 2, 1
+		}, to(Planned, "u", "c", "")),
+		with(pair, "one of two cells leaves", func(c *scenario) {
+			c.active, c.primary, c.relays, c.deadlines, c.restarts, c.aborts = "ab", "b", true, true, 1, 1
+		}, planned),
+		with(pair, "planned, the chain with a store", func(c *scenario) { c.relays, c.restarts, c.writes = true, 1, 1 }, moved),
+		with(stored, "planned, the store's orders", func(c *scenario) { c.hangs, c.aborts, c.cuts, c.writes = 1, 1, 1, 1 }, moved),
+		with(stored, "disaster, the store's orders", func(c *scenario) {
+			c.holdsPermit, c.hangs, c.cuts, c.leaders, c.writes = true, 1, 1, 1, 1
+		}, taken),
+		with(stored, "two writes, a cut", func(c *scenario) { c.holdsPermit, c.cuts = true, 1 }, taken),
+		with(pair, "two switchovers of one store", func(c *scenario) { c.twoUnits, c.hangs, c.aborts = true, 1, 1 },
+			moved, to(Planned, "v", "b", "b")),
+		with(pair, "aborted, and made again", func(c *scenario) {
+			c.hangs, c.aborts, c.forgets, c.waits = 1, 1, 1, map[int]Phase{1: PhaseAborted}
+		}, moved, moved),
+		with(stored, "superseded", func(c *scenario) {
+			c.holdsPermit, c.cuts, c.cutCenter, c.writes, c.waits = true, 1, 1, 1, map[int]Phase{1: PhaseCommitted}
+		}, moved, superseding("x", to(Disaster, "u", "c", "c"))),
+	}
 }
 
-// scenarios are what is explored. Each is small in some way, and together they have everything that may go wrong.
-func scenarios() []scenario {
-	planned := Request{Mode: Planned, Moves: moveTo("u", "b", "b")}
-	disaster := Request{Mode: Disaster, Moves: moveTo("u", "b", "b"), AcceptDataLoss: true}
-	return []scenario{
-		{name: "planned, without faults", active: "a", primary: "a", members: 3, synchronous: true,
-			requests: []Request{planned}, ticks: 1, relays: true, chains: 1, liveness: true},
-		{name: "disaster, without faults", active: "a", primary: "a", members: 3, synchronous: true, holdsPermit: true,
-			requests: []Request{disaster}, ticks: 1, chains: 1, liveness: true},
-		{name: "a cell leaves, without faults", active: "ab", deadlines: true, primary: "b", members: 2,
-			requests: []Request{planned}, ticks: 2, relays: true, chains: 1, liveness: true},
-		{name: "planned, the chain of permits", active: "a", primary: "a", members: 2,
-			requests: []Request{planned}, ticks: 2, relays: true, chains: 1, restarts: 1, leaders: 1, aborts: 1},
-		{name: "disaster, the chain of permits", active: "a", primary: "a", members: 2, holdsPermit: true, lossy: true,
-			requests: []Request{disaster}, ticks: 2, relays: true, chains: 1, restarts: 1, leaders: 1, cuts: 1},
-		{name: "late answers", active: "a", primary: "a", members: 2, holdsPermit: true, lossy: true,
-			requests: []Request{disaster}, ticks: 2, relays: true, chains: 1, cuts: 1, lateAnswers: true},
-		{name: "a cell leaves", active: "ab", deadlines: true, primary: "b", members: 2,
-			requests: []Request{planned}, ticks: 2, relays: true, chains: 1, restarts: 1, leaders: 1, aborts: 1},
-		{name: "planned, the store's orders", active: "a", primary: "a", members: 3, synchronous: true,
-			requests: []Request{planned}, ticks: 1, chains: 1, hangs: 1, forgets: 1, aborts: 1, cuts: 1},
-		{name: "disaster, the store's orders", active: "a", primary: "a", members: 3, synchronous: true, holdsPermit: true,
-			requests: []Request{disaster}, ticks: 1, chains: 1, hangs: 1, leaders: 1, aborts: 1, cuts: 1},
-		{name: "two switchovers of one store", active: "a", primary: "a", members: 2, twoUnits: true,
-			requests: []Request{planned, {Mode: Planned, Moves: moveTo("v", "b", "b")}}, ticks: 1, chains: 1,
-			hangs: 1, aborts: 1},
-		{name: "aborted, and made again", active: "a", primary: "a", members: 2, waits: map[int]Phase{1: PhaseAborted},
-			requests: []Request{planned, planned}, ticks: 1, chains: 1, hangs: 1, aborts: 1},
-		{name: "superseded", active: "a", primary: "a", members: 3, synchronous: true, holdsPermit: true,
-			waits:    map[int]Phase{1: PhaseCommitted},
-			requests: []Request{disaster, {Mode: Disaster, Moves: moveTo("u", "c", "c"), Supersedes: "x"}}, ticks: 1,
-			chains: 2, cuts: 1, cutCenter: 1},
+func with(c scenario, name string, edit func(*scenario), requests ...Request) scenario {
+	c.name, c.requests = name, requests
+	edit(&c)
+	return c
+}
+
+func superseding(name string, r Request) Request {
+	r.Supersedes = name
+	return r
+}
+
+func scenarioNamed(name string) scenario {
+	for _, c := range scenarios() {
+		if c.name == name {
+			return c
+		}
 	}
+	panic("no scenario " + name)
 }
 
 func full() bool { return os.Getenv("PENTAD_EXPLORE") == "full" }

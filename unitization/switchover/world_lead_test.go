@@ -83,7 +83,7 @@ func (x *explorer) plan(w world, i int) (Plan, []Problem) {
 func (x *explorer) leadSessions(w world, emit func(action, world)) {
 	const id = "relay-a-1"
 	f := x.machine.facts[w.machine]
-	if x.c.restarts == 0 {
+	if x.c.restarts == 0 && !x.c.closes {
 		return
 	}
 	switch {

@@ -4,7 +4,7 @@ import "math/bits"
 
 // write is what becomes of the two writes: a guard admits, a member takes, a majority has it.
 func (x *explorer) write(w world, emit func(action, world)) {
-	for i, wr := range w.writes {
+	for i, wr := range w.writes[:x.c.writes] {
 		switch wr.state {
 		case unborn:
 			if i == 0 || w.writes[0].state != unborn {
@@ -18,16 +18,27 @@ func (x *explorer) write(w world, emit func(action, world)) {
 	}
 }
 
-// admit: shards are alike, so the first write is for the first.
+// admit: the shards of one range are alike, so there writes are for the first. Of different units, one is for each, or both
+// for one.
 func (x *explorer) admit(w world, i int, emit func(action, world)) {
+	shards := 1
+	if x.c.twoUnits {
+		shards = 2
+	}
 	for center := range len(centers) {
-		for shard := range i + 1 {
+		for shard := range shards {
 			since, ok := x.admits(&w, center, shard)
 			if !ok {
 				continue
 			}
 			n := w
 			n.writes[i] = write{state: inFlight, cell: uint8(center), shard: uint8(shard), since: since}
+			if x.c.deadlines {
+				n.writes[i].left = x.c.ticks
+				if center < x.c.chains {
+					n.writes[i].left = w.chains[center].guard.left
+				}
+			}
 			emit(action{"a guard admits a write", center, i}, n)
 		}
 	}
@@ -65,6 +76,11 @@ func (x *explorer) arrive(w world, i int, emit func(action, world)) {
 	n := w
 	n.writes[i] = write{state: over}
 	emit(action{"the write is refused", int(wr.cell), i}, n)
+	if x.c.members == 0 {
+		n.writes[i] = wr
+		x.accept(&n, i)
+		emit(action{"the workload takes the write", int(wr.cell), i}, n)
+	}
 }
 
 // finish ends a write that the primary has: it is acknowledged when a majority has it and the primary may still.

@@ -4,7 +4,8 @@ package switchover
 type scenario struct {
 	name string
 	// The estate: where the cells are active and the primary is, the store's terms, two units or one with two shards.
-	active, primary          string
+	active, primary string
+	// members of the store; 0: the units have none, and a cell's own workload takes the writes.
 	members                  int
 	synchronous, holdsPermit bool
 	twoUnits                 bool
@@ -19,6 +20,8 @@ type scenario struct {
 	// on, have guards with clocks; guards in the others ask without delay.
 	relays bool
 	chains int
+	// writes is how many there are, at most two.
+	writes int
 	// deadlines says that no write outlives the permit that it was admitted under: the assumption where no fence stops what
 	// is in flight (rule 18).
 	deadlines bool
@@ -26,6 +29,8 @@ type scenario struct {
 	leaders, restarts, cuts, hangs, forgets, aborts uint8
 	// cutCenter is the center that is cut off.
 	cutCenter int
+	// closes lets the leader close the session of a relay that is cut off; one that has restarted always loses its first.
+	closes bool
 	// lateAnswers lets a relay's or a server's answer come later than the next one.
 	lateAnswers bool
 	// liveness looks for worlds from which no end can be reached.
@@ -111,8 +116,8 @@ const (
 )
 
 // write was admitted by the guard of a cell for a shard, in the range's state of since; at and token are those of the
-// primary that took it.
-type write struct{ state, cell, shard, since, at, token uint8 }
+// primary that took it, left is what is left of the permit that it was admitted under.
+type write struct{ state, cell, shard, since, at, token, left uint8 }
 
 // member is one of the store's, with its agent.
 type member struct {
@@ -131,8 +136,9 @@ type reported struct{ order, tail, index uint8 }
 func (x *explorer) start() world {
 	w := world{leaders: x.c.leaders, restarts: x.c.restarts, cuts: x.c.cuts, hangs: x.c.hangs, forgets: x.c.forgets,
 		aborts: x.c.aborts}
-	primary := indexOf(x.c.primary)
-	w.members[primary].open = true
+	if x.c.members > 0 {
+		w.members[indexOf(x.c.primary)].open = true
+	}
 	for i := range w.chains[:x.c.chains] {
 		w.chains[i].session, w.chains[i].boot = 1, x.c.ticks
 	}
@@ -144,6 +150,8 @@ func indexOf(center string) int { return int(center[0] - centers[0]) }
 // each goes through everything that can happen next.
 func (x *explorer) each(w world, emit func(action, world)) {
 	x.violated = ""
+	next := emit
+	emit = func(a action, n world) { next(a, x.canonical(n)) }
 	x.tick(w, emit)
 	x.faults(w, emit)
 	x.lead(w, emit)
@@ -175,16 +183,17 @@ func (x *explorer) tick(w world, emit func(action, world)) {
 			ch.answer.left, ch.late.left, ch.fetched.left = lower(ch.answer.left), lower(ch.late.left), lower(ch.fetched.left)
 		}
 		ch.boot = min(ch.boot+1, x.c.ticks)
-		if ch.guard.left == 0 && x.c.deadlines && !x.c.broken.has(brokenDeadlines) {
-			w.giveUp(i)
-		}
+	}
+	if x.c.deadlines && !x.c.broken.has(brokenDeadlines) {
+		w.expire()
 	}
 	for m := range w.members {
 		w.members[m].left = lower(w.members[m].left)
 	}
 	f := &x.machine.facts[w.machine]
 	for i, phase := range f.phases {
-		if phase == PhaseFrozen || phase == PhaseFencing {
+		disaster := i < len(x.c.requests) && x.c.requests[i].Mode == Disaster || x.c.brokenMachine.has(brokenWaitInPlanned)
+		if disaster && (phase == PhaseFrozen || phase == PhaseFencing) {
 			w.waited[i] = min(w.waited[i]+1, x.c.ticks)
 		}
 	}
@@ -194,13 +203,65 @@ func (x *explorer) tick(w world, emit func(action, world)) {
 	emit(action{what: "tick"}, w)
 }
 
-// giveUp ends what a cell has in flight.
-func (w *world) giveUp(cell int) {
+// expire ends the writes in flight whose permits have ended.
+func (w *world) expire() {
 	for i := range w.writes {
-		if w.writes[i].state == inFlight && int(w.writes[i].cell) == cell {
-			w.writes[i] = write{state: over}
+		wr := &w.writes[i]
+		if wr.left = lower(wr.left); wr.state == inFlight && wr.left == 0 {
+			*wr = write{state: over}
 		}
 	}
+}
+
+// canonical is one of all worlds that differ in nothing that counts: the writes are alike, and a message that tells
+// nothing new is as good as lost.
+func (x *explorer) canonical(w world) world {
+	for i := range w.chains[:x.c.chains] {
+		ch := &w.chains[i]
+		if useless(ch.fetched, ch.held) {
+			ch.fetched = permit{}
+		}
+		if useless(ch.answer, ch.guard) {
+			ch.answer = permit{}
+		}
+		if useless(ch.late, ch.guard) {
+			ch.late = permit{}
+		}
+	}
+	if w.writes[1].less(w.writes[0]) {
+		w.writes[0], w.writes[1] = w.writes[1], w.writes[0]
+		for m := range w.members {
+			log := &w.members[m].log
+			*log = *log>>1&1 | *log<<1&2
+		}
+	}
+	return w
+}
+
+func useless(message, have permit) bool {
+	return message.view == have.view && message.left <= have.left
+}
+
+func (a write) less(b write) bool {
+	if a.state != b.state {
+		return a.state > b.state
+	}
+	if a.cell != b.cell {
+		return a.cell < b.cell
+	}
+	if a.shard != b.shard {
+		return a.shard < b.shard
+	}
+	if a.since != b.since {
+		return a.since < b.since
+	}
+	if a.at != b.at {
+		return a.at < b.at
+	}
+	if a.left != b.left {
+		return a.left < b.left
+	}
+	return a.token < b.token
 }
 
 // faults are what goes wrong: each as often as the scenario has it.
