@@ -79,6 +79,8 @@ func TestValidateUnitization(t *testing.T) {
 			"must be the key as it is sent"}}},
 		"override without key": {shared(overrides(KeyOverride{"1", 0})), []mistake{{"spec.overrides", "",
 			"must not be set without spec.key"}}},
+		"long override": {users(overrides(KeyOverride{strings.Repeat("1", 257), 0})), []mistake{
+			{"spec.overrides[0].key", "<value omitted>", "may not be more than 256 bytes"}}},
 		"many overrides": {users(overrides(make([]KeyOverride, 4097)...)), []mistake{{"spec.overrides", 4097,
 			"must have at most 4096 items"}}},
 		"isolation": {users(func(s *UnitizationSpec) { s.Isolation = "Hope" }), []mistake{{"spec.isolation", "Hope",
@@ -166,6 +168,10 @@ func TestValidateUnits(t *testing.T) {
 			{"spec.units[0].cells[1].center", "", `as in "hz-a"`}}},
 		"all standby": {users(unit(0, func(u *Unit) { u.Cells = cells("-hz-a", "-hz-b") })), []mistake{
 			{"spec.units[0].cells", "", "must have a cell that is not standby"}}},
+		"many units": {users(func(s *UnitizationSpec) { s.Units = make([]Unit, 1025) }), []mistake{{"spec.units", 1025,
+			"must have at most 1024 items"}}},
+		"many cells": {users(unit(0, func(u *Unit) { u.Cells = make([]Cell, 65) })), []mistake{{"spec.units[0].cells", 65,
+			"must have at most 64 items"}}},
 		"bad selector": {users(unit(0, func(u *Unit) {
 			u.Cells[0].Clusters = &metav1.LabelSelector{MatchLabels: map[string]string{"a b": "c"}}
 		})), []mistake{{"spec.units[0].cells[0].clusters.matchLabels", "a b", "name part must consist of"}}},
@@ -200,6 +206,8 @@ func TestValidateServices(t *testing.T) {
 		"none": {users(func(s *UnitizationSpec) { s.Services = nil }), nil},
 		"twice": {users(func(s *UnitizationSpec) { s.Services = append(s.Services, s.Services[0]) }), []mistake{
 			{"spec.services[1].name", "orders", "a service is bound once"}}},
+		"many": {users(func(s *UnitizationSpec) { s.Services = make([]ServiceBinding, 1025) }), []mistake{
+			{"spec.services", 1025, "must have at most 1024 items"}}},
 		"no name":       {users(service(func(b *ServiceBinding) { b.Name = "" })), []mistake{{name, "", `as in "orders"`}}},
 		"of a city":     {shared(typed(UnitCity)), []mistake{{typ, "City", `supported values: "Sharded", "Global"`}}},
 		"global":        {users(typed(UnitGlobal)), []mistake{{typ, "Global", `and unit "rz01" is Sharded`}}},
