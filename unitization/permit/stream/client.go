@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -61,11 +62,13 @@ func (c ClientConfig) Validate() error {
 
 // Client holds a permit: it asks one of its peers again and again, and hands each answer to the holder.
 type Client struct {
-	cfg     ClientConfig
-	count   *clientCounters
-	kick    chan struct{}
-	wakes   <-chan struct{}
-	choice  *chooser
+	cfg    ClientConfig
+	count  *clientCounters
+	kick   chan struct{}
+	wakes  <-chan struct{}
+	choice *chooser
+	// conns are the connections to the peers, where there are. A link uses that of its peer alone.
+	conns   []*grpc.ClientConn
 	patient time.Duration
 	denied  bool
 
@@ -115,7 +118,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, count: newClientCounters(cfg.Metrics), kick: make(chan struct{}, 1),
-		choice: newChooser(len(cfg.Peers)), id: cfg.Open.GetSession(),
+		choice: newChooser(len(cfg.Peers)), conns: make([]*grpc.ClientConn, len(cfg.Peers)), id: cfg.Open.GetSession(),
 	}
 	if w, ok := cfg.Holder.(permit.Waker); ok {
 		c.wakes = w.Wakes()
@@ -154,8 +157,13 @@ func (c *Client) session() string {
 	return c.id
 }
 
-// Run asks until ctx ends. Then it tells the peer if the holder has released what it held.
+// Run asks until ctx ends. Then it tells the peer if the holder has released what it held. It is called once.
 func (c *Client) Run(ctx context.Context) error {
+	defer func() {
+		for i := range c.conns {
+			c.disconnect(i)
+		}
+	}()
 	for ctx.Err() == nil {
 		i, err := c.choice.next()
 		if err != nil {

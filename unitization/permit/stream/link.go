@@ -21,16 +21,21 @@ var (
 	errEmpty = errors.New("the peer holds no permit itself")
 )
 
-// link is one stream to one peer, over a connection of its own: what only seems to be a connection ends with it.
+// refusedBy is the trailer by which a server says that it is there, though it ended the stream.
+const refusedBy = "pentad-permit-refused"
+
+// link is one stream to one peer. The connection ends with it, since it may only seem to be one, unless the peer itself
+// ended the stream: then the next one needs no handshake, and peers that cannot answer for long can be asked often.
 type link struct {
+	client *Client
 	index  int
-	conn   *grpc.ClientConn
 	stream grpc.BidiStreamingClient[permitpb.HoldRequest, permitpb.HoldResponse]
 	cancel context.CancelFunc
 	// in has what is received; ended is closed after the last, and then err says why.
-	in    chan *permitpb.HoldResponse
-	ended chan struct{}
-	err   error
+	in      chan *permitpb.HoldResponse
+	ended   chan struct{}
+	err     error
+	refused bool
 
 	clock permit.Clock
 	asker permit.Asker
@@ -54,9 +59,13 @@ func (c *Client) connect(ctx context.Context, i int) (*link, *permit.Permit, err
 
 // open makes the link. Its stream outlives ctx, so that the client can say farewell.
 func (c *Client) open(ctx context.Context, i int) (*link, error) {
-	conn, err := Dial(c.cfg.Peers[i], c.cfg.Dial)
-	if err != nil {
-		return nil, err
+	conn := c.conns[i]
+	if conn == nil {
+		var err error
+		if conn, err = Dial(c.cfg.Peers[i], c.cfg.Dial); err != nil {
+			return nil, err
+		}
+		c.conns[i] = conn
 	}
 	alive, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
@@ -65,14 +74,14 @@ func (c *Client) open(ctx context.Context, i int) (*link, error) {
 	timely := slow.Stop()
 	if stop(); err != nil || !timely {
 		cancel()
-		conn.Close()
+		c.disconnect(i)
 		if !timely {
 			return nil, fmt.Errorf("%w: not connected after %s", errSilent, c.cfg.Timeout)
 		}
 		return nil, err
 	}
 	l := &link{
-		index: i, conn: conn, stream: stream, cancel: cancel, clock: c.cfg.Clock,
+		client: c, index: i, stream: stream, cancel: cancel, clock: c.cfg.Clock,
 		in: make(chan *permitpb.HoldResponse), ended: make(chan struct{}),
 	}
 	go l.receive(alive)
@@ -84,7 +93,7 @@ func (l *link) receive(ctx context.Context) {
 	for {
 		m, err := l.stream.Recv()
 		if err != nil {
-			l.err = err
+			l.err, l.refused = err, len(l.stream.Trailer().Get(refusedBy)) > 0
 			return
 		}
 		select {
@@ -155,9 +164,25 @@ func (l *link) untold(closed []uint64) bool {
 
 // close ends the stream and what belongs to it.
 func (l *link) close() {
+	refused := false
+	select {
+	case <-l.ended:
+		refused = l.refused
+	default:
+	}
 	l.cancel()
-	l.conn.Close()
+	if !refused {
+		l.client.disconnect(l.index)
+	}
 	<-l.ended
+}
+
+// disconnect closes the connection to a peer. Nobody else uses that peer at the time.
+func (c *Client) disconnect(i int) {
+	if c.conns[i] != nil {
+		c.conns[i].Close()
+		c.conns[i] = nil
+	}
 }
 
 // leave tells the peer that nothing is held any more, and waits a moment for its answer.

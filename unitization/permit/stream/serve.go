@@ -15,6 +15,8 @@ const (
 	// time.
 	patienceLeast = 500 * time.Millisecond
 	patienceMost  = 5 * time.Second
+	// soonest is how often to ask at most for a permit that is about to end: its giver has no more to give.
+	soonest = 100 * time.Millisecond
 )
 
 // reached is a more preferred peer that has given a permit.
@@ -117,7 +119,7 @@ func (s *service) took(p *permit.Permit) {
 	}
 	every := s.c.cfg.Every
 	if p.Holds > 0 {
-		every = min(every, p.Holds/4)
+		every = min(every, max(p.Holds/4, soonest))
 	}
 	asked, _ := s.link.asker.Waiting()
 	s.due.Reset(max(0, every-s.link.clock.Now().Sub(asked)))

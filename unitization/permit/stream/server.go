@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"pentad.dev/pentad/unitization/permit"
@@ -76,6 +77,7 @@ func (s *Server) Hold(stream holdStream) error {
 		return err
 	}
 	s.count.refused.Inc()
+	stream.SetTrailer(metadata.Pairs(refusedBy, "1"))
 	s.cfg.Log.Info("stream of permits refused", "holder", open.GetName(), "cluster", open.GetCluster(), "error", err)
 	return refusal(err)
 }
