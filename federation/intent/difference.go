@@ -26,7 +26,8 @@ func statusTree(object v1alpha1.Object) any {
 	return all.Status
 }
 
-// difference is the first place below path where two trees differ, with what each has there; nil where there is nothing.
+// difference is the first place below path where two trees differ, with what each has there; nil where there is
+// nothing.
 func difference(path *field.Path, a, b any) (*field.Path, any, any) {
 	switch x := a.(type) {
 	case map[string]any:

@@ -100,8 +100,8 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// FuzzTransition: whatever typed command comes, in whichever phase, twins stay equal, and objects, ownership and feed say
-// the same.
+// FuzzTransition: whatever typed command comes, in whichever phase, twins stay equal, and objects, ownership and feed
+// say the same.
 func FuzzTransition(f *testing.F) {
 	w := newTraffic(3)
 	w.units = true

@@ -69,8 +69,8 @@ func TestADisasterSaysWhatMayBeLost(t *testing.T) {
 			d.Spec.AcceptDataLoss = true
 			e.add(d)
 			e.drive("out", switchover.PhaseFencing)
-			e.must(e.next(e.View().Ownership(), &switchover.Switchover{Name: "out", UID: string(d.UID), Mode: switchover.Disaster,
-				Phase: switchover.PhaseFrozen, Freeze: e.switchover("out").Freeze}))
+			freeze := e.switchover("out").Freeze
+			e.must(e.transition(&intentpb.WaitedOut{Switchover: "out", Uid: string(d.UID), Freeze: freeze, Term: 1}))
 			batch := obeyed(e.View().Ownership(), e.switchover("out"))
 			kept := &intentpb.StoreReports{}
 			for _, r := range batch.Reports {

@@ -147,8 +147,8 @@ func (p *picture) complete() error {
 	return p.agree()
 }
 
-// agree checks that the ownership is that of the objects: each Store, Unitization and Switchover has its part there, and
-// no other has.
+// agree checks that the ownership is that of the objects: each Store, Unitization and Switchover has its part there,
+// and no other has.
 func (p *picture) agree() error {
 	o := p.state.ownership
 	if o.Epoch < p.state.incarnation<<revisionBits {

@@ -297,7 +297,8 @@ func TestAWorldIsMadeOncePerDeclaration(t *testing.T) {
 	e.must(e.edit(v1alpha1.KindCenter, "sh-a", func(o v1alpha1.Object) {
 		o.(*v1alpha1.Center).Spec.Phase = v1alpha1.CenterClosed
 	}))
-	if w := World(e.View()); same(first, w) || w.Centers["sh-a"].Open || !w.Centers["sh-b"].Open || w.Centers["bj-v"].Full {
+	w := World(e.View())
+	if same(first, w) || w.Centers["sh-a"].Open || !w.Centers["sh-b"].Open || w.Centers["bj-v"].Full {
 		t.Errorf("after a center closed the world has centers %+v", w.Centers)
 	}
 	if w := World(View{}); w.Centers != nil {

@@ -192,8 +192,8 @@ func (w *traffic) removeSomething(view View) *intentpb.Command {
 	return w.deletion(kind, name, expect)
 }
 
-// reapply proposes an object of the estate again, as GitOps does: as it is, with another label, permit or phase, now and
-// then with a status of its own making.
+// reapply proposes an object of the estate again, as GitOps does: as it is, with another label, permit or phase, now
+// and then with a status of its own making.
 func (w *traffic) reapply(view View) *intentpb.Command {
 	objects := unitObjects()
 	object := objects[w.rnd.IntN(len(objects))]

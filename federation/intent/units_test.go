@@ -142,7 +142,8 @@ func (a *author) transition(operation any) *intentpb.Command {
 	return c
 }
 
-// next is what brings a switchover one step further, as controller, relays and agents propose it; nil when it has ended.
+// next is what brings a switchover one step further, as controller, relays and agents propose it; nil when it has
+// ended.
 func (a *author) next(s switchover.State, sw *switchover.Switchover) *intentpb.Command {
 	switch sw.Phase {
 	case switchover.PhasePlanned:
@@ -282,7 +283,8 @@ func TestASwitchoverFromPlanToDone(t *testing.T) {
 		t.Fatalf("status is %+v", planned)
 	}
 	e.drive("out", switchover.PhaseFrozen)
-	if got := e.View().Ownership().Concerned("out"); len(got) != 2 || !slices.Contains(got, a) || !slices.Contains(got, b) {
+	got := e.View().Ownership().Concerned("out")
+	if len(got) != 2 || !slices.Contains(got, a) || !slices.Contains(got, b) {
 		t.Errorf("concerned are %q, want %q and %q", got, a, b)
 	}
 	frozen := stored[*v1alpha1.Unitization](e, v1alpha1.KindUnitization, "users").Status.Ranges[0]

@@ -9,8 +9,8 @@ import (
 	"pentad.dev/pentad/unitization/switchover"
 )
 
-// World is what a view declares, as far as plans need it. It is shared by all views with the same declarations, and must
-// not be changed.
+// World is what a view declares, as far as plans need it. It is shared by all views with the same declarations, and
+// must not be changed.
 func World(view View) switchover.World { return world(view.objects) }
 
 // Preview says what the state machine would have against a switchover that is being created, or the list of what is
