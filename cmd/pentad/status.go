@@ -79,6 +79,7 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 	writeServers(table, all)
 	writeRelays(table, all)
 	writeAgents(table, all)
+	writeStores(table, all)
 	silent := writeErrors(table, all)
 	if err := table.Flush(); err != nil {
 		return err
@@ -162,7 +163,7 @@ func writeServers(out io.Writer, pages []page) {
 }
 
 func writeRelays(out io.Writer, pages []page) {
-	fmt.Fprintln(out, "\nRELAY\tREGION\tCENTER\tFEEDS\tSTALE\tSILENT CLUSTERS\tRESOURCES\tSTREAMS\tNACKS\tPROBLEMS")
+	fmt.Fprintln(out, "\nRELAY\tREGION\tCENTER\tFEEDS\tSTALE\tSILENT CLUSTERS\tRESOURCES\tSTREAMS\tNACKS\tPERMIT\tGUARDS\tPROBLEMS")
 	for _, p := range pages {
 		r := p.relay
 		if r == nil || p.err != nil {
@@ -180,8 +181,9 @@ func writeRelays(out io.Writer, pages []page) {
 			}
 		}
 		silent := cmp.Or(strings.Join(r.Silent, ","), "none")
-		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%d\n",
-			r.Name, r.Region, r.Center, len(r.Feeds), stale, silent, r.Resources.Records, len(r.Streams), nacks, len(r.Problems))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n",
+			r.Name, r.Region, r.Center, len(r.Feeds), stale, silent, r.Resources.Records, len(r.Streams), nacks,
+			left(r.Guards.Left), r.Guards.Holders, len(r.Problems))
 	}
 }
 
@@ -197,6 +199,32 @@ func writeAgents(out io.Writer, pages []page) {
 				a.Cluster, a.Region, a.Center, s.Name, s.Answered, s.Services, s.Endpoints, cmp.Or(s.Error, "none"))
 		}
 	}
+}
+
+// writeStores is about the members of stores that agents drive.
+func writeStores(out io.Writer, pages []page) {
+	titled := false
+	for _, p := range pages {
+		if p.agent == nil || p.err != nil || p.agent.Stores == nil {
+			continue
+		}
+		for _, m := range p.agent.Stores.Members {
+			if !titled {
+				fmt.Fprintln(out, "\nSTORE\tMEMBER\tPERMIT OF ITS AGENT\tORDER\tTOKEN\tPOSITION\tERROR")
+				titled = true
+			}
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", m.Store, m.Member, left(p.agent.Permits.Hop.Left),
+				cmp.Or(m.Order, "none"), m.Report.Token, m.Report.Position, cmp.Or(m.Report.Error, "none"))
+		}
+	}
+}
+
+// left says whether a permit holds.
+func left(d time.Duration) string {
+	if d <= 0 {
+		return "none"
+	}
+	return d.Round(100 * time.Millisecond).String()
 }
 
 func writeErrors(out io.Writer, pages []page) (silent int) {

@@ -30,6 +30,12 @@ func (a Action) String() string {
 // MarshalText is the action's name, for status pages.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
+// UnmarshalText is the inverse of MarshalText.
+func (a *Action) UnmarshalText(text []byte) (err error) {
+	*a, err = ParseAction(string(text))
+	return err
+}
+
 // ParseAction is the inverse of String.
 func ParseAction(s string) (Action, error) {
 	for a, name := range actions {
@@ -58,6 +64,14 @@ func (p Position) Compare(q Position) int {
 
 // MarshalText is String, for status pages.
 func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (p *Position) UnmarshalText(text []byte) error {
+	if _, err := fmt.Sscanf(string(text), "%d.%d", &p.Epoch, &p.Index); err != nil {
+		return fmt.Errorf("position %q: must be <epoch>.<index>: %w", text, err)
+	}
+	return nil
+}
 
 func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Epoch, p.Index) }
 
