@@ -41,6 +41,10 @@ type Client struct {
 // retryWrite is the pause between two rounds of all members.
 const retryWrite = 20 * time.Millisecond
 
+// attemptWithin bounds what one member may take: it may be cut off, and then the others are worth asking. A write takes
+// some milliseconds; one that is asked again is written once all the same.
+const attemptWithin = 500 * time.Millisecond
+
 // NewClient makes connections when they are first used. Close gives them back.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Store == "" || len(cfg.Members) == 0 {
@@ -104,11 +108,8 @@ func (c *Client) round(ctx context.Context, w *ledgerpb.Write, unknown *bool) (*
 			next = left[0]
 		}
 		left = slices.DeleteFunc(left, func(m string) bool { return m == next })
-		answer, err := c.clients[next].Append(ctx, &ledgerpb.AppendRequest{Store: c.cfg.Store, Write: w})
+		answer, err := c.attempt(ctx, next, w)
 		if err == nil {
-			c.mu.Lock()
-			c.primary = next
-			c.mu.Unlock()
 			return answer, nil
 		}
 		switch status.Code(err) {
@@ -122,6 +123,22 @@ func (c *Client) round(ctx context.Context, w *ledgerpb.Write, unknown *bool) (*
 		next = named(err)
 	}
 	return nil, errors.Join(append(errs, ctx.Err())...)
+}
+
+// attempt asks one member, and remembers who took a write. One that hangs is not the first to be asked any more.
+func (c *Client) attempt(ctx context.Context, member string, w *ledgerpb.Write) (*ledgerpb.AppendResponse, error) {
+	bounded, cancel := context.WithTimeout(ctx, attemptWithin)
+	defer cancel()
+	answer, err := c.clients[member].Append(bounded, &ledgerpb.AppendRequest{Store: c.cfg.Store, Write: w})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.primary = member
+	case c.primary == member && bounded.Err() != nil:
+		c.primary = ""
+	}
+	return answer, err
 }
 
 // named is the primary that a refusal names.
@@ -139,7 +156,9 @@ func (c *Client) Find(ctx context.Context, r *ledgerpb.FindRequest) (*ledgerpb.F
 	r.Store = c.cfg.Store
 	var errs []error
 	for _, p := range c.cfg.Members {
-		answer, err := c.clients[p.Member].Find(ctx, r)
+		bounded, cancel := context.WithTimeout(ctx, attemptWithin)
+		answer, err := c.clients[p.Member].Find(bounded, r)
+		cancel()
 		if err == nil || status.Code(err) == codes.InvalidArgument {
 			return answer, err
 		}

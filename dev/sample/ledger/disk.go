@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +40,10 @@ type disk interface {
 type files struct {
 	dir    string
 	log    *os.File
+	token  *os.File
 	events *os.File
+	// kept counts the tokens: the next goes to the slot that does not have the last.
+	kept int
 	// ends are the offsets at which the records end.
 	ends []int64
 }
@@ -57,7 +60,7 @@ func openFiles(dir string) (_ *files, entries []entry, token uint64, cut int64, 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, 0, 0, err
 	}
-	if token, err = readToken(dir); err != nil {
+	if token, f.kept, err = readSlots(dir); err != nil {
 		return nil, nil, 0, 0, err
 	}
 	if f.log, err = os.OpenFile(filepath.Join(dir, logFile), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
@@ -65,6 +68,9 @@ func openFiles(dir string) (_ *files, entries []entry, token uint64, cut int64, 
 	}
 	if err := unix.Flock(int(f.log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, nil, 0, 0, fmt.Errorf("dir: %s: is another process's: %w", dir, err)
+	}
+	if err := f.openToken(token); err != nil {
+		return nil, nil, 0, 0, err
 	}
 	if f.events, err = os.OpenFile(filepath.Join(dir, eventsFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
 		return nil, nil, 0, 0, err
@@ -86,6 +92,15 @@ func openFiles(dir string) (_ *files, entries []entry, token uint64, cut int64, 
 	return f, entries, token, int64(len(rest)), nil
 }
 
+// openToken has the token in both slots, so that from then on any of them may be torn.
+func (f *files) openToken(token uint64) (err error) {
+	f.token, err = os.OpenFile(filepath.Join(f.dir, tokenFile), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.keep(token), f.keep(token))
+}
+
 // readRecords returns the entries up to the first that is torn or damaged, and what follows.
 func readRecords(data []byte) (entries []entry, rest []byte) {
 	for {
@@ -101,20 +116,45 @@ func readRecords(data []byte) (entries []entry, rest []byte) {
 	}
 }
 
+// The file of tokens has two slots of a line each, written in turn, so that a torn one leaves the other; the higher whole one
+// counts. A token costs one fsync so, and the file can be read by people.
+const slotBytes = 30
+
+func slot(token uint64) []byte {
+	number := fmt.Sprintf("%020d", token)
+	return fmt.Appendf(nil, "%s %08x\n", number, crc32.Checksum([]byte(number), castagnoli))
+}
+
 func readToken(dir string) (uint64, error) {
+	token, _, err := readSlots(dir)
+	return token, err
+}
+
+// readSlots also says which slot has the token: the other is to be written next.
+func readSlots(dir string) (highest uint64, at int, err error) {
 	path := filepath.Join(dir, tokenFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	token, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err) // written atomically: never torn
+	whole := len(data) == 0 // made, and not written yet
+	for i := 0; len(data) >= slotBytes; i, data = i+1, data[slotBytes:] {
+		token, err := strconv.ParseUint(string(data[:20]), 10, 64)
+		if err != nil || !bytes.Equal(slot(token), data[:slotBytes]) {
+			continue
+		}
+		if !whole || token > highest {
+			highest, at = token, i
+		}
+		whole = true
 	}
-	return token, nil
+	if !whole {
+		return 0, 0, fmt.Errorf("%s: neither slot is whole: the token that this member keeps is lost", path)
+	}
+	return highest, at, nil
 }
 
 // cutLine cuts a torn last line off.
@@ -152,19 +192,11 @@ func (f *files) truncate(n int) error {
 func (f *files) sync() error { return unix.Fdatasync(int(f.log.Fd())) }
 
 func (f *files) keep(token uint64) error {
-	path := filepath.Join(f.dir, tokenFile)
-	temporary, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
+	f.kept++
+	if _, err := f.token.WriteAt(slot(token), int64(f.kept%2)*slotBytes); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(temporary, token)
-	if err := errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(f.dir)
+	return unix.Fdatasync(int(f.token.Fd()))
 }
 
 func (f *files) note(e Event) error {
@@ -178,7 +210,7 @@ func (f *files) note(e Event) error {
 
 func (f *files) close() error {
 	var errs []error
-	for _, file := range []*os.File{f.log, f.events} {
+	for _, file := range []*os.File{f.log, f.token, f.events} {
 		if file != nil {
 			errs = append(errs, file.Close())
 		}

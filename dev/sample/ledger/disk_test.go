@@ -125,3 +125,38 @@ func TestAFailedSyncEndsTheMemberAndAcknowledgesNothing(t *testing.T) {
 	}
 	hz.cancel = nil
 }
+
+func TestATokenSurvivesATornWriteOfTheNext(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, tokenFile)
+	for _, token := range []uint64{7, 1<<64 - 1, 0} {
+		f, _, _, _, err := openFiles(dir)
+		check(t, err, f.keep(5), f.keep(token), f.close())
+		whole, err := os.ReadFile(path)
+		check(t, err)
+		if got, err := readToken(dir); err != nil || got != max(token, 5) {
+			t.Fatalf("kept %d, read %d, %v", token, got, err)
+		}
+		for i := range slotBytes { // either slot may be torn anywhere
+			for _, at := range []int{i, slotBytes + i} {
+				torn := append([]byte(nil), whole...)
+				torn[at] ^= 1
+				check(t, os.WriteFile(path, torn, 0o644))
+				if got, err := readToken(dir); err != nil || got != token && got != 5 {
+					t.Fatalf("slot torn at %d: read %d, %v", at, got, err)
+				}
+			}
+		}
+		check(t, os.WriteFile(path, whole, 0o644))
+		_, at, err := readSlots(dir)
+		check(t, err)
+		if f, _, _, _, err = openFiles(dir); err != nil || f.kept%2 != at {
+			t.Fatalf("the next token goes over the highest, in slot %d: kept %d, %v", at, f.kept, err)
+		}
+		check(t, f.close(), os.Remove(path))
+	}
+	check(t, os.WriteFile(path, []byte("garbage that is long enough to be a slot of the file"), 0o644))
+	if _, err := readToken(dir); err == nil {
+		t.Error("a lost token is taken for none")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
@@ -78,22 +79,25 @@ func (d driver) CatchUp(ctx context.Context, r fence.Request) (state fence.State
 	return d.Status(ctx, r)
 }
 
-// copy copies from each of the others, until the position is reached or there are no others.
-func (d driver) copy(ctx context.Context, r fence.Request) (bool, error) {
-	var errs []error
-	for _, p := range d.cfg.Peers {
-		if err := d.copyFrom(ctx, p, r); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.Member, err))
-		}
-		there := false
-		if _, err := d.look(func(c *core) { there = c.token == r.Token && c.position().Compare(r.Position) >= 0 }); err != nil {
-			return false, err
-		}
-		if there {
-			return true, nil
-		}
+// copy copies from all of the others at once, until the position is reached or there is no more to be had: one that is cut
+// off costs no time.
+func (d driver) copy(ctx context.Context, r fence.Request) (there bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(d.cfg.Peers))
+	var all sync.WaitGroup
+	for i, p := range d.cfg.Peers {
+		all.Go(func() {
+			if err := d.copyFrom(ctx, p, r); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", p.Member, err)
+				return
+			}
+			cancel() // reached
+		})
 	}
-	return false, errors.Join(errs...)
+	all.Wait()
+	_, err = d.look(func(c *core) { there = c.token == r.Token && c.position().Compare(r.Position) >= 0 })
+	return there, errors.Join(append(errs, err)...)
 }
 
 // copyWithin bounds one exchange with a member that may be gone.

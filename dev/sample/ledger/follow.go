@@ -131,6 +131,10 @@ func (c *core) fetched(w *catching, peer string, asked *ledgerpb.FetchRequest, r
 	if c.token != w.token || c.role != replica {
 		return fmt.Errorf("%w: superseded", errPoorSource)
 	}
+	if after := asked.GetAfter(); after.GetIndex() > c.last() || c.tokenAt(after.GetIndex()) != after.GetEpoch() {
+		w.after = min(w.after, c.last())
+		return nil // another source was quicker: this log is not what it was; ask again
+	}
 	theirs := fence.Position{Epoch: r.GetPosition().GetEpoch(), Index: r.GetPosition().GetIndex()}
 	switch {
 	case r.GetKept() < w.token:
