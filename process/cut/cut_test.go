@@ -182,6 +182,26 @@ func TestNothingPassesACutInEitherDirectionAndAllOfItArrivesInOrderWhenItHeals(t
 	goesOn(t, "the read", waiting)
 }
 
+func TestWhatIsWrittenAsTheCutHealsComesAfterWhatWasWrittenBehindIt(t *testing.T) {
+	e := newEstate(t)
+	here, there := e.connect(shA)
+	for round := range 200 {
+		for _, cuts := range [][]Between{{hangzhouLost}, nil} {
+			e.file.Cuts = cuts
+			e.save()
+			if err := e.cut.load(); err != nil {
+				t.Fatal(err)
+			}
+			if err := say(here, string(rune('0'+len(cuts))))(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := hear(there, "10")(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+	}
+}
+
 func TestAWriteLargerThanTheBufferWaits(t *testing.T) {
 	e := newEstate(t)
 	here, there := e.connect(shA)
@@ -272,7 +292,7 @@ func TestDeadlinesHoldBehindACutAndLoseNothing(t *testing.T) {
 	if err := here.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	hearing := later(hear(here, "hello"))
+	hearing := later(func() error { return errors.Join(hear(here, "he")(), hear(here, "llo")()) })
 	hangs(t, "read after a deadline that was taken back", hearing)
 	e.set()
 	goesOn(t, "what arrived behind the cut", hearing)
