@@ -96,6 +96,15 @@ func TestValidateSwitchover(t *testing.T) {
 			changed(move("mz", ShardRange{0, 9}), func(m *Move) { m.Unitization = "merchants" }))), nil},
 		"all and some": {switchover(SwitchoverPlanned, moves(move("rz01", ShardRange{0, 9}), move("rz01"))), []mistake{
 			{"spec.moves[1].unit", "rz01", "spec.moves[0] moves it too"}}},
+		"all and some, where one is wrong": {switchover(SwitchoverPlanned, moves(move("rz01"),
+			changed(move("rz01"), func(m *Move) { m.ToCenters = nil }))), []mistake{{"spec.moves[1].toCenters", "",
+			"must have the centers"}}},
+		"many ranges": {of(move("rz01", make([]ShardRange, 1025)...)), []mistake{{"spec.moves[0].shards", 1025,
+			"must have at most 1024 items"}}},
+		"many centers": {of(changed(move("rz01"), func(m *Move) { m.ToCenters = make([]string, 65) })), []mistake{
+			{"spec.moves[0].toCenters", 65, "must have at most 64 items"}}},
+		"many facts": {switchover(SwitchoverDisaster, baseline, old(make([]OldPrimary, 1025)...)), []mistake{
+			{"spec.oldPrimaries", 1025, "must have at most 1024 items"}}},
 		"too many moves": {switchover(SwitchoverPlanned, moves(make([]Move, 1025)...)), []mistake{{"spec.moves", 1025,
 			"must have at most 1024 items"}}},
 	} {
