@@ -61,11 +61,13 @@ func checkMap(m *permitpb.Map) error {
 	for i, r := range m.GetRanges() {
 		switch {
 		case r.GetFrom() != next || r.GetTo() < r.GetFrom() || r.GetTo() >= m.GetShards():
-			return fmt.Errorf("ranges[%d]: %d to %d: must begin at %d and end before %d", i, r.GetFrom(), r.GetTo(), next, m.GetShards())
+			return fmt.Errorf("ranges[%d]: %d to %d: must begin at %d and end before %d",
+				i, r.GetFrom(), r.GetTo(), next, m.GetShards())
 		case r.GetUnit() == "":
 			return fmt.Errorf("ranges[%d]: unit: is required", i)
 		case r.GetSince() == 0 || r.GetSince() > m.GetEpoch():
-			return fmt.Errorf("ranges[%d]: since: %d: must be between 1 and the map's epoch %d", i, r.GetSince(), m.GetEpoch())
+			return fmt.Errorf("ranges[%d]: since: %d: must be between 1 and the map's epoch %d",
+				i, r.GetSince(), m.GetEpoch())
 		}
 		next = r.GetTo() + 1
 	}
@@ -91,7 +93,8 @@ func checkNames(o *permitpb.Open) error {
 	case o.GetName() == "":
 		return fmt.Errorf("%w: name: is required", ErrMalformed)
 	case len(o.GetCells()) > mostNames || len(o.GetStores()) > mostNames:
-		return fmt.Errorf("%w: %d cells, %d stores: at most %d each", ErrMalformed, len(o.GetCells()), len(o.GetStores()), mostNames)
+		return fmt.Errorf("%w: %d cells, %d stores: at most %d each",
+			ErrMalformed, len(o.GetCells()), len(o.GetStores()), mostNames)
 	}
 	return nil
 }

@@ -57,7 +57,8 @@ func mapOf(name string, m *switchover.Map) *permitpb.Map {
 	pb := &permitpb.Map{Unitization: name, Shards: uint32(m.Shards), Epoch: m.Epoch, Keep: m.Keep}
 	for _, r := range m.Ranges {
 		pb.Ranges = append(pb.Ranges, &permitpb.Range{
-			From: uint32(r.From), To: uint32(r.To), Unit: r.Unit, Cells: r.Cells, Frozen: r.Frozen, Since: r.Since, Left: r.Left,
+			From: uint32(r.From), To: uint32(r.To), Unit: r.Unit, Cells: r.Cells,
+			Frozen: r.Frozen, Since: r.Since, Left: r.Left,
 		})
 	}
 	return pb

@@ -55,7 +55,8 @@ func (c ClientConfig) Validate() error {
 	case c.Holder == nil:
 		return errors.New("permit client: holder: is required")
 	case c.Every < 0 || c.Timeout < 0 || c.Return < 0:
-		return fmt.Errorf("permit client: every %s, timeout %s, return %s: must not be negative", c.Every, c.Timeout, c.Return)
+		return fmt.Errorf("permit client: every %s, timeout %s, return %s: must not be negative",
+			c.Every, c.Timeout, c.Return)
 	}
 	return validatePeers("permit client: peers", c.Peers)
 }
