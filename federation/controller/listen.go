@@ -18,8 +18,8 @@ func (t *tenure) ask(ctx context.Context) {
 		t.mu.Lock()
 		hurry := t.hurry
 		t.mu.Unlock()
-		if hurry || time.Since(last) >= askAtRest {
-			last = time.Now()
+		if hurry || t.cfg.now().Sub(last) >= askAtRest {
+			last = t.cfg.now()
 			sessions := map[string]progress{}
 			for _, p := range t.cfg.Progress(ctx) {
 				heard := progress{age: time.Duration(p.GetAgeMs()) * time.Millisecond, rendered: p.GetRendered()}
@@ -28,7 +28,7 @@ func (t *tenure) ask(ctx context.Context) {
 				}
 			}
 			t.mu.Lock()
-			t.sessions = sessions
+			t.sessions, t.asked = sessions, last
 			t.mu.Unlock()
 			t.tell()
 		}

@@ -19,7 +19,7 @@ const (
 	// preparesIn bounds how long a freeze waits for relays within reach to learn of the target's cells: a relay that is slow
 	// must not hold up a switchover, the guards decide in any case.
 	preparesIn = 2 * time.Second
-	// convergesIn bounds how long an opened switchover waits for stores and relays before it ends with a remark.
+	// convergesIn bounds how long an opened switchover waits for relays before it ends with a remark.
 	convergesIn = 10 * time.Second
 	// silentFor is how long a session may not be heard of before it is closed. Its holder opens another one when it is back.
 	silentFor = 30 * time.Second
@@ -29,6 +29,8 @@ const (
 type heard struct {
 	// sessions are what all servers within reach say of sessions; nil when nobody was asked yet.
 	sessions map[string]progress
+	// asked is when the servers were asked for that.
+	asked time.Time
 	// reports are what agents say, of orders that may be past.
 	reports []report
 	// deadlines are when switchovers roll back by themselves.
@@ -109,10 +111,8 @@ func (n *round) carry(o *switchover.Switchover) {
 	switch o.Phase {
 	case switchover.PhaseApproved:
 		n.freeze(o, seen)
-	case switchover.PhaseFrozen:
-		n.waitOut(o)
-	case switchover.PhaseFencing:
-		n.waitOut(o) // in a disaster the end of the old store's permit is evidence, too
+	case switchover.PhaseFrozen, switchover.PhaseFencing:
+		n.waitOut(o) // the end of the old store's permit is evidence of its fence, too
 	case switchover.PhaseCaughtUp:
 		n.propose(o, "everything is caught up", &intentpb.Command{Operation: &intentpb.Command_Commit{
 			Commit: &intentpb.Commit{Switchover: o.Name, Uid: o.UID},
@@ -125,7 +125,7 @@ func (n *round) carry(o *switchover.Switchover) {
 // expired aborts a switchover whose deadline has passed before its commit.
 func (n *round) expired(o *switchover.Switchover) bool {
 	deadline, ok := n.heard.deadlines[o.Name]
-	begun := o.Phase > switchover.PhasePlanned && o.Phase < switchover.PhaseCommitted
+	begun := o.Phase > switchover.PhasePlanned && o.Phase < switchover.PhaseCommitted && !o.NoReturn
 	if !ok || !begun {
 		return false
 	}
@@ -140,10 +140,14 @@ func (n *round) expired(o *switchover.Switchover) bool {
 	return true
 }
 
-// freeze begins once the relays within reach have what they need to send traffic to the target's cells.
+// freeze begins once the relays within reach have what they need to send traffic to the target's cells, and once nothing is
+// known that would keep what is planned frozen for long.
 func (n *round) freeze(o *switchover.Switchover, seen sighting) {
-	behind := n.behind(seen.revision)
+	behind := n.behind(seen)
 	if len(behind) > 0 && !n.at(seen.at.Add(preparesIn)) {
+		return
+	}
+	if o.Mode != switchover.Disaster && !n.settled(o) && !n.at(n.memory.waitedOut(seen.at.Add(preparesIn))) {
 		return
 	}
 	n.propose(o, "relays are prepared"+except(behind), &intentpb.Command{Operation: &intentpb.Command_Freeze{
@@ -151,14 +155,16 @@ func (n *round) freeze(o *switchover.Switchover, seen sighting) {
 	}})
 }
 
-// behind are the relays within reach that do not serve an intent revision yet; all that are known when nobody was heard.
-func (n *round) behind(revision uint64) (names []string) {
+// behind are the relays within reach that do not serve the intent revision of a sighting yet; all that are known when
+// nobody was heard since then.
+func (n *round) behind(seen sighting) (names []string) {
+	unheard := n.heard.sessions == nil || n.heard.asked.Before(seen.at)
 	for id, session := range n.state.Sessions {
 		if session.Holder != switchover.Relay || session.Closed {
 			continue
 		}
 		p, ok := n.heard.sessions[id]
-		if n.heard.sessions == nil || ok && p.age < reachable && p.rendered < revision {
+		if unheard || ok && p.age < reachable && p.rendered < seen.revision {
 			names = append(names, session.Name)
 		}
 	}
@@ -166,9 +172,34 @@ func (n *round) behind(revision uint64) (names []string) {
 	return names
 }
 
-// waitOut says once that every permit of before the freeze has ended.
+// settled says whether every relay that a switchover will wait for can acknowledge a freeze at once. One that has just
+// started cannot before T has passed (rule 6), and one that is gone never does: its session is closed first, and removed
+// when its permits have ended. Both cost less before the freeze than after it.
+func (n *round) settled(o *switchover.Switchover) bool {
+	settled := true
+	for id, session := range n.state.Sessions {
+		if session.Holder != switchover.Relay || !leaves(o, session.Center) {
+			continue
+		}
+		began, known := n.memory.unheard[id]
+		if session.Closed || !known || !n.at(n.memory.waitedOut(began)) || n.silent(id) {
+			settled = false
+		}
+	}
+	return settled
+}
+
+// leaves says whether a switchover leaves a center.
+func leaves(o *switchover.Switchover, center string) bool {
+	return slices.ContainsFunc(o.Plan.Moves, func(m switchover.Move) bool {
+		return slices.ContainsFunc(m.Cells, func(cell string) bool { return switchover.CellCenter(cell) == center })
+	})
+}
+
+// waitOut says once that every permit of before the freeze has ended. Only a disaster goes on without acknowledgements; of
+// what is planned, the sessions that are gone are closed and removed.
 func (n *round) waitOut(o *switchover.Switchover) {
-	if o.WaitedOut {
+	if o.WaitedOut || o.Mode != switchover.Disaster {
 		return
 	}
 	frozen, ok := n.memory.phases[phaseKey{o.UID, switchover.PhaseFrozen}]
@@ -183,17 +214,21 @@ func (n *round) waitOut(o *switchover.Switchover) {
 	}})
 }
 
-// converge ends a switchover when stores and data planes have followed, or did not for too long.
+// converge ends a switchover when its stores are open, and the data planes have followed or did not for too long. It does
+// not end without its stores: their locks hold off whatever else would move them.
 func (n *round) converge(o *switchover.Switchover, seen sighting) {
-	missing := append(n.behind(seen.revision), n.closed(o)...)
-	if len(missing) > 0 && !n.at(seen.at.Add(convergesIn)) {
+	if len(n.closed(o)) > 0 {
+		return
+	}
+	behind := n.behind(seen)
+	if len(behind) > 0 && !n.at(seen.at.Add(convergesIn)) {
 		return
 	}
 	message := ""
-	if len(missing) > 0 {
-		message = "ended without " + strings.Join(missing, ", ")
+	if len(behind) > 0 {
+		message = "ended without " + strings.Join(behind, ", ")
 	}
-	n.propose(o, "the data planes have followed"+except(missing), &intentpb.Command{Operation: &intentpb.Command_Converged{
+	n.propose(o, "the data planes have followed"+except(behind), &intentpb.Command{Operation: &intentpb.Command_Converged{
 		Converged: &intentpb.Converged{Switchover: o.Name, Uid: o.UID, Message: message},
 	}})
 }
@@ -206,7 +241,7 @@ func (n *round) closed(o *switchover.Switchover) (names []string) {
 			continue
 		}
 		if r, ok := o.Reports[move.Store][store.Order.Member]; !ok || r.Step != store.Order.Step {
-			names = append(names, "store "+move.Store)
+			names = append(names, move.Store)
 		}
 	}
 	return names

@@ -35,7 +35,10 @@ func newDesk(phase switchover.Phase) *desk {
 		},
 		Switchovers: map[string]*switchover.Switchover{"s": {
 			Name: "s", UID: "u", Mode: switchover.Planned, Phase: phase, Freeze: 8,
-			Plan: switchover.Plan{Stores: []switchover.StoreMove{{Store: "db", Primary: "a", Target: "b"}}},
+			Plan: switchover.Plan{
+				Moves:  []switchover.Move{{Unitization: "users", Unit: "x", ToUnit: "x", Cells: []string{"x.a"}, ToCells: []string{"x.b"}}},
+				Stores: []switchover.StoreMove{{Store: "db", Primary: "a", Target: "b"}},
+			},
 		}},
 	}
 	return d
@@ -43,7 +46,7 @@ func newDesk(phase switchover.Phase) *desk {
 
 // look takes a round at a revision; it returns what is proposed, by the names of the commands.
 func (d *desk) look(revision uint64) (names string, again time.Duration) {
-	d.heard.wall = d.now
+	d.heard.wall, d.heard.asked = d.now, d.now
 	d.memory.see(d.state, revision, d.now)
 	proposals, at := next(d.state, d.memory, d.heard, d.now)
 	var list []string
@@ -65,29 +68,93 @@ func (d *desk) expect(t *testing.T, revision uint64, want string) {
 
 func (d *desk) pass(by time.Duration) { d.now = d.now.Add(by) }
 
+// disaster makes a Disaster of the desk's switchover.
+func (d *desk) disaster() *desk {
+	d.state.Switchovers["s"].Mode = switchover.Disaster
+	return d
+}
+
 func TestAFreezeWaitsForTheRelaysWithinReach(t *testing.T) {
-	d := newDesk(switchover.PhaseApproved)
+	d := newDesk(switchover.PhaseApproved).disaster()
 	d.expect(t, 8, "") // both are at 7
 	d.heard.sessions["r1"] = progress{rendered: 8}
 	d.expect(t, 8, "")
 	d.heard.sessions["r2"] = progress{rendered: 9}
 	d.expect(t, 8, "Freeze")
 
-	d = newDesk(switchover.PhaseApproved)
+	d = newDesk(switchover.PhaseApproved).disaster()
 	d.expect(t, 8, "")
 	d.heard.sessions["r1"] = progress{rendered: 8}
 	d.heard.sessions["r2"] = progress{age: reachable, rendered: 7} // out of reach
 	d.expect(t, 8, "Freeze")
 
-	d = newDesk(switchover.PhaseApproved)
+	d = newDesk(switchover.PhaseApproved).disaster()
 	d.heard.sessions = nil
 	d.expect(t, 8, "") // nobody was asked yet
 	d.pass(preparesIn)
 	d.expect(t, 8, "Freeze")
 }
 
-func TestTheWaitIsForTInTheOwnTermWithDrift(t *testing.T) {
+func TestAFreezeTakesNoWordOfBeforeTheApproval(t *testing.T) {
+	d := newDesk(switchover.PhaseApproved).disaster()
+	delete(d.heard.sessions, "r1") // it came after the servers were asked last
+	d.memory.see(d.state, 8, d.now)
+	d.heard.asked, d.heard.wall = d.now.Add(-time.Millisecond), d.now
+	if proposals, _ := next(d.state, d.memory, d.heard, d.now); len(proposals) > 0 {
+		t.Errorf("proposes %v", proposals)
+	}
+}
+
+func TestWhatIsPlannedFreezesWhenAllWhoMustAcknowledgeCan(t *testing.T) {
+	served := map[string]progress{"r1": {rendered: 9}, "r2": {rendered: 9}}
+	d := newDesk(switchover.PhaseApproved)
+	d.heard.sessions = served
+	if got, again := d.look(8); got != "" || again != drift(permit) {
+		t.Errorf("a relay that may have started just now: proposes %q and looks again after %s", got, again)
+	}
+	d.pass(drift(permit))
+	d.expect(t, 8, "Freeze")
+
+	d = newDesk(switchover.PhaseApproved)
+	d.heard.sessions = map[string]progress{"r1": {age: reachable, rendered: 7}, "r2": {age: reachable, rendered: 9}}
+	d.expect(t, 8, "CloseSession") // of r1; nobody waits for r2
+	d.state.Sessions["r1"] = &switchover.Session{ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Center: "a", Closed: true}
+	d.expect(t, 9, "")
+	d.pass(drift(permit))
+	d.expect(t, 9, "RemoveSession")
+	delete(d.state.Sessions, "r1")
+	d.expect(t, 9, "Freeze")
+
+	d = newDesk(switchover.PhaseApproved) // one that comes and goes holds nothing up for ever
+	d.heard.sessions = served
+	d.expect(t, 8, "")
+	d.pass(preparesIn + drift(permit))
+	d.state.Sessions["r3"] = &switchover.Session{ID: "r3", Holder: switchover.Relay, Name: "vm-a/two", Center: "a"}
+	served["r3"] = progress{rendered: 9}
+	d.expect(t, 8, "Freeze")
+}
+
+func TestWhatIsPlannedClosesSessionsThatAreGoneAndNeverWaitsPermitsOut(t *testing.T) {
 	d := newDesk(switchover.PhaseFrozen)
+	d.expect(t, 8, "")
+	d.pass(time.Hour)
+	d.expect(t, 8, "") // it asks, but does not acknowledge: a write is in flight
+	d.heard.sessions["r1"] = progress{age: reachable - time.Millisecond, rendered: 7}
+	d.expect(t, 8, "")
+	d.heard.sessions["r1"] = progress{age: reachable, rendered: 7}
+	d.expect(t, 8, "CloseSession")
+	d.state.Switchovers["s"].Acked = map[string]bool{"r1": true}
+	d.expect(t, 8, "")
+
+	d = newDesk(switchover.PhaseFrozen)
+	delete(d.heard.sessions, "r1")
+	d.expect(t, 8, "")
+	d.pass(reachable)
+	d.expect(t, 8, "CloseSession")
+}
+
+func TestTheWaitIsForTInTheOwnTermWithDrift(t *testing.T) {
+	d := newDesk(switchover.PhaseFrozen).disaster()
 	d.expect(t, 8, "")
 	d.pass(drift(permit) - time.Millisecond)
 	if got, again := d.look(8); got != "" || again != time.Millisecond {
@@ -108,7 +175,7 @@ func TestTheWaitIsForTInTheOwnTermWithDrift(t *testing.T) {
 }
 
 func TestAShorterTCountsWhenTheLongerOneHasEnded(t *testing.T) {
-	d := newDesk(switchover.PhaseFrozen)
+	d := newDesk(switchover.PhaseFrozen).disaster()
 	d.expect(t, 8, "")
 	d.state.Maps["users"] = &switchover.Map{Shards: 1, Permit: time.Second}
 	d.pass(time.Second)
@@ -120,7 +187,7 @@ func TestAShorterTCountsWhenTheLongerOneHasEnded(t *testing.T) {
 }
 
 func TestTheWaitGoesOnWhileTheStoresAreFenced(t *testing.T) {
-	d := newDesk(switchover.PhaseFrozen)
+	d := newDesk(switchover.PhaseFrozen).disaster()
 	d.expect(t, 8, "")
 	d.pass(permit)
 	d.state.Switchovers["s"].Phase = switchover.PhaseFencing // all have acknowledged meanwhile; the old store is out of reach
@@ -151,14 +218,14 @@ func TestAnOpenedSwitchoverEndsWhenAllHaveFollowedOrWithARemark(t *testing.T) {
 	d = newDesk(switchover.PhaseOpened)
 	d.expect(t, 8, "")
 	d.pass(convergesIn)
-	d.heard.wall = d.now
+	d.expect(t, 8, "") // never without the store
+	d.state.Switchovers["s"].Reports = map[string]map[string]switchover.Report{"db": {"b": {Step: 4}}}
 	d.memory.see(d.state, 8, d.now)
 	proposals, _ := next(d.state, d.memory, d.heard, d.now)
 	if len(proposals) != 1 {
 		t.Fatalf("%d proposals, want one", len(proposals))
 	}
-	message := proposals[0].command.GetConverged().GetMessage()
-	if message != "ended without vm-a/one, vm-b/one, store db" {
+	if message := proposals[0].command.GetConverged().GetMessage(); message != "ended without vm-a/one, vm-b/one" {
 		t.Errorf("message %q", message)
 	}
 }
@@ -172,7 +239,10 @@ func TestADeadlineAbortsBeforeTheCommitOnly(t *testing.T) {
 		d.heard.deadlines["s"] = d.now.Add(-time.Second)
 		d.expect(t, 8, want)
 	}
-	d := newDesk(switchover.PhaseCatchingUp)
+	d := newDesk(switchover.PhaseFencing) // it took over from one that is past its commit
+	d.state.Switchovers["s"].NoReturn, d.heard.deadlines["s"] = true, d.now
+	d.expect(t, 8, "")
+	d = newDesk(switchover.PhaseCatchingUp)
 	d.heard.deadlines["s"] = d.now.Add(time.Second)
 	if got, again := d.look(8); got != "" || again != time.Second {
 		t.Errorf("proposes %q and looks again after %s", got, again)

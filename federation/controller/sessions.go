@@ -36,6 +36,9 @@ func (n *round) gone(session *switchover.Session) string {
 		return ""
 	}
 	p, asked := n.heard.sessions[session.ID]
+	if n.awaited(session) && n.silent(session.ID) {
+		return fmt.Sprintf("nothing was heard of it for %s, and a planned switchover waits for it", reachable)
+	}
 	if asked && p.age < silentFor {
 		return ""
 	}
@@ -47,6 +50,31 @@ func (n *round) gone(session *switchover.Session) string {
 		return fmt.Sprintf("nothing was heard of it for %s", silentFor)
 	}
 	return ""
+}
+
+// awaited says whether a planned switchover waits for a session, or is about to.
+func (n *round) awaited(session *switchover.Session) bool {
+	if session.Holder != switchover.Relay {
+		return false
+	}
+	for _, o := range n.state.Switchovers {
+		before := o.Phase == switchover.PhaseApproved || o.Phase == switchover.PhaseFrozen && !o.Acked[session.ID]
+		if before && o.Mode != switchover.Disaster && leaves(o, session.Center) {
+			return true
+		}
+	}
+	return false
+}
+
+// silent says whether a session is out of reach. One that nobody has heard of since this term began counts from then.
+func (n *round) silent(id string) bool {
+	if n.heard.sessions == nil {
+		return false
+	}
+	if p, ok := n.heard.sessions[id]; ok {
+		return p.age >= reachable
+	}
+	return n.at(n.memory.unheard[id].Add(reachable))
 }
 
 // successor says whether the holder asks under another session.

@@ -24,6 +24,7 @@ type tenure struct {
 
 	mu       sync.Mutex
 	sessions map[string]progress
+	asked    time.Time // when the servers were asked about sessions
 	reports  map[feed.ID]map[string]report
 	hurry    bool // a switchover waits for relays
 }
@@ -88,7 +89,7 @@ func (t *tenure) propose(ctx context.Context, proposals []proposal) bool {
 func (t *tenure) heard(state switchover.State) heard {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := heard{sessions: t.sessions, term: t.term, wall: t.cfg.now(), deadlines: map[string]time.Time{}}
+	h := heard{sessions: t.sessions, asked: t.asked, term: t.term, wall: t.cfg.now(), deadlines: map[string]time.Time{}}
 	for _, feed := range t.reports {
 		for _, r := range feed {
 			h.reports = append(h.reports, r)
@@ -100,7 +101,10 @@ func (t *tenure) heard(state switchover.State) heard {
 		if o.Phase >= switchover.PhaseDone {
 			continue
 		}
-		t.hurry = t.hurry || o.Phase == switchover.PhaseApproved || o.Phase == switchover.PhaseOpened
+		switch o.Phase {
+		case switchover.PhaseApproved, switchover.PhaseFrozen, switchover.PhaseOpened:
+			t.hurry = true
+		}
 		if deadline, ok := deadline(view, name); ok {
 			h.deadlines[name] = deadline
 		}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/unitization/fence"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// station is a phase that a planned evacuation of hz-a is held in, and what lets it go on. In CaughtUp nothing holds it
+// but the lack of a leader.
+type station struct {
+	phase switchover.Phase
+	let   func()
+}
+
+// held holds a planned evacuation in every phase that waits for somebody.
+func (u *units) held() []station {
+	u.t.Helper()
+	hz, sh := u.sites["hz-a"], u.members["sh-a"]
+	for _, m := range u.members {
+		m.hold(everything...)
+	}
+	hz.relay.stuck.Store(true)
+	var slow = hz.guards["rz01"].Check("/sample/Write", []string{"3"})
+	if slow.Reason != "" {
+		u.t.Fatalf("refused: %s", slow.Reason)
+	}
+	return []station{
+		{switchover.PhaseApproved, func() { hz.relay.stuck.Store(false) }},
+		{switchover.PhaseFrozen, func() { slow.Release() }},
+		{switchover.PhaseFencing, func() {
+			for _, m := range u.members {
+				m.let(fence.Fence)
+			}
+		}},
+		{switchover.PhaseCatchingUp, func() { sh.let(fence.CatchUp) }},
+		{switchover.PhaseCommitted, func() { sh.let(fence.Promote) }},
+		{switchover.PhaseOpened, func() { sh.let(fence.Open) }},
+	}
+}
+
+func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T) {
+	u := newUnits(t, 3, unitsOptions{})
+	w := u.write()
+	w.flows(0, "rz01.hz-a")
+	stations := u.held()
+	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
+	for _, at := range stations {
+		u.reaches("out", at.phase, 10*time.Second)
+		next := u.configs[(u.leader()+1)%3].Name
+		check(t, u.api.TransferLeadership(t.Context(), next))
+		if got := u.configs[u.leader()].Name; got != next {
+			t.Fatalf("%s leads, not %s", got, next)
+		}
+		if at.phase != switchover.PhaseApproved { // there the freeze comes in time, whatever relays do
+			u.stays("out", at.phase, 50*time.Millisecond)
+		}
+		at.let()
+	}
+	u.reaches("out", switchover.PhaseDone, 15*time.Second)
+	w.flows(0, "rz01.sh-a")
+	w.stop()
+	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
+	u := newUnits(t, 3, unitsOptions{})
+	w := u.write()
+	w.flows(0, "rz01.hz-a")
+	stations := u.held()
+	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
+	for _, at := range stations {
+		u.reaches("out", at.phase, 15*time.Second)
+		old := u.leader()
+		u.stop(old)
+		at.let()
+		u.reaches("out", at.phase+1, 15*time.Second)
+		u.start(old)
+		u.leader()
+	}
+	u.reaches("out", switchover.PhaseDone, 15*time.Second)
+	w.flows(0, "rz01.sh-a")
+	w.stop()
+	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A new leader has seen nothing, so it waits for the end of permits in full again (rule 5 of ownership).
+func TestTheWaitBeginsAnewUnderANewLeader(t *testing.T) {
+	u := newUnits(t, 3, unitsOptions{ledgers: true})
+	w := u.write()
+	w.flows(0, "rz01.hz-a")
+	u.sites["hz-a"].vanish()
+	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
+	u.reaches("rescue", switchover.PhaseFrozen, 10*time.Second)
+	time.Sleep(permitT * 7 / 10)
+	if phase := u.phase("rescue"); phase != switchover.PhaseFrozen {
+		t.Fatalf("switchover rescue is %s before T has passed", phase)
+	}
+	began := time.Now()
+	check(t, u.api.TransferLeadership(t.Context(), u.configs[(u.leader()+1)%3].Name))
+	u.reaches("rescue", switchover.PhaseFencing, 10*time.Second)
+	if took := time.Since(began); took < waited {
+		t.Errorf("the new leader waited for %s, and must for %s", took, waited)
+	}
+	u.reaches("rescue", switchover.PhaseDone, 15*time.Second)
+	w.stop()
+	if err := apart(w.all(), false); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,314 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/client"
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// permitT is T in these tests: as short as may be declared.
+const permitT = time.Second
+
+// waited is how long the end of permits is waited for.
+const waited = permitT + permitT/100
+
+// regions are where the centers of the tests are.
+var regions = map[string]string{"hz-a": "hangzhou", "sh-a": "shanghai", "sz-a": "shenzhen"}
+
+// units is an estate with everything between the servers and a write: relays, guards, agents, and the members of a
+// store, in three centers, over real sockets. Unit rz01 has shards 0 to 4, its data in store db, and is in hz-a; rz02 has
+// the others, no store, and is in sh-a.
+type units struct {
+	*estate
+	api     *client.Client
+	sites   map[string]*site
+	members map[string]*member // fakes; none where the members are ledgers
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	cutFile string
+	network cut.File
+}
+
+// unitsOptions say what is not as usual.
+type unitsOptions struct {
+	// ledgers has ledgers for members in place of fakes.
+	ledgers bool
+	// holdsPermit is declared of the store. Ledgers do.
+	holdsPermit bool
+	// replication is Synchronous unless it is said.
+	replication v1alpha1.StoreReplication
+}
+
+func newUnits(t *testing.T, servers int, options unitsOptions) *units {
+	t.Helper()
+	u := &units{
+		estate: newEstate(t, servers), sites: map[string]*site{}, members: map[string]*member{},
+		cutFile: filepath.Join(t.TempDir(), "cuts.json"), log: slog.New(slog.DiscardHandler),
+		network: cut.File{Places: map[string]process.Place{}},
+	}
+	for _, c := range u.configs {
+		u.network.Places[c.Listen.GRPC] = process.Place{Region: "core", Center: "core"}
+	}
+	u.api = u.client()
+	u.leader()
+	for _, name := range centers() {
+		s := &site{units: u, center: name, ports: map[string]string{}}
+		u.sites[name] = s
+		for _, what := range []string{"relay", "agent", "admin", "ledger", "webhook"} {
+			s.ports[what] = freePort(t)
+			u.network.Places[s.ports[what]] = process.Place{Region: regions[name], Center: name}
+		}
+	}
+	u.saveCuts()
+	u.declare(options)
+	for _, name := range centers() {
+		u.sites[name].start(options.ledgers)
+	}
+	return u
+}
+
+func centers() []string { return []string{"hz-a", "sh-a", "sz-a"} }
+
+// client calls the API at whichever server answers.
+func (u *units) client() *client.Client {
+	u.t.Helper()
+	config := client.Config{
+		TLS:     u.source(identity.RoleOperator, "ops", "pentad:admins").Client(identity.RoleServer),
+		Timeout: 20 * time.Second,
+	}
+	for _, c := range u.configs {
+		config.Endpoints = append(config.Endpoints, c.Listen.API)
+	}
+	c, err := client.New(config)
+	check(u.t, err)
+	u.t.Cleanup(c.Close)
+	return c
+}
+
+// declare declares centers, clusters, the store and the units.
+func (u *units) declare(options unitsOptions) {
+	u.t.Helper()
+	ctx := u.t.Context()
+	store := &v1alpha1.Store{ObjectMeta: named("db"), Spec: v1alpha1.StoreSpec{
+		Primary: "hz-a", Replication: v1alpha1.ReplicationSynchronous, HoldsPermit: options.holdsPermit || options.ledgers,
+	}}
+	if options.replication != "" {
+		store.Spec.Replication = options.replication
+	}
+	for _, name := range centers() {
+		_, err := u.api.Centers().Create(ctx, center(name, regions[name]), metav1.CreateOptions{})
+		check(u.t, err)
+		_, err = u.api.Clusters().Create(ctx, &v1alpha1.Cluster{
+			ObjectMeta: named(cluster(name)), Spec: v1alpha1.ClusterSpec{Center: name},
+		}, metav1.CreateOptions{})
+		check(u.t, err)
+		url := "http://" + u.sites[name].ports["webhook"] + "/fence"
+		if !options.ledgers {
+			u.members[name] = newMember(u.t, u.sites[name].ports["webhook"], "db", name, name == "hz-a")
+		}
+		store.Spec.Members = append(store.Spec.Members, v1alpha1.StoreMember{
+			Center: name, Cluster: cluster(name),
+			Webhook: &v1alpha1.WebhookDriver{URL: url, Timeout: &metav1.Duration{Duration: 500 * time.Millisecond}},
+		})
+	}
+	_, err := u.api.Stores().Create(ctx, store, metav1.CreateOptions{})
+	check(u.t, err)
+	_, err = u.api.Unitizations().Create(ctx, users(), metav1.CreateOptions{})
+	check(u.t, err)
+}
+
+func users() *v1alpha1.Unitization {
+	return &v1alpha1.Unitization{ObjectMeta: named("users"), Spec: v1alpha1.UnitizationSpec{
+		Shards: 10, Key: &v1alpha1.ShardingKey{Header: "x-user-id", Function: v1alpha1.KeyLastDigits},
+		Guard: true, Permit: v1alpha1.PermitTerms{Duration: &metav1.Duration{Duration: permitT}},
+		Services: []v1alpha1.ServiceBinding{{Name: "orders"}},
+		Units: []v1alpha1.Unit{
+			{Name: "rz01", Store: "db", Shards: []v1alpha1.ShardRange{{From: 0, To: 4}}, Cells: []v1alpha1.Cell{
+				{Center: "hz-a"}, {Center: "sh-a", Standby: true}, {Center: "sz-a", Standby: true},
+			}},
+			{Name: "rz02", Shards: []v1alpha1.ShardRange{{From: 5, To: 9}}, Cells: []v1alpha1.Cell{
+				{Center: "sh-a"}, {Center: "hz-a", Standby: true},
+			}},
+		},
+	}}
+}
+
+func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
+
+func cluster(center string) string { return center + "-vm" }
+
+// isolate cuts a center off from everything else, or heals that.
+func (u *units) isolate(center string, is bool) {
+	u.t.Helper()
+	u.mu.Lock()
+	u.network.Cuts = slices.DeleteFunc(u.network.Cuts, func(b cut.Between) bool { return b.From.Center == center })
+	if is {
+		u.network.Cuts = append(u.network.Cuts, cut.Between{From: cut.Selector{Center: center}})
+	}
+	u.mu.Unlock()
+	u.saveCuts()
+	var site = u.sites[center]
+	eventually(u.t, "the cut", time.Second, func() bool { return (len(site.cut.Cuts()) > 0) == is })
+}
+
+func (u *units) saveCuts() {
+	u.t.Helper()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	check(u.t, u.network.Save(u.cutFile))
+}
+
+// state is the newest that any server has.
+func (u *units) state() switchover.State {
+	var newest switchover.State
+	var at uint64
+	for _, s := range u.servers {
+		if s == nil {
+			continue
+		}
+		if state, revision, _ := s.machine.Ownership(); revision >= at {
+			newest, at = state, revision
+		}
+	}
+	return newest
+}
+
+// plan creates a switchover.
+func (u *units) plan(name string, spec v1alpha1.SwitchoverSpec) *v1alpha1.Switchover {
+	u.t.Helper()
+	s, err := u.api.Switchovers().Create(u.t.Context(),
+		&v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}, metav1.CreateOptions{})
+	check(u.t, err)
+	if s.Status.Phase != v1alpha1.PhasePlanned || s.Status.PlanHash == "" {
+		u.t.Fatalf("switchover %s is created as %+v", name, s.Status)
+	}
+	return s
+}
+
+// approve approves a switchover by its plan's hash.
+func (u *units) approve(s *v1alpha1.Switchover) {
+	u.t.Helper()
+	approved, err := u.api.Switchovers().Approve(u.t.Context(), s.Name, s.Status.PlanHash)
+	check(u.t, err)
+	if approved.Status.ApprovedBy != "ops" {
+		u.t.Errorf("approved by %q", approved.Status.ApprovedBy)
+	}
+}
+
+// begin creates and approves.
+func (u *units) begin(name string, spec v1alpha1.SwitchoverSpec) {
+	u.t.Helper()
+	u.approve(u.plan(name, spec))
+}
+
+func evacuate(mode v1alpha1.SwitchoverMode, center string) v1alpha1.SwitchoverSpec {
+	return v1alpha1.SwitchoverSpec{Mode: mode, Evacuate: &v1alpha1.Evacuation{Center: center}}
+}
+
+// moveTo moves rz01 and its primary to a center.
+func moveTo(mode v1alpha1.SwitchoverMode, center string) v1alpha1.SwitchoverSpec {
+	return v1alpha1.SwitchoverSpec{Mode: mode, Moves: []v1alpha1.Move{{
+		Unitization: "users", Unit: "rz01", ToCenters: []string{center}, ToPrimary: center,
+	}}}
+}
+
+// phase is that of a switchover as the newest server has it; 0: there is none.
+func (u *units) phase(name string) switchover.Phase {
+	if o := u.state().Switchovers[name]; o != nil {
+		return o.Phase
+	}
+	return 0
+}
+
+// reaches waits until a switchover has come to a phase.
+func (u *units) reaches(name string, phase switchover.Phase, within time.Duration) {
+	u.t.Helper()
+	for deadline := time.Now().Add(within); u.phase(name) < phase; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			u.t.Fatalf("switchover %s is %s after %s, wanted %s: %s\n%s", name, u.phase(name), within, phase,
+				u.state().Waiting(name), strings.Join(u.explain(name).Details, "\n"))
+		}
+	}
+}
+
+// stays sees that a switchover does not leave a phase for a while.
+func (u *units) stays(name string, phase switchover.Phase, during time.Duration) {
+	u.t.Helper()
+	u.reaches(name, phase, 10*time.Second)
+	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if now := u.phase(name); now != phase {
+			u.t.Fatalf("switchover %s is %s, and must stay %s", name, now, phase)
+		}
+	}
+}
+
+func (u *units) explain(name string) *client.Explanation {
+	u.t.Helper()
+	e, err := u.api.ExplainSwitchover(u.t.Context(), name)
+	check(u.t, err)
+	return e
+}
+
+// read is a switchover as the API has it.
+func (u *units) read(name string) *v1alpha1.Switchover {
+	u.t.Helper()
+	s, err := u.api.Switchovers().Get(u.t.Context(), name, metav1.GetOptions{})
+	check(u.t, err)
+	return s
+}
+
+// between is how long after one phase another one began, by the switchover's own history.
+func between(s *v1alpha1.Switchover, from, to v1alpha1.SwitchoverPhase) time.Duration {
+	at := map[v1alpha1.SwitchoverPhase]time.Time{}
+	for _, h := range s.Status.History {
+		at[h.Phase] = h.Time.Time
+	}
+	return at[to].Sub(at[from])
+}
+
+// runs runs something until it is stopped, or the test ends.
+func (u *units) runs(what string, run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			u.t.Errorf("%s: %v", what, err)
+		}
+	})
+	u.t.Cleanup(stop)
+	return stop
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s within %s", what, within)
+		}
+	}
+}
