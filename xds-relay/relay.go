@@ -84,7 +84,7 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 		return nil, err
 	}
 	r.xds, err = serve.New(serve.Config{
-		Name: config.Name, Resources: r.resources, Log: r.log, Metrics: metrics,
+		Name: config.Name, Resources: r.resources, Log: r.log, Metrics: metrics, Since: render.Since,
 		OnDemand: body(render.OnDemand),
 		Absent:   body(func(typeURL, name string) (render.Resource, bool) { return render.Absent(typeURL, name, view) }),
 	})

@@ -156,11 +156,14 @@ func (s *Server) take(
 func (s *Server) send(st *stream, grpcStream grpc.ServerStream) (again time.Time, err error) {
 	st.mu.Lock()
 	out, again, err := st.core.respond(time.Now())
-	oversized := st.core.oversized
-	st.core.oversized = nil
+	oversized, missed := st.core.oversized, st.core.missed
+	st.core.oversized, st.core.missed = nil, nil
 	st.mu.Unlock()
 	for _, o := range oversized {
 		s.tooLarge(st, o)
+	}
+	for _, m := range missed {
+		s.tookBack(st, m)
 	}
 	for _, r := range out {
 		if err := grpcStream.SendMsg(r); err != nil {

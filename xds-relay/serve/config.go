@@ -32,6 +32,11 @@ type Config struct {
 	// OnDemand. Nil, or false: the name is answered by the resource error alone, which grpc-go does not read.
 	Absent func(typeURL, name string) (body []byte, ok bool)
 
+	// Since gives the highest since, an epoch of the estate, of the ownership that a resource carries; 0: none. It is
+	// asked once for each resource, when it becomes part of what is served; body is as in Resources. Pure as OnDemand.
+	// Nil: always 0, and no stream waits for what other relays had.
+	Since func(typeURL string, body []byte) uint64
+
 	// MaxBytes bounds a response to a client that names what it wants; gRPC clients refuse messages of 4 MiB and
 	// would come back for the same for ever. Default 3.5 MiB.
 	MaxBytes int
@@ -45,6 +50,9 @@ type Config struct {
 	// Linger is how long a cluster that was removed stays with a client that was just sent other routes and still asks
 	// for it. Default 1 s.
 	Linger time.Duration
+	// CatchUp is how long a client that shows routes of a higher since than this relay's waits for them; then it gets
+	// those that there are. Default 2 s, which is also the most (rule 7).
+	CatchUp time.Duration
 	// CloseBehind is the age of an unanswered response at which a stream that is behind is closed. Default 30 s.
 	CloseBehind time.Duration
 	// Drain is the time over which Run spreads the closing of streams when its context ends. Default 1 s.
@@ -74,6 +82,7 @@ func (c Config) Validate() error {
 		{"MaxNames", int64(c.MaxNames)},
 		{"GateLapse", int64(c.GateLapse)},
 		{"Linger", int64(c.Linger)},
+		{"CatchUp", int64(c.CatchUp)},
 		{"CloseBehind", int64(c.CloseBehind)},
 		{"Drain", int64(c.Drain)},
 	} {
@@ -93,6 +102,9 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("serve: CloseBehind is %v: must be at least GateLapse, %v", full.CloseBehind,
 			full.GateLapse))
 	}
+	if full.CatchUp > maxCatchUp {
+		errs = append(errs, fmt.Errorf("serve: CatchUp is %v: must be at most %v", c.CatchUp, maxCatchUp))
+	}
 	return errors.Join(errs...)
 }
 
@@ -109,8 +121,8 @@ func (c Config) withDefaults() Config {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.GateLapse, 10 * time.Second}, {&c.Linger, time.Second}, {&c.CloseBehind, 30 * time.Second},
-		{&c.Drain, time.Second},
+		{&c.GateLapse, 10 * time.Second}, {&c.Linger, time.Second}, {&c.CatchUp, maxCatchUp},
+		{&c.CloseBehind, 30 * time.Second}, {&c.Drain, time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -135,4 +147,10 @@ type faults struct {
 	noFollow            bool // endpoints do not follow their changed cluster
 	noGate              bool // listeners and routes do not wait for clusters on a wildcard stream
 	dropAtOnce          bool // a removed cluster is dropped before the routes that named it
+	noCatchUp           bool // routes older than those that the client shows are sent at once
+	waitForEver         bool // a relay that doesn't catch up never answers
+	orderByHash         bool // the higher hash is taken for the newer content
+	holdOthers          bool // other types wait with the routes
+	anyVersion          bool // whatever begins with a number and a dot is taken for a version of ours
+	sinceSticks         bool // the highest since of a set never falls
 }

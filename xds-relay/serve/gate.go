@@ -167,6 +167,9 @@ func (s *sotw) deadline(now time.Time) (again time.Time, err error) {
 		if !sub.lingers.IsZero() {
 			soonest(sub.lingers)
 		}
+		if sub.waits() {
+			soonest(sub.wait.until)
+		}
 	}
 	if settled {
 		s.behind = false

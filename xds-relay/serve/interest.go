@@ -10,10 +10,13 @@ import (
 // interest is a set of names of one type that streams ask for. Streams that ask for the same share it: the names,
 // their places in the index and the hash of their contents are kept once.
 type interest struct {
+	url   string
 	key   uint64   // hash of the names, whatever their order
 	names []string // sorted
 	// sum is the weight of what the names are answered by now: the version.
-	sum     uint64
+	sum uint64
+	// since is the highest of what they are answered by.
+	since   uint64
 	members map[*inbox]struct{}
 }
 
@@ -67,7 +70,7 @@ func (t *table) enter(sh *shelf, ib *inbox, names []string) *interest {
 			return set
 		}
 	}
-	set := &interest{key: key, names: names, members: map[*inbox]struct{}{ib: {}}}
+	set := &interest{url: sh.kind.url, key: key, names: names, members: map[*inbox]struct{}{ib: {}}}
 	for _, name := range names {
 		e := sh.entries[name]
 		if e == nil {
@@ -79,9 +82,34 @@ func (t *table) enter(sh *shelf, ib *inbox, names []string) *interest {
 		}
 		e.sets[set] = struct{}{}
 		set.sum += e.res.weight
+		set.since = max(set.since, e.res.since)
 	}
 	sh.sets[key] = append(sh.sets[key], set)
 	return set
+}
+
+// replace keeps a set's hash and since up to date when one of its names is answered by something else.
+func (t *table) replace(set *interest, old, now *resource) {
+	set.sum += now.weight - old.weight
+	switch {
+	case now.since >= set.since:
+		set.since = now.since
+	case old.since == set.since && !t.broken.sinceSticks:
+		t.sunk[set] = struct{}{}
+	}
+}
+
+// settle looks for the highest since of the sets that may have lost theirs: rare, as epochs only grow, and once a
+// batch for each set, however much of it went.
+func (t *table) settle() {
+	for set := range t.sunk {
+		sh := t.shelves[set.url]
+		set.since = 0
+		for _, name := range set.names {
+			set.since = max(set.since, sh.entries[name].res.since)
+		}
+	}
+	clear(t.sunk)
 }
 
 // leave takes a stream out of a set; what nobody asks for any more, and does not exist, is forgotten.

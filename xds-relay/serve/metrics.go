@@ -14,6 +14,7 @@ type metrics struct {
 	bytes     *prometheus.CounterVec
 	nacks     *prometheus.CounterVec
 	oversized *prometheus.CounterVec
+	missed    *prometheus.CounterVec
 	delay     *prometheus.HistogramVec
 }
 
@@ -30,6 +31,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		bytes:     counter("response_bytes_total", "Bytes of responses sent."),
 		nacks:     counter("nacks_total", "Responses refused by clients."),
 		oversized: counter("oversized_total", "Responses not sent because a client could not receive them."),
+		missed: counter("missed_total",
+			"First answers of a stream that had to go out older than what its client had shown."),
 		delay: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "pentad", Subsystem: "xds", Name: "push_delay_seconds",
 			Help:    "Time from a commit to the response that carries it, by stream; the oldest commit of a response counts.",
@@ -40,7 +43,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(r.Register(m.streams), r.Register(m.pushes), r.Register(m.bytes), r.Register(m.nacks),
-		r.Register(m.oversized), r.Register(m.delay))
+		r.Register(m.oversized), r.Register(m.missed), r.Register(m.delay))
 }
 
 func (m *metrics) pushed(r *response) {

@@ -30,6 +30,8 @@ type resource struct {
 	size  int
 	// hash of the content, and weight, which is what it adds to the version of a set that holds it.
 	hash, weight uint64
+	// since is the highest epoch of the ownership that the content carries; 0: none.
+	since uint64
 	// missing: the name does not exist; the content, if any, stands in.
 	missing bool
 }

@@ -60,6 +60,8 @@ func (s *sotw) next(sub *subscription, now time.Time) *response {
 	switch busy := len(sub.flight); {
 	case !sub.full && len(sub.due) == 0:
 		return nil
+	case s.catchingUp(sub, now):
+		return nil
 	case s.cfg.faults.thirdInFlight:
 	case busy >= maxFlight, busy > 0 && !sub.answer && !sub.kind.urgent:
 		// Changes that come while the client is busy become one response.

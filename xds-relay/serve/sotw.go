@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"encoding/binary"
-	"encoding/hex"
 	"slices"
 	"time"
 
@@ -36,6 +34,8 @@ type sotw struct {
 	behind bool
 	// oversized is what could not be sent since the shell last looked.
 	oversized []*oversized
+	// missed are the waits that ended in vain since the shell last looked.
+	missed []*Miss
 }
 
 // oversized is a set that a client can't receive.
@@ -76,6 +76,9 @@ type subscription struct {
 	// settled: every change up to here was acknowledged; refused: the newest answer was a NACK.
 	settled feed.Position
 	refused bool
+	// wait is for this relay to have what the client had elsewhere; nil: for nothing.
+	wait *wait
+	miss *Miss
 
 	acked   string
 	ackedAt time.Time
@@ -128,7 +131,7 @@ func (s *sotw) request(req *discovery.DiscoveryRequest, now time.Time) (*Nack, e
 		s.subscribe(sub, names, star, wildcard, first)
 	}
 	if first {
-		s.greet(sub, req.GetVersionInfo())
+		s.greet(sub, req.GetVersionInfo(), now)
 	}
 	return nack, nil
 }
@@ -226,8 +229,9 @@ func (sub *subscription) among(list []*resource) []*resource {
 
 // greet decides what the first request of a type is answered: everything, but a wildcard that shows the version that
 // it would get (rule 6). A client that names things may have left for another relay and come home with something else
-// under an old version, so it is always answered.
-func (s *sotw) greet(sub *subscription, version string) {
+// under an old version, so it is always answered; but not with routes older than those that it shows, if this relay is
+// about to have newer ones (rule 7).
+func (s *sotw) greet(sub *subscription, version string, now time.Time) {
 	s.table.mu.RLock()
 	defer s.table.mu.RUnlock()
 	same := version != "" && version == s.version(sub)
@@ -238,7 +242,9 @@ func (s *sotw) greet(sub *subscription, version string) {
 		if sub.kind.url == ClusterType && sub.wildcard {
 			sub.sent = s.table.shelf(sub.kind.url).all()
 		}
+		return
 	}
+	s.await(sub, version, now)
 }
 
 // touch notes that a name of a whole set has something new.
@@ -267,31 +273,4 @@ func sorted(names []string, star bool) []string {
 		out = slices.DeleteFunc(out, func(name string) bool { return name == "*" })
 	}
 	return out
-}
-
-// version is the hash over the exact set that the stream asks for, behind the highest since that it carries (rule 7),
-// of which there is none yet. The table's read lock is held.
-func (s *sotw) version(sub *subscription) string {
-	sh := s.table.shelves[sub.kind.url]
-	var sum uint64
-	switch {
-	case s.cfg.faults.versionWithoutSet:
-		sum = sh.sum
-	case len(sub.kept) > 0:
-		for _, res := range sub.sent {
-			sum += res.weight
-		}
-	case !sub.wildcard && sub.set != nil:
-		sum = sub.set.sum
-	case sub.wildcard:
-		sum = sh.sum
-		if sub.set != nil {
-			for _, name := range sub.set.names {
-				if e := sh.entries[name]; !e.live {
-					sum += e.res.weight
-				}
-			}
-		}
-	}
-	return string(hex.AppendEncode(append(make([]byte, 0, 18), "0."...), binary.BigEndian.AppendUint64(nil, sum)))
 }

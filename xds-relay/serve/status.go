@@ -36,6 +36,10 @@ type TypeStatus struct {
 	// Nacks counts the refusals, Nack is the last one.
 	Nacks uint64 `json:"nacks"`
 	Nack  *Nack  `json:"nack,omitempty"`
+	// Awaits is the since that the client had elsewhere, while this relay's answer waits for it; 0: it doesn't. Missed
+	// is how such a wait of this stream ended in vain.
+	Awaits uint64 `json:"awaits,string,omitempty"`
+	Missed *Miss  `json:"missed,omitempty"`
 }
 
 // Nack is a client's refusal of a response. It says neither what was bad nor what the client holds now.
@@ -73,7 +77,10 @@ func (st *stream) status() StreamStatus {
 	for _, sub := range st.core.order {
 		t := TypeStatus{
 			Type: sub.kind.url, Wildcard: sub.wildcard, Acked: sub.acked, AckedAt: sub.ackedAt,
-			Unanswered: len(sub.flight), Nacks: sub.nacks, Nack: sub.nack,
+			Unanswered: len(sub.flight), Nacks: sub.nacks, Nack: sub.nack, Missed: sub.miss,
+		}
+		if sub.waits() {
+			t.Awaits = sub.wait.since
 		}
 		if sub.set != nil {
 			t.Names = len(sub.set.names)
@@ -96,6 +103,13 @@ func (s *Server) refused(st *stream, n *Nack) {
 func (s *Server) tooLarge(st *stream, o *oversized) {
 	s.metrics.oversized.WithLabelValues(o.kind.label).Inc()
 	s.complain("response too large, not sent", st, "type", o.kind.url, "bytes", o.size, "limit", s.cfg.MaxBytes)
+}
+
+// tookBack records that a client was given less than it had.
+func (s *Server) tookBack(st *stream, m *Miss) {
+	s.metrics.missed.WithLabelValues(kindOf(m.Type).label).Inc()
+	s.complain("client had newer resources than this relay", st, "type", m.Type, "shown", m.Shown, "had", m.Had,
+		"waited", s.cfg.CatchUp)
 }
 
 // complain logs what a client causes, within bounds.

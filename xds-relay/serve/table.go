@@ -19,6 +19,11 @@ type table struct {
 	shelves  map[string]*shelf
 	onDemand func(typeURL, name string) ([]byte, bool)
 	absent   func(typeURL, name string) ([]byte, bool)
+	since    func(typeURL string, body []byte) uint64
+	// sunk are sets that lost what had their highest since; empty between batches.
+	sunk map[*interest]struct{}
+	// broken breaks rules on purpose, in tests.
+	broken faults
 }
 
 // shelf is the part of the table that holds one type.
@@ -35,7 +40,8 @@ type shelf struct {
 
 	picture struct {
 		sync.Mutex
-		list []*resource
+		list  []*resource
+		since uint64
 	}
 }
 
@@ -49,7 +55,13 @@ type entry struct {
 }
 
 func newTable(c Config) *table {
-	t := &table{shelves: make(map[string]*shelf), onDemand: c.OnDemand, absent: c.Absent}
+	t := &table{
+		shelves: make(map[string]*shelf), onDemand: c.OnDemand, absent: c.Absent, since: c.Since,
+		sunk: make(map[*interest]struct{}), broken: c.faults,
+	}
+	if t.since == nil {
+		t.since = func(string, []byte) uint64 { return 0 }
+	}
 	return t
 }
 
@@ -78,6 +90,7 @@ func (t *table) apply(b feed.Batch, now time.Time) []*inbox {
 	for _, r := range b.Records {
 		woken = t.put(r, now, woken)
 	}
+	t.settle()
 	t.at = b.To
 	return woken
 }
@@ -119,7 +132,7 @@ func (t *table) put(r *feed.Record, now time.Time, woken []*inbox) []*inbox {
 	}
 	e.live = r.Value != nil
 	if e.live {
-		e.res, e.last = newResource(r.Key, r.Value, r.Hash, r.At), nil
+		e.res, e.last = t.resource(sh, r.Key, r.Value, r.Hash, r.At), nil
 		sh.sum += e.res.weight
 		sh.live++
 	} else {
@@ -128,7 +141,7 @@ func (t *table) put(r *feed.Record, now time.Time, woken []*inbox) []*inbox {
 	sh.changed = r.At
 	sh.picture.list = nil
 	for set := range e.sets {
-		set.sum += e.res.weight - old.weight
+		t.replace(set, old, e.res)
 		for ib := range set.members {
 			woken = ib.mark(sh.kind.url, r.Key, now, woken)
 		}
@@ -142,16 +155,25 @@ func (t *table) put(r *feed.Record, now time.Time, woken []*inbox) []*inbox {
 	return woken
 }
 
+// resource is content as it enters the table.
+func (t *table) resource(sh *shelf, name string, body []byte, hash uint64, at feed.Position) *resource {
+	res := newResource(name, body, hash, at)
+	res.since = t.since(sh.kind.url, body)
+	return res
+}
+
 // without is what a name is answered by that is not in the feed.
 func (t *table) without(sh *shelf, name string, at feed.Position) *resource {
 	if t.onDemand != nil {
 		if body, ok := t.onDemand(sh.kind.url, name); ok {
-			return newResource(name, body, hashOf(body), at)
+			return t.resource(sh, name, body, hashOf(body), at)
 		}
 	}
 	if t.absent != nil {
 		if body, ok := t.absent(sh.kind.url, name); ok {
-			return newMissing(name, body, at)
+			res := newMissing(name, body, at)
+			res.since = t.since(sh.kind.url, body)
+			return res
 		}
 	}
 	return newMissing(name, nil, at)
@@ -188,15 +210,25 @@ func (sh *shelf) all() []*resource {
 	defer sh.picture.Unlock()
 	if sh.picture.list == nil {
 		list := make([]*resource, 0, sh.live)
+		sh.picture.since = 0
 		for _, e := range sh.entries {
 			if e.live {
 				list = append(list, e.res)
+				sh.picture.since = max(sh.picture.since, e.res.since)
 			}
 		}
 		slices.SortFunc(list, byName)
 		sh.picture.list = list
 	}
 	return sh.picture.list
+}
+
+// highest is the highest since of the live resources. The read lock is held.
+func (sh *shelf) highest() uint64 {
+	sh.all()
+	sh.picture.Lock()
+	defer sh.picture.Unlock()
+	return sh.picture.since
 }
 
 func byName(a, b *resource) int { return cmp.Compare(a.name, b.name) }

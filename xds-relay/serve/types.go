@@ -23,6 +23,8 @@ type kind struct {
 	urgent bool
 	// gated: names clusters, so on wildcard streams it waits until the client has them.
 	gated bool
+	// owned: says who owns what, so a client that had newer content elsewhere must not be taken back (see catchup.go).
+	owned bool
 	// rank is the order in which types are sent when several have something to say.
 	rank int
 }
@@ -39,7 +41,7 @@ func kindOf(url string) kind {
 	case ListenerType:
 		return kind{url: url, label: "LDS", whole: true, wildcard: true, gated: true, rank: 4}
 	case RouteType:
-		return kind{url: url, label: "RDS", gated: true, rank: 5}
+		return kind{url: url, label: "RDS", gated: true, owned: true, rank: 5}
 	default:
 		return kind{url: url, label: "other", rank: 3}
 	}
