@@ -110,9 +110,9 @@ func (r *report) trouble() error {
 	return nil
 }
 
-// ReportStore writes what is to be said of this cluster's member of a store to the feed of reports; nil: nothing any more.
-// It may be called from any goroutine, and fails with feed.ErrNotWriter until Run has begun the feed: ask again. What is
-// not new is not written.
+// ReportStore writes what is to be said of this cluster's member of a store to the feed of reports; nil: nothing any
+// more. It may be called from any goroutine, and fails with feed.ErrNotWriter until Run has begun the feed: ask again.
+// What is not new is not written.
 func (a *Agent) ReportStore(store string, report *modelpb.StoreReport) error {
 	change := feed.Change{Kind: model.KindStoreReport, Key: store}
 	if report != nil {

@@ -36,8 +36,8 @@ type Config struct {
 	Cluster string
 	// Servers are the federation's servers, nearest first.
 	Servers []feed.Peer
-	// Report writes what is to be said of a member, under the Store's name; nil: nothing any more. It is called again, soon,
-	// when it fails.
+	// Report writes what is to be said of a member, under the Store's name; nil: nothing any more. It is called again,
+	// soon, when it fails.
 	Report func(store string, report *modelpb.StoreReport) error
 	// Driver makes a driver of a member; nil: its webhook.
 	Driver func(member v1alpha1.StoreMember) (fence.Driver, error)

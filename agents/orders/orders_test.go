@@ -173,7 +173,8 @@ func declared(center, cluster string) v1alpha1.StoreMember {
 
 func ordered(action modelpb.StoreAction, member string, token uint64, step uint32) *modelpb.StoreOrder {
 	return &modelpb.StoreOrder{
-		Store: "orders-rz01", Action: action, Member: member, Token: token, Switchover: "out", SwitchoverUid: "u-1", Step: step,
+		Store: "orders-rz01", Action: action, Member: member, Token: token,
+		Switchover: "out", SwitchoverUid: "u-1", Step: step,
 	}
 }
 

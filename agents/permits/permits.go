@@ -1,7 +1,7 @@
-// Package permits is an agent's hop of permits: stores beside it hold theirs of it, and it holds its own of a federation
-// server, under a session of its own that is in the log (rule 3 of ownership). A store's certificate names the one store and
-// member that it may hold for, spiffe://<trust-domain>/workload/store/<store>.<center>, and the agent grants in its own center
-// only. What is granted lives in memory; the rules are those of unitization/permit.
+// Package permits is an agent's hop of permits: stores beside it hold theirs of it, and it holds its own of a
+// federation server, under a session of its own that is in the log (rule 3 of ownership). A store's certificate names
+// the one store and member that it may hold for, spiffe://<trust-domain>/workload/store/<store>.<center>, and the agent
+// grants in its own center only. What is granted lives in memory; the rules are those of unitization/permit.
 package permits
 
 import (
@@ -127,7 +127,8 @@ func (h *Hop) authorize(ctx context.Context, open *permitpb.Open) error {
 		return fmt.Errorf("stores: %q: must be the one store of the certificate", open.GetStores())
 	}
 	store := open.GetStores()[0]
-	if caller.Role != identity.RoleWorkload || caller.Name != StoreIdentity(store, h.cfg.Center) && !h.cfg.broken.anyStore {
+	named := caller.Role == identity.RoleWorkload && caller.Name == StoreIdentity(store, h.cfg.Center)
+	if !named && !h.cfg.broken.anyStore {
 		return fmt.Errorf("stores: %q: %s may not hold it in center %s", store, caller, h.cfg.Center)
 	}
 	open.Name, open.Cluster = store+"."+h.cfg.Center, h.cfg.Cluster

@@ -101,9 +101,10 @@ func (s *site) Open(_ context.Context, open *permitpb.Open) (permit.Lease, error
 type granting struct{}
 
 func (granting) Answer(_ context.Context, ask *permitpb.Ask) (*permitpb.Answer, error) {
-	return &permitpb.Answer{Number: ask.GetNumber(), Revision: 5, HoldsNs: int64(5 * time.Second), Stores: []*permitpb.StorePermit{
+	stores := []*permitpb.StorePermit{
 		{Store: "orders-rz01", Primary: "hz-a", Token: 7}, {Store: "orders-rz02", Primary: "hz-a", Token: 8},
-	}}, nil
+	}
+	return &permitpb.Answer{Number: ask.GetNumber(), Revision: 5, HoldsNs: int64(5 * time.Second), Stores: stores}, nil
 }
 
 func (granting) Hints() <-chan struct{} { return nil }
@@ -129,7 +130,10 @@ func (s *site) held(role identity.Role, name, wanted, center string) (token uint
 	h := &store{}
 	client, err := stream.NewClient(stream.ClientConfig{
 		Peers: []stream.Peer{{Name: "agent", Address: s.address, TLS: s.identity(role, name).Client(identity.RoleAgent)}},
-		Open:  &permitpb.Open{Holder: permitpb.Holder_HOLDER_STORE, Name: "x", Center: center, Stores: []string{wanted}}, Holder: h,
+		Open: &permitpb.Open{
+			Holder: permitpb.Holder_HOLDER_STORE, Name: "x", Center: center, Stores: []string{wanted},
+		},
+		Holder: h,
 	})
 	check(s.t, err)
 	s.run(client.Run)
@@ -157,7 +161,8 @@ func TestAStoreHoldsWhatItsCertificateNames(t *testing.T) {
 		t.Errorf("got token %d, %v, want 7", token, err)
 	}
 	s.mu.Lock()
-	if o := s.opened[0]; o.GetHolder() != permitpb.Holder_HOLDER_AGENT || o.GetCluster() != "vm-hz-a" || o.GetSession() == "" {
+	o := s.opened[0]
+	if o.GetHolder() != permitpb.Holder_HOLDER_AGENT || o.GetCluster() != "vm-hz-a" || o.GetSession() == "" {
 		t.Errorf("the agent's own session is %v", o)
 	}
 	s.mu.Unlock()

@@ -26,10 +26,10 @@ type Request struct {
 	Position Position
 }
 
-// Driver drives one member of a store. Every call but Status makes the member keep the token durably before it acts, and
-// is refused with ErrLowerToken by one that keeps a higher one (rule 15). Every call is idempotent, may be called from any
-// goroutine, ends with its context, and returns what the member is like afterwards. Other errors: ErrTimeout, ErrGarbage,
-// and whatever keeps the call from the member.
+// Driver drives one member of a store. Every call but Status makes the member keep the token durably before it acts,
+// and is refused with ErrLowerToken by one that keeps a higher one (rule 15). Every call is idempotent, may be called
+// from any goroutine, ends with its context, and returns what the member is like afterwards. Other errors: ErrTimeout,
+// ErrGarbage, and whatever keeps the call from the member.
 type Driver interface {
 	// Fence has the member refuse all writes and tell its position, which from then on does not grow by itself.
 	Fence(context.Context, Request) (State, error)

@@ -37,9 +37,9 @@ type breakage struct {
 	finishesFirst bool
 }
 
-// Runner is the pure core of what obeys the orders of one store at one member. Whoever holds it calls Ordered when the order
-// in force changes, Next whenever something happened or its Wait has passed, and Answered with the outcome of each call.
-// It has no lock.
+// Runner is the pure core of what obeys the orders of one store at one member. Whoever holds it calls Ordered when the
+// order in force changes, Next whenever something happened or its Wait has passed, and Answered with the outcome of
+// each call. It has no lock.
 type Runner struct {
 	cfg    RunnerConfig
 	broken breakage
@@ -164,8 +164,8 @@ func (r *Runner) Next(now time.Duration) Do {
 	return do
 }
 
-// Answered takes the outcome of a call. That of a call that was given up, or made for another order than the one in force,
-// is dropped.
+// Answered takes the outcome of a call. That of a call that was given up, or made for another order than the one in
+// force, is dropped.
 func (r *Runner) Answered(id uint64, s State, err error, now time.Duration) {
 	current := r.running != nil && r.running.ID == id && r.running.order == r.order
 	if !current && !r.broken.lateCounts {

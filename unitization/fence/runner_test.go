@@ -229,7 +229,9 @@ func TestARestartedAgentAsksFirstAndReportsWithoutActing(t *testing.T) {
 		t.Fatalf("the first call is %+v, want Status", do.Call)
 	}
 	r.Answered(do.Call.ID, State{Token: 7, Position: Position{Epoch: 3, Index: 9}}, nil, 1)
-	want := Report{Store: "s", Member: "hz", Action: Fence, UID: "u", Step: 1, Token: 7, Position: Position{Epoch: 3, Index: 9}}
+	want := Report{
+		Store: "s", Member: "hz", Action: Fence, UID: "u", Step: 1, Token: 7, Position: Position{Epoch: 3, Index: 9},
+	}
 	if got := r.Report(); got != want {
 		t.Errorf("report %+v, want %+v", got, want)
 	}

@@ -1,7 +1,7 @@
 package ledger
 
-// breakage is a set of rules that a test breaks on purpose, to see that it is found. Production code never sets one; the
-// zero value keeps every rule.
+// breakage is a set of rules that a test breaks on purpose, to see that it is found. Production code never sets one;
+// the zero value keeps every rule.
 type breakage uint32
 
 const (

@@ -17,8 +17,8 @@ import (
 type Config struct {
 	// Store is the Store's name, Member this member's: its center.
 	Store, Member string
-	// Listener takes applications and the other members by gRPC, WebhookListener the agent's orders by HTTP. Both are the
-	// member's once New has returned without error.
+	// Listener takes applications and the other members by gRPC, WebhookListener the agent's orders by HTTP. Both are
+	// the member's once New has returned without error.
 	Listener, WebhookListener net.Listener
 	// Dir is the member's own folder.
 	Dir string
@@ -68,7 +68,8 @@ func (c Config) Validate() error {
 	seen := map[string]bool{c.Member: true}
 	for i, p := range c.Peers {
 		if p.Member == "" || p.Address == "" {
-			errs = append(errs, fmt.Errorf("ledger: peers[%d]: member %q, address %q: both are required", i, p.Member, p.Address))
+			errs = append(errs, fmt.Errorf("ledger: peers[%d]: member %q, address %q: both are required",
+				i, p.Member, p.Address))
 		}
 		if seen[p.Member] {
 			errs = append(errs, fmt.Errorf("ledger: peers[%d].member: %q is there already", i, p.Member))

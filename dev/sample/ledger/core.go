@@ -25,8 +25,9 @@ const (
 
 func (r role) String() string { return [...]string{"replica", "claiming", "primary"}[r] }
 
-// core is a member without its sockets and goroutines: what it knows, and what becomes of that by each call and message. It
-// is not safe for concurrent use. Writes to the disk happen within its methods, so that whatever it says is on disk is.
+// core is a member without its sockets and goroutines: what it knows, and what becomes of that by each call and
+// message. It is not safe for concurrent use. Writes to the disk happen within its methods, so that whatever it says is
+// on disk is.
 type core struct {
 	store, self string
 	majority    int
@@ -209,9 +210,10 @@ func (c *core) due() bool {
 	return c.role == replica && named && left > 0 || c.accepts() != (c.accepting != 0) || c.broken.has(brokenFirst)
 }
 
-// tick makes the member that its permit names the primary, if it is not: it has restarted since it was opened, or nobody
-// ever opened it, before the first switchover. The permit must bear the token that the member keeps: one of before a fence
-// gives nothing back. A member that has never kept a token and holds nothing takes the permit's as its first.
+// tick makes the member that its permit names the primary, if it is not: it has restarted since it was opened, or
+// nobody ever opened it, before the first switchover. The permit must bear the token that the member keeps: one of
+// before a fence gives nothing back. A member that has never kept a token and holds nothing takes the permit's as its
+// first.
 func (c *core) tick() {
 	if c.broken.has(brokenFirst) {
 		c.must(c.disk.sync())

@@ -72,7 +72,8 @@ func openFiles(dir string) (_ *files, entries []entry, token uint64, cut int64, 
 	if err := f.openToken(token); err != nil {
 		return nil, nil, 0, 0, err
 	}
-	if f.events, err = os.OpenFile(filepath.Join(dir, eventsFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
+	path := filepath.Join(dir, eventsFile)
+	if f.events, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
 		return nil, nil, 0, 0, err
 	}
 	if err := cutLine(f.events.Name()); err != nil {
@@ -116,8 +117,8 @@ func readRecords(data []byte) (entries []entry, rest []byte) {
 	}
 }
 
-// The file of tokens has two slots of a line each, written in turn, so that a torn one leaves the other; the higher whole one
-// counts. A token costs one fsync so, and the file can be read by people.
+// The file of tokens has two slots of a line each, written in turn, so that a torn one leaves the other; the higher
+// whole one counts. A token costs one fsync so, and the file can be read by people.
 const slotBytes = 30
 
 func slot(token uint64) []byte {

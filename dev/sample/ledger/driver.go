@@ -11,8 +11,8 @@ import (
 	"pentad.dev/pentad/unitization/fence"
 )
 
-// driver is how the agent's orders reach the member. Each call comes back when the order is obeyed, or with its context,
-// and goes on being obeyed meanwhile.
+// driver is how the agent's orders reach the member. Each call comes back when the order is obeyed, or with its
+// context, and goes on being obeyed meanwhile.
 type driver struct{ *Member }
 
 var _ fence.Driver = driver{}
@@ -79,8 +79,8 @@ func (d driver) CatchUp(ctx context.Context, r fence.Request) (state fence.State
 	return d.Status(ctx, r)
 }
 
-// copy copies from all of the others at once, until the position is reached or there is no more to be had: one that is cut
-// off costs no time.
+// copy copies from all of the others at once, until the position is reached or there is no more to be had: one that is
+// cut off costs no time.
 func (d driver) copy(ctx context.Context, r fence.Request) (there bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -133,7 +133,9 @@ func (d driver) copyFrom(ctx context.Context, p Peer, r fence.Request) error {
 }
 
 // until gives the order, and waits until the member is as it is wanted.
-func (d driver) until(ctx context.Context, a fence.Action, r fence.Request, give func(*core) error) (fence.State, error) {
+func (d driver) until(
+	ctx context.Context, a fence.Action, r fence.Request, give func(*core) error,
+) (fence.State, error) {
 	if err := d.mine(r); err != nil {
 		return fence.State{}, err
 	}

@@ -66,8 +66,8 @@ func (c *core) add(e *ledgerpb.Entry) {
 	c.push(encoded)
 }
 
-// flush has all entries after index on disk. The primary does so before it sends any of them: its log holds every entry of
-// its token that anybody has, so that it can go on under the same token after a restart.
+// flush has all entries after index on disk. The primary does so before it sends any of them: its log holds every entry
+// of its token that anybody has, so that it can go on under the same token after a restart.
 func (c *core) flush(index uint64) {
 	if index >= c.last() {
 		return
@@ -156,7 +156,8 @@ func (c *core) linked(peer string) {
 	l.probing, l.asked, l.next, l.told = true, false, c.last()+1, 0
 }
 
-// beat is called now and then: a claim or a probe is made again, and what was acknowledged since the last message is told.
+// beat is called now and then: a claim or a probe is made again, and what was acknowledged since the last message is
+// told.
 func (c *core) beat(peer string) {
 	l := c.links[peer]
 	if c.role == claiming || l.probing {
@@ -226,8 +227,8 @@ func (c *core) replicated(peer string, r *ledgerpb.ReplicateResponse) {
 	}
 }
 
-// claimedBy counts a member that refuses lower tokens now. One that holds more than this member is a reason not to begin:
-// there may be acknowledged writes that this member does not have.
+// claimedBy counts a member that refuses lower tokens now. One that holds more than this member is a reason not to
+// begin: there may be acknowledged writes that this member does not have.
 func (c *core) claimedBy(peer string, r *ledgerpb.ReplicateResponse) {
 	theirs := fence.Position{Epoch: r.GetPosition().GetEpoch(), Index: r.GetPosition().GetIndex()}
 	if theirs.Compare(c.position()) > 0 && !c.broken.has(brokenClaim) {

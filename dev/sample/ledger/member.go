@@ -107,8 +107,8 @@ func (m *Member) assemble(entries []entry, token uint64) (err error) {
 	return m.disk.note(started)
 }
 
-// Run serves until ctx ends, or until the disk fails, after which nothing that the member says can be relied on: then its
-// error ends the process. When it returns everything that it started has stopped.
+// Run serves until ctx ends, or until the disk fails, after which nothing that the member says can be relied on: then
+// its error ends the process. When it returns everything that it started has stopped.
 func (m *Member) Run(ctx context.Context) error {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(4 << 20),

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -122,8 +123,9 @@ func TestARolledBackMoveOpensTheOldPrimary(t *testing.T) {
 	e.obey("hz", fence.Unfence, 12, fence.Position{})
 	before := e.members["hz"].member.State().GetPosition().GetIndex()
 	eventually(t, "writes", func() bool { return e.members["hz"].member.State().GetPosition().GetIndex() > before+5 })
-	if _, err := e.members["sh"].driver.Promote(t.Context(), fence.Request{Store: simStore, Member: "sh", Token: 11}); err == nil {
-		t.Error("a late order is obeyed")
+	late := fence.Request{Store: simStore, Member: "sh", Token: 10}
+	if _, err := e.members["sh"].driver.Promote(t.Context(), late); !errors.Is(err, fence.ErrLowerToken) {
+		t.Errorf("a late order: %v, want ErrLowerToken", err)
 	}
 	stop()
 }
@@ -140,7 +142,8 @@ func TestAWrittenOnceWriteIsFoundAndNotWrittenAgain(t *testing.T) {
 	check(t, err)
 	again, err := client.Append(ctx, w)
 	check(t, err)
-	if !again.GetRepeated() || again.GetPosition().GetIndex() != first.GetPosition().GetIndex() || first.GetMember() != "hz" {
+	if !again.GetRepeated() || again.GetPosition().GetIndex() != first.GetPosition().GetIndex() ||
+		first.GetMember() != "hz" {
 		t.Errorf("first %v, again %v", first, again)
 	}
 	for _, ask := range []*ledgerpb.FindRequest{{Id: "a"}, {Shard: 7}} {

@@ -69,8 +69,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	t.Logf("planted bugs and what found them\n%s", table.String())
 }
 
-// oldEntriesCount is figure 8 of the Raft paper: an entry of an older token is on a majority's disks, and is dropped all
-// the same, by a member with a younger one.
+// oldEntriesCount is figure 8 of the Raft paper: an entry of an older token is on a majority's disks, and is dropped
+// all the same, by a member with a younger one.
 func oldEntriesCount(broken breakage) error {
 	s := newSimulation(0, broken, rightOrder)
 	hz, sh, sz := s.member("hz"), s.member("sh"), s.member("sz")

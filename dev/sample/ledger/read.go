@@ -55,8 +55,8 @@ const (
 	Kept = "kept"
 )
 
-// ReadLog returns the log of a member that need not live any more. A torn tail is left out, as the member leaves it out when
-// it starts.
+// ReadLog returns the log of a member that need not live any more. A torn tail is left out, as the member leaves it out
+// when it starts.
 func ReadLog(dir string) ([]Entry, error) {
 	data, err := os.ReadFile(filepath.Join(dir, logFile))
 	if err != nil {

@@ -164,7 +164,9 @@ func (m *Member) State() *ledgerpb.StateResponse {
 }
 
 // Replicate implements ledgerpb.ReplicationServer.
-func (s *service) Replicate(messages grpc.BidiStreamingServer[ledgerpb.ReplicateRequest, ledgerpb.ReplicateResponse]) error {
+func (s *service) Replicate(
+	messages grpc.BidiStreamingServer[ledgerpb.ReplicateRequest, ledgerpb.ReplicateResponse],
+) error {
 	for {
 		message, err := messages.Recv()
 		if errors.Is(err, io.EOF) {

@@ -13,8 +13,9 @@ import (
 )
 
 // The simulation runs the cores of three members with disks that lose what was not synced, streams that break and leave
-// late messages behind, agents that see orders late and repeat their calls, permits that arrive late, and an intent that
-// runs one switchover after the other, planned and disaster, and aborts some. An oracle watches every acknowledgement.
+// late messages behind, agents that see orders late and repeat their calls, permits that arrive late, and an intent
+// that runs one switchover after the other, planned and disaster, and aborts some. An oracle watches every
+// acknowledgement.
 
 // simPermit is how long a permit holds, in steps.
 const simPermit = 60
@@ -197,9 +198,10 @@ func (s *simulation) run(steps int) (err error) {
 func (s *simulation) picture() string {
 	text := fmt.Sprintf("phase %d\n", s.intent.phase)
 	for _, m := range s.members {
-		text += fmt.Sprintf("%s: %s of %d..%d open %t begins %d at %s, acknowledged %d, keeps %d, permit %+v, %s\n", m.name, m.core.role,
-			m.core.since, m.core.stint, m.core.open, m.core.begins, m.core.position(), m.core.committed, m.core.token, m.permit, m.core.problem)
-		for peer, l := range m.core.links {
+		c := m.core
+		text += fmt.Sprintf("%s: %s of %d..%d open %t begins %d at %s, acknowledged %d, keeps %d, permit %+v, %s\n",
+			m.name, c.role, c.since, c.stint, c.open, c.begins, c.position(), c.committed, c.token, m.permit, c.problem)
+		for peer, l := range c.links {
 			text += fmt.Sprintf("  %s: %+v\n", peer, *l)
 		}
 	}

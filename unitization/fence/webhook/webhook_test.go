@@ -18,7 +18,8 @@ import (
 const good = `{"token":"7","position":{"epoch":"3","index":"18446744073709551615"},"state":"Closed","primary":true}`
 
 var asked = fence.Request{
-	Store: "orders-rz01", Member: "hz-a", Token: 7, Switchover: "u-1", Step: 2, Position: fence.Position{Epoch: 3, Index: 9},
+	Store: "orders-rz01", Member: "hz-a", Token: 7, Switchover: "u-1", Step: 2,
+	Position: fence.Position{Epoch: 3, Index: 9},
 }
 
 func drive(t *testing.T, handler http.Handler) *Driver {
@@ -51,8 +52,8 @@ func TestWhatIsSentAndWhatIsUnderstood(t *testing.T) {
 	if err != nil || state != want {
 		t.Errorf("got %+v, %v, want %+v", state, err, want)
 	}
-	sent := `POST /fence {"action":"CatchUp","store":"orders-rz01","member":"hz-a","token":"7","switchover":"u-1","step":2,` +
-		`"position":{"epoch":"3","index":"9"}}`
+	sent := `POST /fence {"action":"CatchUp","store":"orders-rz01","member":"hz-a","token":"7",` +
+		`"switchover":"u-1","step":2,"position":{"epoch":"3","index":"9"}}`
 	if body != sent {
 		t.Errorf("sent %s\nwant %s", body, sent)
 	}
@@ -159,7 +160,9 @@ func (m *member) Unfence(_ context.Context, r fence.Request) (fence.State, error
 }
 
 func TestBothHalvesFitTogether(t *testing.T) {
-	m := &member{state: fence.State{Token: 1<<64 - 1, Position: fence.Position{Epoch: 1, Index: 2}, Open: true, Primary: true}}
+	m := &member{state: fence.State{
+		Token: 1<<64 - 1, Position: fence.Position{Epoch: 1, Index: 2}, Open: true, Primary: true,
+	}}
 	d := drive(t, NewHandler(m))
 	state, err := d.Unfence(t.Context(), asked)
 	if err != nil || state != m.state || m.got != asked {
