@@ -99,7 +99,8 @@ func (s State) waitingCatchUp(sw *Switchover) string {
 				order.Position.Index))
 		}
 	}
-	return "It waits for the catching up of " + list(parts) + ". " + s.abortable(sw)
+	return "It waits for the catching up of " + list(parts) + ". If nobody within reach has that, end it and declare it again: " +
+		"the position is read afresh. " + s.abortable(sw)
 }
 
 func (s State) waitingOpened(sw *Switchover) string {

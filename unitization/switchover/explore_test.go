@@ -143,15 +143,15 @@ func (x *explorer) stuck() string {
 	return ""
 }
 
-// over says whether every switchover of the scenario is done.
+// over says whether every switchover of the scenario is done; one that is made again needs to be done once.
 func (x *explorer) over(w world) bool {
-	f := x.machine.facts[w.machine]
-	for i := range x.c.requests {
-		if f.phases[i] != PhaseDone {
-			return false
+	done := 0
+	for _, phase := range x.machine.facts[w.machine].phases {
+		if phase == PhaseDone {
+			done++
 		}
 	}
-	return true
+	return done == len(x.c.requests) || done == 1 && x.c.waits[1] == PhaseAborted
 }
 
 // numbers finds the number of a world: an open hash table of nothing but numbers, since worlds are many.
@@ -191,10 +191,10 @@ func (n *numbers) add(number uint32, worlds []world) {
 	n.used++
 }
 
-// action is what happens in a world. What names the actor, and what it does.
+// action is what happens in a world: what, and to which center, switchover, write or token, as the case may be.
 type action struct {
 	what string
 	a, b int
 }
 
-func (a action) String() string { return fmt.Sprintf("%s %d %d", a.what, a.a, a.b) }
+func (a action) String() string { return fmt.Sprintf("%s (%d, %d)", a.what, a.a, a.b) }

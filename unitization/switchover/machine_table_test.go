@@ -81,6 +81,9 @@ func (t *machineTable) number(s State) uint16 {
 	if len(t.states) == 1<<16-1 {
 		panic("too many states of the machine")
 	}
+	if err := s.Check(); err != nil && t.broken == 0 {
+		panic(err)
+	}
 	n := uint16(len(t.states))
 	t.index[string(encoded)] = n
 	t.states = append(t.states, s)

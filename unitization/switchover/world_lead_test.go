@@ -30,7 +30,7 @@ func (x *explorer) lead(w world, emit func(action, world)) {
 		case PhaseOpened:
 			x.propose(w, i, "converged", emit, func() Event { return Converged{Name: name, UID: uid} })
 		}
-		if w.aborts > 0 && f.phases[i].Running() {
+		if w.aborts > 0 && f.phases[i].Running() && (w.cut != 0 || !x.c.abortsWhenCut) {
 			n := w
 			n.aborts--
 			x.propose(n, i, "abort", emit, func() Event { return Abort{Name: name, UID: uid} })
@@ -243,7 +243,7 @@ func (x *explorer) mayAck(ch chain, closed [2]uint8, freeze uint8) bool {
 	if x.c.broken.has(brokenAckByPosition) {
 		return true
 	}
-	if ch.boot < x.c.ticks && !x.c.broken.has(brokenAckAfterRestart) {
+	if ch.boot < x.c.ticks && !x.c.broken.has(brokenSessionKept) {
 		return false
 	}
 	for shard, v := range x.machine.views[ch.held.view] {

@@ -29,6 +29,10 @@ type scenario struct {
 	leaders, restarts, cuts, hangs, forgets, aborts uint8
 	// cutCenter is the center that is cut off.
 	cutCenter int
+	// forGood says that the cut does not heal.
+	forGood bool
+	// abortsWhenCut has operators abort only what they see to be stuck.
+	abortsWhenCut bool
 	// closes lets the leader close the session of a relay that is cut off; one that has restarted always loses its first.
 	closes bool
 	// lateAnswers lets a relay's or a server's answer come later than the next one.
@@ -54,7 +58,7 @@ const (
 	brokenWaitFromLog
 	brokenAckByPosition
 	brokenAckWithoutDrain
-	brokenAckAfterRestart
+	brokenSessionKept
 	brokenGuardGoesBack
 	brokenControllerCalls
 	brokenTokensIgnored
@@ -282,6 +286,9 @@ func (x *explorer) faults(w world, emit func(action, world)) {
 		ch := &n.chains[0]
 		*ch = chain{guard: ch.guard, answer: ch.answer, late: ch.late, session: 2, ackSession: ch.ackSession,
 			ackFreeze: ch.ackFreeze}
+		if x.c.broken.has(brokenSessionKept) {
+			ch.session = 1
+		}
 		emit(action{what: "relay restarts"}, n)
 	}
 	if w.cuts > 0 && !w.isCut(x.c.cutCenter) {
@@ -290,7 +297,7 @@ func (x *explorer) faults(w world, emit func(action, world)) {
 		n.cut |= 1 << x.c.cutCenter
 		emit(action{what: "cut", a: x.c.cutCenter}, n)
 	}
-	if w.cut != 0 {
+	if w.cut != 0 && !x.c.forGood {
 		n := w
 		n.cut = 0
 		emit(action{what: "heal"}, n)
