@@ -25,7 +25,7 @@ import (
 
 const (
 	// tickEvery is how often the permit is looked at while nothing happens.
-	tickEvery = 20 * time.Millisecond
+	tickEvery = 50 * time.Millisecond
 	// beatEvery is how often replicas are told what was acknowledged while nothing is written.
 	beatEvery = 100 * time.Millisecond
 	// queued is how many writes may wait for their batch.
