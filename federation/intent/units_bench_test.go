@@ -1,7 +1,6 @@
 package intent
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 
@@ -10,18 +9,24 @@ import (
 	"pentad.dev/pentad/unitization/switchover"
 )
 
-// BenchmarkAckFreeze is one entry with the acknowledgements of 1,000 relays, the last of which a switchover waited for.
+// BenchmarkAckFreeze is one entry with the acknowledgements of all relays that a switchover waits for.
 func BenchmarkAckFreeze(b *testing.B) {
-	f, w, index := frozen(b, 1000)
+	for _, n := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkAcks(b, n) })
+	}
+}
+
+func benchmarkAcks(b *testing.B, n int) {
+	f, w, index := frozen(b, n)
 	sw := f.View().Ownership().Switchovers["out"]
 	concerned := f.View().Ownership().Concerned("out")
-	if len(concerned) != 1000 {
-		b.Fatalf("%d sessions are concerned", len(concerned))
+	if len(concerned) != n {
+		b.Fatalf("%d sessions are concerned, want %d", len(concerned), n)
 	}
 	saved := save(f)
 	for b.Loop() {
 		b.StopTimer()
-		if err := f.Restore(bytes.NewReader(saved)); err != nil {
+		if err := f.Restore(reader(saved)); err != nil {
 			b.Fatal(err)
 		}
 		command := encode(w.transition(acks(sw.Freeze, concerned...)))
