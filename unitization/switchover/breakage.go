@@ -1,13 +1,15 @@
 package switchover
 
-// breakage is a set of rules that a test breaks on purpose, to see that it is found. Production code never sets one; the
-// zero value keeps every rule. Rules of the holder, the relay and the leader are broken in the tests' model of them.
+// breakage is a set of rules that a test breaks on purpose, to see that it is found. Production code never sets one;
+// the zero value keeps every rule. Rules of the holder, the relay and the leader are broken in the tests' model of
+// them.
 type breakage uint64
 
 const (
 	// brokenNoFreeze leaves the ranges open at the old owner until the commit (rule 12).
 	brokenNoFreeze breakage = 1 << iota
-	// brokenTwoDocuments ends the freeze with one change, and gives the ranges to the new owner with the next (rule 12).
+	// brokenTwoDocuments ends the freeze with one change, and gives the ranges to the new owner with the next (rule
+	// 12).
 	brokenTwoDocuments
 	// brokenFenceSkipped goes from the drain to catching up without closing the store (rules 12 and 17).
 	brokenFenceSkipped

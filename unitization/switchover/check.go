@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// check says why a switchover cannot be declared or approved in the present state: what it moves must be as its plan says,
-// and in no other running switchover.
+// check says why a switchover cannot be declared or approved in the present state: what it moves must be as its plan
+// says, and in no other running switchover.
 func (d *draft) check(sw *Switchover) []Problem {
 	if len(sw.Plan.Moves) == 0 && len(sw.Plan.Stores) == 0 {
 		return problem("spec", sw.Name, "there is nothing to move")
@@ -57,7 +57,8 @@ func (d *draft) checkStore(path string, sw *Switchover, move StoreMove) []Proble
 	return nil
 }
 
-// checkSupersedes: only a disaster takes over, and only from what cannot go back. All that the other holds it takes over.
+// checkSupersedes: only a disaster takes over, and only from what cannot go back. All that the other holds it takes
+// over.
 func (d *draft) checkSupersedes(sw *Switchover) []Problem {
 	const path = "spec.supersedes"
 	if sw.Supersedes == "" {
@@ -70,7 +71,8 @@ func (d *draft) checkSupersedes(sw *Switchover) []Problem {
 	case old == nil:
 		return problem(path, sw.Supersedes, "there is no such switchover")
 	case !old.Phase.Running() || !old.NoReturn:
-		return problem(path, sw.Supersedes, "is %s: only what is past its commit and has not ended is superseded", old.Phase)
+		return problem(path, sw.Supersedes, "is %s: only what is past its commit and has not ended is superseded",
+			old.Phase)
 	}
 	for _, move := range old.Plan.Moves {
 		if !covers(sw.Plan, move) {
@@ -120,7 +122,8 @@ func shared(p Plan, running *Switchover) []Problem {
 			from, to := max(mine.From, other.From), min(mine.To, other.To)
 			switch {
 			case from <= to:
-				problems = append(problems, problem("spec", mine.Unit, "shards %s of %s are in switchover %s, which is running",
+				problems = append(problems, problem("spec", mine.Unit,
+					"shards %s of %s are in switchover %s, which is running",
 					span(from, to), mine.Unitization, running.Name)...)
 			case touches(mine, other.Unit), touches(mine, other.ToUnit):
 				problems = append(problems, problem("spec", mine.Unit, "the unit is in switchover %s, which is running",

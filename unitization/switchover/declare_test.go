@@ -12,16 +12,20 @@ func TestDeclareMapRefuses(t *testing.T) {
 		e           DeclareMap
 		field, says string
 	}{
-		"no duration":  {DeclareMap{Shards: 2, Baseline: []Range{owned(0, 1)}}, "spec.permit.duration", "above zero"},
-		"no shards":    {DeclareMap{Permit: 1}, "spec.shards", "1 or more"},
-		"a hole":       {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 1), owned(3, 4)}}, "spec.units", "nobody owns shards 2"},
-		"no end":       {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 1)}}, "spec.units", "there are 5"},
-		"beyond":       {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 5)}}, "spec.units", "there are 5"},
-		"twice":        {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 2), owned(2, 4)}}, "spec.units", "another's too"},
-		"backwards":    {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(2, 0)}}, "spec.units", "or no range"},
-		"without cell": {DeclareMap{Permit: 1, Shards: 1, Baseline: []Range{{Unit: "u"}}}, "spec.units", "no active cell"},
-		"without unit": {DeclareMap{Permit: 1, Shards: 1, Baseline: []Range{{Cells: []string{"u.a"}}}}, "spec.units", "no active cell"},
-		"more shards":  {DeclareMap{Unitization: "users", Permit: 1, Shards: 20}, "spec.shards", "10 for life"},
+		"no duration": {DeclareMap{Shards: 2, Baseline: []Range{owned(0, 1)}}, "spec.permit.duration", "above zero"},
+		"no shards":   {DeclareMap{Permit: 1}, "spec.shards", "1 or more"},
+		"a hole": {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 1), owned(3, 4)}},
+			"spec.units", "nobody owns shards 2"},
+		"no end": {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 1)}}, "spec.units", "there are 5"},
+		"beyond": {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 5)}}, "spec.units", "there are 5"},
+		"twice": {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(0, 2), owned(2, 4)}},
+			"spec.units", "another's too"},
+		"backwards": {DeclareMap{Permit: 1, Shards: 5, Baseline: []Range{owned(2, 0)}}, "spec.units", "or no range"},
+		"without cell": {DeclareMap{Permit: 1, Shards: 1, Baseline: []Range{{Unit: "u"}}}, "spec.units",
+			"no active cell"},
+		"without unit": {DeclareMap{Permit: 1, Shards: 1, Baseline: []Range{{Cells: []string{"u.a"}}}},
+			"spec.units", "no active cell"},
+		"more shards": {DeclareMap{Unitization: "users", Permit: 1, Shards: 20}, "spec.shards", "10 for life"},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, smallState(t), c.e, c.field, c.says) })
 	}
@@ -33,12 +37,14 @@ func TestReapplyingASpecMovesNothing(t *testing.T) {
 	again := DeclareMap{Unitization: "users", Shards: 10, Permit: 5 * time.Second, Baseline: []Range{
 		{From: 0, To: 9, Unit: "u1", Cells: []string{"u1.hz-a"}}}}
 	same(t, s, again)
-	store := DeclareStore{Store: "s", Members: []string{"hz-a", "sh-a", "sz-a"}, Primary: "hz-a", Synchronous: true, HoldsPermit: true}
+	store := DeclareStore{Store: "s", Members: []string{"hz-a", "sh-a", "sz-a"}, Primary: "hz-a", Synchronous: true,
+		HoldsPermit: true}
 	same(t, s, store)
 	again.Permit, again.Keep = time.Second, true
 	epoch := s.Epoch
 	s = mustApply(t, s, again)
-	if m := s.Maps["users"]; m.Permit != time.Second || !m.Keep || s.Epoch != epoch || !rangeAt(t, s, "users", 0).Frozen {
+	if m := s.Maps["users"]; m.Permit != time.Second || !m.Keep || s.Epoch != epoch || !rangeAt(t, s, "users",
+		0).Frozen {
 		t.Fatalf("%+v", m)
 	}
 	store.HoldsPermit = false
@@ -49,9 +55,11 @@ func TestDeclareStore(t *testing.T) {
 	s := smallState(t)
 	refused(t, s, DeclareStore{Store: "n"}, "spec.members", "empty")
 	refused(t, s, DeclareStore{Store: "n", Members: []string{"a"}, Primary: "b"}, "spec.primary", "none of the members")
-	refused(t, s, DeclareStore{Store: "s", Members: []string{"sz-a"}, Primary: "sz-a"}, "spec.members", "hz-a is the primary")
+	refused(t, s, DeclareStore{Store: "s", Members: []string{"sz-a"}, Primary: "sz-a"}, "spec.members",
+		"hz-a is the primary")
 	s = mustApply(t, s, DeclareStore{Store: "s", Members: []string{"hz-a", "sh-b"}, Primary: "sh-b"})
-	if st := s.Stores["s"]; st.Primary != "hz-a" || st.Synchronous || st.HoldsPermit || !slices.Equal(st.Members, []string{"hz-a", "sh-b"}) {
+	if st := s.Stores["s"]; st.Primary != "hz-a" || st.Synchronous || st.HoldsPermit || !slices.Equal(st.Members,
+		[]string{"hz-a", "sh-b"}) {
 		t.Fatalf("%+v", st)
 	}
 }

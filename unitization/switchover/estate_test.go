@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The small estate of the tests of transitions: unit u1 has shards 0 to 4, u2 the others, both in store s; v is on its own,
-// without a store; g is Global.
+// The small estate of the tests of transitions: unit u1 has shards 0 to 4, u2 the others, both in store s; v is on
+// its own, without a store; g is Global.
 func smallWorld() World {
 	full := func(region string) Center { return Center{Region: region, Full: true, Open: true} }
 	cells := func(centers ...string) []Cell {
@@ -25,8 +25,10 @@ func smallWorld() World {
 		},
 		Unitizations: map[string]Unitization{
 			"users": {Shards: 10, Units: []Unit{
-				{Name: "u1", Owns: true, Baseline: []Shards{{0, 4}}, Cells: cells("hz-a", "hz-b", "sh-a", "sh-b"), Store: "s"},
-				{Name: "u2", Owns: true, Baseline: []Shards{{5, 9}}, Cells: cells("hz-a", "hz-b", "sh-a", "gz-a", "bj-a"), Store: "s"},
+				{Name: "u1", Owns: true, Baseline: []Shards{{0, 4}}, Cells: cells("hz-a", "hz-b", "sh-a", "sh-b"),
+					Store: "s"},
+				{Name: "u2", Owns: true, Baseline: []Shards{{5, 9}}, Cells: cells("hz-a", "hz-b", "sh-a", "gz-a",
+					"bj-a"), Store: "s"},
 			}},
 			"files": {Shards: 4, Units: []Unit{
 				{Name: "v", Owns: true, Baseline: []Shards{{0, 3}}, Cells: cells("hz-a", "hz-b", "sh-a")},
@@ -34,7 +36,8 @@ func smallWorld() World {
 				{Name: "city", Cells: cells("sz-a")},
 			}},
 			"shared": {Shards: 1, Units: []Unit{
-				{Name: "g", Owns: true, Baseline: []Shards{{0, 0}}, Cells: []Cell{{Center: "sz-a"}, {Center: "sh-b", Standby: true}}, Store: "t"},
+				{Name: "g", Owns: true, Baseline: []Shards{{0, 0}}, Cells: []Cell{{Center: "sz-a"}, {Center: "sh-b",
+					Standby: true}}, Store: "t"},
 			}},
 		},
 		Stores: map[string]StoreBaseline{"s": {Primary: "hz-a"}, "t": {Primary: "sz-a"}},
@@ -46,7 +49,8 @@ func smallState(t testing.TB) State {
 	t.Helper()
 	var s State
 	for _, e := range []Event{
-		DeclareStore{Store: "s", Members: []string{"sz-a", "hz-a", "sh-a"}, Primary: "hz-a", Synchronous: true, HoldsPermit: true},
+		DeclareStore{Store: "s", Members: []string{"sz-a", "hz-a", "sh-a"}, Primary: "hz-a", Synchronous: true,
+			HoldsPermit: true},
 		DeclareStore{Store: "t", Members: []string{"sz-a", "sh-b"}, Primary: "sz-a"},
 		DeclareMap{Unitization: "users", Shards: 10, Permit: 5 * time.Second, Baseline: []Range{
 			{From: 5, To: 9, Unit: "u2", Cells: []string{"u2.hz-b", "u2.hz-a"}},
@@ -62,8 +66,10 @@ func smallState(t testing.TB) State {
 		s = mustApply(t, s, e)
 	}
 	for _, center := range []string{"hz-a", "hz-b", "sh-a", "sh-b", "sz-a"} {
-		s = mustApply(t, s, OpenSession{Session{ID: "relay-" + center, Holder: Relay, Name: "relay-" + center, Center: center}})
-		s = mustApply(t, s, OpenSession{Session{ID: "agent-" + center, Holder: Agent, Name: "agent-" + center, Center: center}})
+		s = mustApply(t, s, OpenSession{Session{ID: "relay-" + center, Holder: Relay, Name: "relay-" + center,
+			Center: center}})
+		s = mustApply(t, s, OpenSession{Session{ID: "agent-" + center, Holder: Agent, Name: "agent-" + center,
+			Center: center}})
 	}
 	return s
 }

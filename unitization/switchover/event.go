@@ -6,8 +6,8 @@ import "time"
 type Event interface{ event() }
 
 type (
-	// DeclareMap makes the map of a new Unitization from its baseline, or changes Permit and Keep of an existing one, whose
-	// ranges it leaves alone: re-applying a spec never moves ownership (rule 22).
+	// DeclareMap makes the map of a new Unitization from its baseline, or changes Permit and Keep of an existing one,
+	// whose ranges it leaves alone: re-applying a spec never moves ownership (rule 22).
 	DeclareMap struct {
 		Unitization string
 		Shards      int
@@ -17,8 +17,8 @@ type (
 	}
 	// RetireMap removes a map that no switchover touches.
 	RetireMap struct{ Unitization string }
-	// DeclareStore makes a store, open at its primary, or changes the members of an existing one, whose primary it leaves
-	// alone.
+	// DeclareStore makes a store, open at its primary, or changes the members of an existing one, whose primary it
+	// leaves alone.
 	DeclareStore struct {
 		Store       string
 		Members     []string
@@ -36,16 +36,16 @@ type (
 	}
 	// Retire removes a switchover that has not begun, or has ended.
 	Retire struct{ Name string }
-	// Approve takes the locks and wants the target's cells. Plan is made anew from the present state: its hash, the stored one
-	// and the approved one must be the same.
+	// Approve takes the locks and wants the target's cells. Plan is made anew from the present state: its hash, the
+	// stored one and the approved one must be the same.
 	Approve struct {
 		Name, UID, Hash, Approver string
 		Plan                      Plan
 	}
 	// Freeze makes the shards read-only.
 	Freeze struct{ Name, UID string }
-	// AckFreeze: everything below the session refuses, and has nothing in flight. Without effect when there is no such freeze
-	// or session any more.
+	// AckFreeze: everything below the session refuses, and has nothing in flight. Without effect when there is no
+	// such freeze or session any more.
 	AckFreeze struct {
 		Session string
 		Freeze  uint64

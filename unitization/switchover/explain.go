@@ -14,7 +14,8 @@ func (s State) Waiting(name string) string {
 	}
 	switch sw.Phase {
 	case PhasePlanned:
-		return fmt.Sprintf("It waits for the approval of plan %s: look at it, then approve the switchover, or delete it.", sw.Hash)
+		return fmt.Sprintf("It waits for the approval of plan %s: look at it, then approve the switchover, or "+
+			"delete it.", sw.Hash)
 	case PhaseApproved:
 		return "It waits until the relays within reach have the target's endpoints, then it freezes; abort is possible."
 	case PhaseFrozen:
@@ -26,7 +27,8 @@ func (s State) Waiting(name string) string {
 	case PhaseCaughtUp:
 		return "Everything is ready: the leader commits next. Without a leader it waits for one; abort is possible."
 	case PhaseCommitted:
-		return "It waits until " + s.silent(sw) + " reported the promotion. There is no way back: bring its agent back, or " +
+		return "It waits until " + s.silent(sw) + " reported the promotion. There is no way back: bring its agent " +
+			"back, or " +
 			"declare a Disaster that supersedes this switchover."
 	case PhaseOpened:
 		return s.waitingOpened(sw)
@@ -47,10 +49,12 @@ func (s State) waitingFrozen(sw *Switchover) string {
 		who = append(who, fmt.Sprintf("%s (%s%s)", session.Name, session.Center, state))
 	}
 	if sw.Mode == Disaster {
-		return fmt.Sprintf("It waits until %s acknowledged the freeze, or all permits of before have ended: seconds. If it stays, "+
+		return fmt.Sprintf("It waits until %s acknowledged the freeze, or all permits of before have ended: "+
+			"seconds. If it stays, "+
 			"no leader waits: look at the servers.", list(who))
 	}
-	return fmt.Sprintf("It waits until %s acknowledged the freeze: every guard there refuses, and has no write in flight. If "+
+	return fmt.Sprintf("It waits until %s acknowledged the freeze: every guard there refuses, and has no write in "+
+		"flight. If "+
 		"they are out of reach, abort it, and declare a Disaster.", list(who))
 }
 
@@ -86,7 +90,8 @@ func (s State) lacksPrimary(sw *Switchover, move StoreMove, store *Store) string
 	case store.HoldsPermit:
 		return "the old primary " + move.Primary + ", or the end of its permit"
 	}
-	return "the old primary " + move.Primary + " (it holds no permit: bring its agent back, or make sure that it is powered " +
+	return "the old primary " + move.Primary + " (it holds no permit: bring its agent back, or make sure that it " +
+		"is powered " +
 		"off, and say so in spec.oldPrimaries of another Disaster)"
 }
 
@@ -95,17 +100,20 @@ func (s State) waitingCatchUp(sw *Switchover) string {
 	for _, move := range sw.Plan.Stores {
 		order := s.Stores[move.Store].Order
 		if report, ok := sw.Reports[move.Store][move.Target]; !ok || report.Position.Compare(order.Position) < 0 {
-			parts = append(parts, fmt.Sprintf("%s of store %s to position %d/%d", move.Target, move.Store, order.Position.Epoch,
+			parts = append(parts, fmt.Sprintf("%s of store %s to position %d/%d", move.Target, move.Store,
+				order.Position.Epoch,
 				order.Position.Index))
 		}
 	}
-	return "It waits for the catching up of " + list(parts) + ". If nobody within reach has that, end it and declare it again: " +
+	return "It waits for the catching up of " + list(parts) + ". If nobody within reach has that, end it and " +
+		"declare it again: " +
 		"the position is read afresh. " + s.abortable(sw)
 }
 
 func (s State) waitingOpened(sw *Switchover) string {
 	if who := s.silent(sw); who != "" {
-		return "Writes are routed to the new owner; it waits until " + who + " reported that it is open: look at its agent."
+		return "Writes are routed to the new owner; it waits until " + who + " reported that it is open: look at " +
+			"its agent."
 	}
 	return "Writes are taken by the new owner; it waits until the data planes within reach have followed."
 }
@@ -126,7 +134,8 @@ func (s State) silent(sw *Switchover) string {
 
 func (s State) abortable(sw *Switchover) string {
 	if sw.NoReturn {
-		return "It took over from what was past its commit: there is no way back, only another Disaster that supersedes it."
+		return "It took over from what was past its commit: there is no way back, only another Disaster that " +
+			"supersedes it."
 	}
 	return "Abort gives everything back to the old owner."
 }

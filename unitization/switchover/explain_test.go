@@ -22,7 +22,8 @@ func TestWaitingSaysWhatToDo(t *testing.T) {
 	s = mustApply(t, s, Freeze{"x", "uid-x"}, CloseSession{"relay-hz-a"})
 	says(s, "x", "relay-hz-a (hz-a, closed), relay-hz-b (hz-b)", "abort it, and declare a Disaster")
 	s = acked(t, s, "x")
-	says(s, "x", "the old primary hz-a (out of reach: abort", "2 more of the members hz-a, sh-a, sz-a (0 of 3", "Abort gives")
+	says(s, "x", "the old primary hz-a (out of reach: abort", "2 more of the members hz-a, sh-a, sz-a (0 of 3",
+		"Abort gives")
 	fenced := report(t, report(t, s, "s", "hz-a", Position{1, 9}), "s", "sh-a", Position{})
 	says(fenced, "x", "sh-a of store s to position 1/9", "declare it again")
 	caught := report(t, fenced, "s", "sh-a", Position{1, 9})
@@ -47,8 +48,10 @@ func TestWaitingSaysWhatToDo(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
-		PhaseCaughtUp.String(): "CaughtUp", PhaseSuperseded.String(): "Superseded", Phase(0).String(): "0", Phase(99).String(): "99",
-		Unfence.String(): "Unfence", BreakGlass.String(): "BreakGlass", Disaster.String(): "Disaster", Agent.String(): "agent",
+		PhaseCaughtUp.String(): "CaughtUp", PhaseSuperseded.String(): "Superseded", Phase(0).String(): "0",
+		Phase(99).String(): "99",
+		Unfence.String():   "Unfence", BreakGlass.String(): "BreakGlass", Disaster.String(): "Disaster",
+		Agent.String(): "agent",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

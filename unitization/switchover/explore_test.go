@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// explorer goes breadth-first through every world that can be reached, so the first violation that it meets is the end of
-// a shortest counterexample.
+// explorer goes breadth-first through every world that can be reached, so the first violation that it meets is the
+// end of a shortest counterexample.
 type explorer struct {
 	c       scenario
 	machine *machineTable

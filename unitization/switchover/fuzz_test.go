@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzApply applies events as the bytes have it: no panic, the state's own invariants hold, the epoch never goes back, and
-// a refused event changes nothing.
+// FuzzApply applies events as the bytes have it: no panic, the state's own invariants hold, the epoch never goes
+// back, and a refused event changes nothing.
 func FuzzApply(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0, 2, 0, 3, 0, 3, 1, 5, 0, 6, 0, 6, 1, 6, 2, 7, 0, 8, 0})
 	f.Add([]byte{0, 4, 1, 4, 2, 4, 4, 0, 6, 2, 6, 1, 6, 1, 7, 4, 0, 9, 1, 9, 2, 9})
@@ -79,9 +79,11 @@ func fuzzed(s State, what byte, n int) Event {
 	case 12:
 		return RemoveSession{"relay-" + center}
 	case 13:
-		return OpenSession{Session{ID: fmt.Sprintf("relay-%s-%d", center, n), Holder: Relay, Name: center, Center: center}}
+		return OpenSession{Session{ID: fmt.Sprintf("relay-%s-%d", center, n), Holder: Relay, Name: center,
+			Center: center}}
 	case 14:
-		return []Event{RetireMap{"files"}, RetireStore{"t"}, RetireMap{"shared"}, DeclareMap{Unitization: "files", Shards: 4,
+		return []Event{RetireMap{"files"}, RetireStore{"t"}, RetireMap{"shared"}, DeclareMap{Unitization: "files",
+			Shards: 4,
 			Permit: 7, Baseline: []Range{{From: 0, To: 3, Unit: "v", Cells: []string{"v.hz-a"}}}}}[n%4]
 	}
 	return []Event{DeclareStore{Store: "t", Members: []string{"sz-a", "sh-b", "hz-a"}, Primary: "hz-a"},
@@ -99,10 +101,12 @@ func freezeOf(s State, n int) uint64 {
 
 func fuzzedStart(s State, name string, approve bool, n int) Event {
 	requests := []Request{
-		evacuateHangzhou, {Mode: Disaster, EvacuateRegion: "hz", AcceptDataLoss: true}, {Mode: Planned, ToBaseline: true},
+		evacuateHangzhou, {Mode: Disaster, EvacuateRegion: "hz", AcceptDataLoss: true}, {Mode: Planned,
+			ToBaseline: true},
 		{Mode: Disaster, EvacuateRegion: "sh", Supersedes: "x", AcceptDataLoss: true}, disasterOfT(BreakGlass),
 		moves(MoveRequest{Unitization: "files", Unit: "v", Shards: []Shards{{n % 4, 3}}, ToCenters: []string{"sh-a"}}),
-		moves(users("u1", "sh-a", "sh-b")), {Mode: Disaster, EvacuateRegion: "sh", Supersedes: "y", AcceptDataLoss: true},
+		moves(users("u1", "sh-a", "sh-b")), {Mode: Disaster, EvacuateRegion: "sh", Supersedes: "y",
+			AcceptDataLoss: true},
 	}
 	r := requests[n%len(requests)]
 	plan, problems := MakePlan(smallWorld(), s, r)

@@ -97,7 +97,8 @@ func (s State) checkStore(name string, store *Store) error {
 }
 
 func (s State) checkSwitchover(name string, sw *Switchover) error {
-	if sw == nil || sw.Name != name || sw.Phase < PhasePlanned || sw.Phase > PhaseSuperseded || sw.Hash != sw.Plan.Hash() {
+	if sw == nil || sw.Name != name || sw.Phase < PhasePlanned || sw.Phase > PhaseSuperseded ||
+		sw.Hash != sw.Plan.Hash() {
 		return errors.New("not its own, or of another plan")
 	}
 	if sw.Freeze > s.Epoch || sw.Commit > s.Epoch || sw.Commit > 0 && sw.Commit <= sw.Freeze {

@@ -12,7 +12,8 @@ func (d *draft) declare(e Declare) []Problem {
 		}
 		return problem("metadata.name", e.Name, "exists already")
 	}
-	sw := &Switchover{Name: e.Name, UID: e.UID, Mode: e.Request.Mode, Phase: PhasePlanned, Plan: e.Plan, Hash: e.Plan.Hash(),
+	sw := &Switchover{Name: e.Name, UID: e.UID, Mode: e.Request.Mode, Phase: PhasePlanned, Plan: e.Plan,
+		Hash:  e.Plan.Hash(),
 		Facts: maps.Clone(e.Request.Facts), Supersedes: e.Request.Supersedes}
 	if problems := d.check(sw); len(problems) > 0 {
 		return problems
@@ -43,7 +44,8 @@ func (d *draft) approve(e Approve) []Problem {
 		return problems
 	}
 	if now := e.Plan.Hash(); now != sw.Hash {
-		return problem("planHash", e.Hash, "what would move now has another plan (%s): declare the switchover again", now)
+		return problem("planHash", e.Hash, "what would move now has another plan (%s): declare the switchover "+
+			"again", now)
 	}
 	if problems := d.check(sw); len(problems) > 0 {
 		return problems
@@ -87,7 +89,8 @@ func (d *draft) freeze(e Freeze) []Problem {
 	})
 	sw = d.editSwitchover(e.Name)
 	sw.Phase, sw.Freeze = PhaseFrozen, epoch
-	// In flight drains into the old primary when it lives. When it may be dead, its permit must end with those of the guards.
+	// In flight drains into the old primary when it lives. When it may be dead, its permit must end with those of the
+	// guards.
 	if sw.Mode == Disaster && !d.broken.has(brokenStorePermitKept) {
 		d.accept(sw.Plan, false)
 	}
@@ -183,8 +186,8 @@ func (d *draft) converged(e Converged) []Problem {
 	return nil
 }
 
-// abort gives everything back to the old owner, under a new epoch when it was taken away. The epoch comes first: what is
-// ordered under it beats everything that was ordered before (rule 13).
+// abort gives everything back to the old owner, under a new epoch when it was taken away. The epoch comes first: what
+// is ordered under it beats everything that was ordered before (rule 13).
 func (d *draft) abort(e Abort) []Problem {
 	sw := d.Switchovers[e.Name]
 	switch {
@@ -195,7 +198,8 @@ func (d *draft) abort(e Abort) []Problem {
 	case sw.Phase.Ended():
 		return problem("status.phase", sw.Phase, "it has ended")
 	case sw.NoReturn && !d.broken.has(brokenAbortAfterCommit):
-		return problem("status.phase", sw.Phase, "there is no way back past the commit, only on: wait, declare a Disaster that "+
+		return problem("status.phase", sw.Phase, "there is no way back past the commit, only on: wait, declare a "+
+			"Disaster that "+
 			"supersedes it, or move back by another switchover when it has ended")
 	}
 	if sw.Phase >= PhaseFrozen {

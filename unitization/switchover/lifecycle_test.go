@@ -13,7 +13,8 @@ func TestAPlannedSwitchoverGoesThroughEveryPhase(t *testing.T) {
 	start := s.Epoch
 	s = approved(t, s, "x", evacuateHangzhou)
 	mustBe(t, s, "x", PhaseApproved)
-	if wanted := s.Maps["users"].Wanted; !slices.Equal(wanted, []string{"u1.sh-a", "u1.sh-b", "u2.sh-a"}) || s.Epoch != start {
+	if wanted := s.Maps["users"].Wanted; !slices.Equal(wanted, []string{"u1.sh-a", "u1.sh-b", "u2.sh-a"}) ||
+		s.Epoch != start {
 		t.Fatalf("wanted %v at epoch %d", wanted, s.Epoch)
 	}
 
@@ -52,10 +53,12 @@ func TestAPlannedSwitchoverGoesThroughEveryPhase(t *testing.T) {
 	same(t, s, Freeze{"x", "uid-x"})
 	mustBe(t, s, "x", PhaseCommitted)
 	r = rangeAt(t, s, "users", 3)
-	if !r.Frozen || r.Unit != "u1" || !slices.Equal(r.Cells, []string{"u1.sh-a", "u1.sh-b"}) || r.Since != start+2 || r.Left != nil {
+	if !r.Frozen || r.Unit != "u1" || !slices.Equal(r.Cells, []string{"u1.sh-a", "u1.sh-b"}) ||
+		r.Since != start+2 || r.Left != nil {
 		t.Fatalf("committed as %+v", r)
 	}
-	if o := s.Stores["s"].Order; o.Action != Promote || o.Member != "sh-a" || o.Token != start+2 || s.Stores["s"].Accepting {
+	if o := s.Stores["s"].Order; o.Action != Promote || o.Member != "sh-a" || o.Token != start+2 ||
+		s.Stores["s"].Accepting {
 		t.Fatalf("order %+v", o)
 	}
 	if wanted := s.Maps["users"].Wanted; wanted != nil {
@@ -216,7 +219,8 @@ func TestAbortRollsBackUnderANewEpoch(t *testing.T) {
 	abort := Abort{Name: "x", UID: "uid-x", Reason: "changed my mind"}
 
 	s := mustApply(t, base, abort)
-	if s.Epoch != epoch || s.Switchovers["x"].Phase != PhaseAborted || rangeAt(t, s, "users", 0).Lock != "" || s.Maps["users"].Wanted != nil {
+	if s.Epoch != epoch || s.Switchovers["x"].Phase != PhaseAborted || rangeAt(t, s, "users", 0).Lock != "" ||
+		s.Maps["users"].Wanted != nil {
 		t.Fatalf("approved, aborted: %+v", rangeAt(t, s, "users", 0))
 	}
 	same(t, s, abort)
@@ -229,7 +233,8 @@ func TestAbortRollsBackUnderANewEpoch(t *testing.T) {
 	}
 	fencing := acked(t, frozen, "x")
 	s = mustApply(t, fencing, abort)
-	if st := s.Stores["s"]; !st.Accepting || st.Token != epoch+2 || st.Order.Action != Unfence || st.Order.Member != "hz-a" || st.Lock != "" {
+	if st := s.Stores["s"]; !st.Accepting || st.Token != epoch+2 || st.Order.Action != Unfence ||
+		st.Order.Member != "hz-a" || st.Lock != "" {
 		t.Fatalf("fencing, aborted: %+v", st)
 	}
 	same(t, s, reportOf(fencing, "s", "hz-a", Position{}))
@@ -333,15 +338,17 @@ func TestAPlanThatIsOvertakenIsRefused(t *testing.T) {
 	s = committed(t, s, "y", evacuateHangzhou)
 	refused(t, s, Approve{"x", "uid-x", plan.Hash(), "ann", plan}, "status.plan[1]", "declare the switchover again")
 	s = report(t, s, "s", "sh-a", Position{1, 9})
-	refused(t, s, Approve{"x", "uid-x", plan.Hash(), "ann", plan}, "status.storePlan[0]", "declare the switchover again")
+	refused(t, s, Approve{"x", "uid-x", plan.Hash(), "ann", plan}, "status.storePlan[0]",
+		"declare the switchover again")
 }
 
 func TestTwoSwitchoversShareNothing(t *testing.T) {
 	s := smallState(t)
 	u1 := Request{Mode: Planned, Moves: []MoveRequest{{Unitization: "users", Unit: "u1", ToCenters: []string{"sh-a"}}}}
 	part := func(from, to int) Request {
-		return Request{Mode: Planned, Moves: []MoveRequest{{Unitization: "files", Unit: "v", ToCenters: []string{"sh-a"},
-			Shards: []Shards{{from, to}}}}}
+		return Request{Mode: Planned, Moves: []MoveRequest{{Unitization: "files", Unit: "v",
+			ToCenters: []string{"sh-a"},
+			Shards:    []Shards{{from, to}}}}}
 	}
 	two := declared(t, declared(t, s, "x", u1), "y", evacuateHangzhou)
 	plan := two.Switchovers["y"].Plan

@@ -96,7 +96,8 @@ func (t *machineTable) read(s State) facts {
 	var v view
 	for shard := range v {
 		r, _ := s.MapAt("users", shard)
-		v[shard] = shardView{since: uint8(r.Since), cells: centersOf(r.Cells), left: centersOf(r.Left), frozen: r.Frozen}
+		v[shard] = shardView{since: uint8(r.Since), cells: centersOf(r.Cells), left: centersOf(r.Left),
+			frozen: r.Frozen}
 	}
 	f.view = intern(&t.views, v)
 	if store := s.Stores["s"]; store != nil {
@@ -152,8 +153,8 @@ func centersOf(cells []string) uint8 {
 	return set
 }
 
-// exploredEstate is where every scenario starts: two shards, one of unit u and one of unit v, in store s with its primary
-// in a, or two of unit u.
+// exploredEstate is where every scenario starts: two shards, one of unit u and one of unit v, in store s with its
+// primary in a, or two of unit u.
 func exploredEstate(c scenario) (World, State) {
 	units := []Unit{{Name: "u", Owns: true, Baseline: []Shards{{0, 1}}, Store: "s"}}
 	baseline := []Range{{From: 0, To: 1, Unit: "u"}}
@@ -184,7 +185,8 @@ func exploredEstate(c scenario) (World, State) {
 	world.Unitizations = map[string]Unitization{"users": {Shards: 2, Units: units}}
 	var s State
 	for _, e := range []Event{
-		DeclareStore{Store: "s", Members: members, Primary: c.primary, Synchronous: c.synchronous, HoldsPermit: c.holdsPermit},
+		DeclareStore{Store: "s", Members: members, Primary: c.primary, Synchronous: c.synchronous,
+			HoldsPermit: c.holdsPermit},
 		DeclareMap{Unitization: "users", Shards: 2, Permit: time.Second, Baseline: baseline},
 		OpenSession{relaySession(0, 1)},
 	} {

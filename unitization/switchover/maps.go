@@ -95,7 +95,8 @@ func (d *draft) retireMap(e RetireMap) []Problem {
 	for name, sw := range sorted(d.Switchovers) {
 		moves := slices.ContainsFunc(sw.Plan.Moves, func(m Move) bool { return m.Unitization == e.Unitization })
 		if moves && !sw.Phase.Ended() {
-			return problem("metadata.name", e.Unitization, "switchover %s moves its shards: end or delete that first", name)
+			return problem("metadata.name", e.Unitization, "switchover %s moves its shards: end or delete that "+
+				"first", name)
 		}
 	}
 	d.Maps = without(d.Maps, e.Unitization)

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// MakePlan expands a request into a plan, or says what is wrong with it. The same world, state and request give the same
-// plan. Approve makes it again: a plan that has changed since is another one (rule 22).
+// MakePlan expands a request into a plan, or says what is wrong with it. The same world, state and request give the
+// same plan. Approve makes it again: a plan that has changed since is another one (rule 22).
 func MakePlan(w World, s State, r Request) (Plan, []Problem) {
 	p := &planner{w: w, s: s, r: r, targets: map[string]target{}}
 	p.ask()
@@ -53,7 +53,8 @@ func (p *planner) ask() {
 		}
 	}
 	if asked != 1 {
-		p.refuse("spec", asked, "exactly one of evacuate.region, evacuate.center, moves and returnToBaseline must be set")
+		p.refuse("spec", asked, "exactly one of evacuate.region, evacuate.center, moves and returnToBaseline must "+
+			"be set")
 		return
 	}
 	switch {
@@ -174,7 +175,8 @@ func joins(a, b Move) bool {
 func (p Plan) Hash() string {
 	h := sha256.New()
 	for _, m := range p.Moves {
-		fmt.Fprintf(h, "move %q %d %d %q %q %q %q %q\n", m.Unitization, m.From, m.To, m.Unit, m.ToUnit, m.Cells, m.ToCells, m.Store)
+		fmt.Fprintf(h, "move %q %d %d %q %q %q %q %q\n", m.Unitization, m.From, m.To, m.Unit, m.ToUnit, m.Cells,
+			m.ToCells, m.Store)
 	}
 	for _, m := range p.Stores {
 		fmt.Fprintf(h, "store %q %q %q\n", m.Store, m.Primary, m.Target)

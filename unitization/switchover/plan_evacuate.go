@@ -2,8 +2,8 @@ package switchover
 
 import "slices"
 
-// evacuate moves everything out of a region or a center: what has an active cell there, and what has its store's primary
-// there.
+// evacuate moves everything out of a region or a center: what has an active cell there, and what has its store's
+// primary there.
 func (p *planner) evacuate() {
 	field, place := "spec.evacuate.center", p.r.EvacuateCenter
 	if p.r.EvacuateRegion != "" {

@@ -72,7 +72,8 @@ func (p *planner) close(name string, store *Store) {
 		})
 	}
 	if p.r.Mode == Disaster && !store.Synchronous && !p.r.AcceptDataLoss {
-		p.refuse("spec.acceptDataLoss", false, "store %s acknowledges what only its primary has: a Disaster may lose the last "+
+		p.refuse("spec.acceptDataLoss", false, "store %s acknowledges what only its primary has: a Disaster may "+
+			"lose the last "+
 			"writes, and must say that this is accepted", name)
 	}
 }
@@ -104,8 +105,8 @@ func (p *planner) asked() string {
 	return p.r.EvacuateRegion + p.r.EvacuateCenter
 }
 
-// near is the member that a store's primary moves to: in a center of the cells, in the order given, else in one of their
-// regions, else anywhere that allowed says.
+// near is the member that a store's primary moves to: in a center of the cells, in the order given, else in one of
+// their regions, else anywhere that allowed says.
 func (p *planner) near(store *Store, centers []string, allowed func(center string) bool) (string, bool) {
 	takes := func(center string) bool {
 		return slices.Contains(store.Members, center) && p.open(center) && allowed(center)

@@ -20,29 +20,38 @@ func TestMakePlanRefuses(t *testing.T) {
 		request     Request
 		field, says string
 	}{
-		"no mode":            {Request{EvacuateRegion: "hz"}, "spec.mode", "Planned or Disaster"},
-		"nothing asked":      {Request{Mode: Planned}, "spec", "exactly one"},
-		"two things asked":   {Request{Mode: Planned, EvacuateRegion: "hz", ToBaseline: true}, "spec", "exactly one"},
-		"unknown region":     {Request{Mode: Planned, EvacuateRegion: "xx"}, "spec.evacuate.region", "no such place"},
-		"unknown center":     {Request{Mode: Planned, EvacuateCenter: "xx"}, "spec.evacuate.center", "no such place"},
-		"nothing there":      {Request{Mode: Planned, EvacuateCenter: "sh-a"}, "spec", "nothing to move"},
-		"at the baseline":    {Request{Mode: Planned, ToBaseline: true}, "spec", "nothing to move"},
-		"where it is":        {moves(users("u1", "hz-a", "hz-b")), "spec", "nothing to move"},
-		"facts when planned": {Request{Mode: Planned, EvacuateRegion: "hz", Facts: map[string]Fact{"s": PoweredOff}}, "spec.oldPrimaries[s]", "only in a Disaster"},
-		"fact of no store":   {Request{Mode: Disaster, EvacuateRegion: "hz", Facts: map[string]Fact{"q": PoweredOff}}, "spec.oldPrimaries[q]", "no such store"},
-		"fact of another store": {Request{Mode: Disaster, EvacuateRegion: "hz", Facts: map[string]Fact{"t": PoweredOff}},
+		"no mode":          {Request{EvacuateRegion: "hz"}, "spec.mode", "Planned or Disaster"},
+		"nothing asked":    {Request{Mode: Planned}, "spec", "exactly one"},
+		"two things asked": {Request{Mode: Planned, EvacuateRegion: "hz", ToBaseline: true}, "spec", "exactly one"},
+		"unknown region":   {Request{Mode: Planned, EvacuateRegion: "xx"}, "spec.evacuate.region", "no such place"},
+		"unknown center":   {Request{Mode: Planned, EvacuateCenter: "xx"}, "spec.evacuate.center", "no such place"},
+		"nothing there":    {Request{Mode: Planned, EvacuateCenter: "sh-a"}, "spec", "nothing to move"},
+		"at the baseline":  {Request{Mode: Planned, ToBaseline: true}, "spec", "nothing to move"},
+		"where it is":      {moves(users("u1", "hz-a", "hz-b")), "spec", "nothing to move"},
+		"facts when planned": {Request{Mode: Planned, EvacuateRegion: "hz",
+			Facts: map[string]Fact{"s": PoweredOff}}, "spec.oldPrimaries[s]", "only in a Disaster"},
+		"fact of no store": {Request{Mode: Disaster, EvacuateRegion: "hz",
+			Facts: map[string]Fact{"q": PoweredOff}}, "spec.oldPrimaries[q]", "no such store"},
+		"fact of another store": {Request{Mode: Disaster, EvacuateRegion: "hz",
+			Facts: map[string]Fact{"t": PoweredOff}},
 			"spec.oldPrimaries[t]", "does not close"},
-		"unknown fact":           {Request{Mode: Disaster, EvacuateRegion: "hz", Facts: map[string]Fact{"s": 7}}, "spec.oldPrimaries[s]", "must be"},
+		"unknown fact": {Request{Mode: Disaster, EvacuateRegion: "hz", Facts: map[string]Fact{"s": 7}},
+			"spec.oldPrimaries[s]", "must be"},
 		"data loss not accepted": {Request{Mode: Disaster, EvacuateRegion: "sz"}, "spec.acceptDataLoss", "store t"},
-		"unknown unitization":    {moves(MoveRequest{Unitization: "xx", Unit: "u1", ToCenters: []string{"sh-a"}}), "spec.moves[0].unitization", "no such"},
-		"unknown unit":           {moves(users("xx", "sh-a")), "spec.moves[0].unit", "no unit"},
-		"a unit that owns none":  {moves(MoveRequest{Unitization: "files", Unit: "w", ToCenters: []string{"sh-b"}}), "spec.moves[0].unit", "owns no shard"},
-		"a City unit":            {moves(MoveRequest{Unitization: "files", Unit: "city", ToCenters: []string{"sz-a"}}), "spec.moves[0].unit", "no unit"},
+		"unknown unitization": {moves(MoveRequest{Unitization: "xx", Unit: "u1", ToCenters: []string{"sh-a"}}),
+			"spec.moves[0].unitization", "no such"},
+		"unknown unit": {moves(users("xx", "sh-a")), "spec.moves[0].unit", "no unit"},
+		"a unit that owns none": {moves(MoveRequest{Unitization: "files", Unit: "w", ToCenters: []string{"sh-b"}}),
+			"spec.moves[0].unit", "owns no shard"},
+		"a City unit": {moves(MoveRequest{Unitization: "files", Unit: "city",
+			ToCenters: []string{"sz-a"}}), "spec.moves[0].unit", "no unit"},
 		"to an unknown unit": {edit(users("u1", "sh-a"), func(m *MoveRequest) { m.ToUnit = "xx" }),
 			"spec.moves[0].toUnit", "no unit"},
-		"to another store": {moves(MoveRequest{Unitization: "files", Unit: "v", ToUnit: "w", ToCenters: []string{"sz-a"}}),
+		"to another store": {moves(MoveRequest{Unitization: "files", Unit: "v", ToUnit: "w",
+			ToCenters: []string{"sz-a"}}),
 			"spec.moves[0].toUnit", "data does not move"},
-		"to a City unit": {moves(MoveRequest{Unitization: "files", Unit: "v", ToUnit: "city", ToCenters: []string{"sz-a"}}),
+		"to a City unit": {moves(MoveRequest{Unitization: "files", Unit: "v", ToUnit: "city",
+			ToCenters: []string{"sz-a"}}),
 			"spec.moves[0].toUnit", "no unit"},
 		"to nowhere":          {moves(users("u1")), "spec.moves[0].toCenters", "empty"},
 		"to an unknown place": {moves(users("u1", "sh-a", "xx")), "spec.moves[0].toCenters[1]", "no such center"},
@@ -51,17 +60,20 @@ func TestMakePlanRefuses(t *testing.T) {
 		"without a cell":      {moves(users("u2", "sh-b")), "spec.moves[0].toCenters[0]", "no cell there"},
 		"unknown shard": {edit(users("u1", "sh-a"), func(m *MoveRequest) { m.Shards = []Shards{{0, 0}, {4, 10}} }),
 			"spec.moves[0].shards[1]", "0 to 9"},
-		"a range that ends before it begins": {edit(users("u1", "sh-a"), func(m *MoveRequest) { m.Shards = []Shards{{3, 2}} }),
+		"a range that ends before it begins": {edit(users("u1", "sh-a"),
+			func(m *MoveRequest) { m.Shards = []Shards{{3, 2}} }),
 			"spec.moves[0].shards[0]", "0 to 9"},
 		"another's shard": {edit(users("u1", "sh-a"), func(m *MoveRequest) { m.Shards = []Shards{{3, 6}} }),
 			"spec.moves[0].shards[0]", "unit u2's"},
-		"moved twice":               {moves(users("u1", "sh-a"), users("u1", "sh-b")), "spec.moves", "twice"},
-		"to a primary that is none": {edit(users("u1", "sh-a"), func(m *MoveRequest) { m.ToPrimary = "sh-b" }), "spec.moves[0].toPrimary", "no member"},
+		"moved twice": {moves(users("u1", "sh-a"), users("u1", "sh-b")), "spec.moves", "twice"},
+		"to a primary that is none": {edit(users("u1", "sh-a"), func(m *MoveRequest) { m.ToPrimary = "sh-b" }),
+			"spec.moves[0].toPrimary", "no member"},
 		"two primaries for a store": {moves(
 			MoveRequest{Unitization: "users", Unit: "u1", ToCenters: []string{"sh-a"}, ToPrimary: "sh-a"},
 			MoveRequest{Unitization: "users", Unit: "u2", ToCenters: []string{"sh-a"}, ToPrimary: "sz-a"},
 		), "spec.moves[1].toPrimary", "sh-a"},
-		"a primary without a store": {moves(MoveRequest{Unitization: "files", Unit: "v", ToCenters: []string{"sh-a"}, ToPrimary: "sh-a"}),
+		"a primary without a store": {moves(MoveRequest{Unitization: "files", Unit: "v",
+			ToCenters: []string{"sh-a"}, ToPrimary: "sh-a"}),
 			"spec.moves[0].toPrimary", "no store"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +95,8 @@ func TestAUnitWithoutACellOutsideCannotBeEvacuated(t *testing.T) {
 	mustName(t, problems, "spec.evacuate.region", "u1: the unit has no cell in an open center outside")
 
 	w = smallWorld()
-	s := mustApply(t, smallState(t), DeclareStore{Store: "s", Members: []string{"hz-a", "hz-b"}, Synchronous: true, HoldsPermit: true})
+	s := mustApply(t, smallState(t), DeclareStore{Store: "s", Members: []string{"hz-a", "hz-b"}, Synchronous: true,
+		HoldsPermit: true})
 	_, problems = MakePlan(w, s, evacuateHangzhou)
 	mustName(t, problems, "spec.evacuate.region", "s: the store has no member")
 
@@ -117,7 +130,8 @@ func TestEvacuationExpands(t *testing.T) {
 // TestWhatIsBehindAStoreMovesAsAWhole: one fence closes all of it, so all of it is frozen, and locked.
 func TestWhatIsBehindAStoreMovesAsAWhole(t *testing.T) {
 	plan, problems := MakePlan(smallWorld(), smallState(t), Request{Mode: Planned,
-		Moves: []MoveRequest{{Unitization: "users", Unit: "u1", Shards: []Shards{{1, 1}}, ToCenters: []string{"sh-a"}, ToPrimary: "sh-a"}}})
+		Moves: []MoveRequest{{Unitization: "users", Unit: "u1", Shards: []Shards{{1, 1}},
+			ToCenters: []string{"sh-a"}, ToPrimary: "sh-a"}}})
 	if len(problems) > 0 || len(plan.Moves) != 4 {
 		t.Fatalf("%+v %v", plan, problems)
 	}
@@ -151,7 +165,8 @@ func TestBackToTheBaseline(t *testing.T) {
 	start := smallState(t)
 	for unitization, m := range start.Maps {
 		for i, want := range m.Ranges {
-			if got := s.Maps[unitization].Ranges[i]; got.From != want.From || got.Unit != want.Unit || !slices.Equal(got.Cells, want.Cells) {
+			if got := s.Maps[unitization].Ranges[i]; got.From != want.From || got.Unit != want.Unit ||
+				!slices.Equal(got.Cells, want.Cells) {
 				t.Errorf("%s: %+v, want %+v", unitization, got, want)
 			}
 		}

@@ -17,8 +17,8 @@ type plant struct {
 	violates string // part of what the explorer must say
 }
 
-// TestPlantedBugsAreFound breaks one rule after the other: an explorer that does not notice shows nothing. The length is
-// that of a shortest counterexample.
+// TestPlantedBugsAreFound breaks one rule after the other: an explorer that does not notice shows nothing. The length
+// is that of a shortest counterexample.
 func TestPlantedBugsAreFound(t *testing.T) {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 2, 0, 2, ' ', 0)
@@ -54,7 +54,8 @@ const (
 func plants() []plant {
 	e := scenarioNamed
 	planned, disaster := e("planned, permits alone"), e("disaster, permits alone")
-	store, taken, again := e("planned, the store's orders"), e("disaster, the store's orders"), e("aborted, and made again")
+	store, taken, again := e("planned, the store's orders"), e("disaster, the store's orders"),
+		e("aborted, and made again")
 	return []plant{
 		{"1", "a guard goes on when its permit has ended", disaster, 0, brokenGuardWithoutEnd, wrongCell},
 		{"1", "a relay grants a whole T of its own permit's rest", disaster, 0, brokenRelayGrantsFullT, wrongCell},
@@ -70,11 +71,13 @@ func plants() []plant {
 		{"6", "a guard says closed with writes in flight", planned, 0, brokenAckWithoutDrain, wrongCell},
 		{"6", "a restarted relay keeps its session, and acknowledges", planned, 0, brokenSessionKept, wrongCell},
 		{"6", "a guard goes back by a late answer", e("late answers"), 0, brokenGuardGoesBack, wrongCell},
-		{"6", "an acknowledgement counts for any freeze", e("aborted, and made again, permits alone"), brokenAckOfAnyFreeze, 0,
+		{"6", "an acknowledgement counts for any freeze", e("aborted, and made again, permits alone"),
+			brokenAckOfAnyFreeze, 0,
 			wrongCell},
 		{"12", "no freeze", disaster, brokenNoFreeze, 0, wrongCell},
 		{"12", "the freeze ends in one document, the owner is in another", planned, brokenTwoDocuments, 0, wrongCell},
-		{"12", "the store is caught up before the fence", e("disaster, a store without permits"), brokenCatchUpBeforeFence, 0, lost},
+		{"12", "the store is caught up before the fence", e("disaster, a store without permits"),
+			brokenCatchUpBeforeFence, 0, lost},
 		{"12", "the new primary is not caught up", store, brokenCatchUpSkipped, 0, lost},
 		{"12", "the new primary opens before the commit", store, brokenPromoteBeforeCommit, 0, twoPrimaries},
 		{"13", "a committed switchover is rolled back", store, brokenAbortAfterCommit, 0, wrongCell},
@@ -89,7 +92,8 @@ func plants() []plant {
 		{"17", "the old primary alone is a fence", taken, brokenFenceWithoutMajority, 0, lost},
 		{"17", "the store's permit is renewed while its end is awaited", taken, brokenStorePermitKept, 0, twoPrimaries},
 		{"17", "a store goes on when its permit has ended", taken, 0, brokenStoreWithoutPermit, twoPrimaries},
-		{"17", "the end of permits is drained, in a planned one", e("drained, whatever the deadlines"), brokenWaitInPlanned, 0,
+		{"17", "the end of permits is drained, in a planned one", e("drained, whatever the deadlines"),
+			brokenWaitInPlanned, 0,
 			wrongCell},
 		{"18", "a write outlives its permit where no fence is", disaster, 0, brokenDeadlines, wrongCell},
 	}

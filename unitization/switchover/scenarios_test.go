@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// scenarios are what is explored. Each is small in some way, and together they have everything that may go wrong. In those
-// without a store nothing but permits keeps the old cell from writing; in those with one, guards hold sessions themselves.
+// scenarios are what is explored. Each is small in some way, and together they have everything that may go wrong. In
+// those without a store nothing but permits keeps the old cell from writing; in those with one, guards hold sessions
+// themselves.
 func scenarios() []scenario {
 	alone := scenario{active: "a", ticks: 2, relays: true, chains: 1, writes: 2, deadlines: true}
 	stored := scenario{active: "a", primary: "a", members: 3, synchronous: true, ticks: 1, chains: 1, writes: 2}
@@ -23,11 +24,18 @@ func scenarios() []scenario {
 	moved, taken := to(Planned, "u", "b", "b"), to(Disaster, "u", "b", "b")
 	return []scenario{
 		with(alone, "planned, permits alone, without faults", func(c *scenario) { c.liveness = true }, planned),
-		with(pair, "planned, with a store, without faults", func(c *scenario) { c.liveness, c.relays = true, true }, moved),
+		with(pair, "planned, with a store, without faults", func(c *scenario) { c.liveness, c.relays = true, true },
+			moved),
 		with(stored, "planned, synchronous, without faults", func(c *scenario) { c.liveness = true }, moved),
 		with(stored, "disaster, without faults", func(c *scenario) { c.liveness, c.holdsPermit = true, true }, taken),
-		with(alone, "planned, permits alone", func(c *scenario) { c.writes, c.restarts, c.leaders, c.aborts = 1, 1, 1, 1 }, planned),
-		with(alone, "disaster, permits alone", func(c *scenario) { c.writes, c.restarts, c.leaders, c.cuts = 1, 1, 1, 1 }, disaster),
+		with(alone, "planned, permits alone", func(c *scenario) {
+			c.writes, c.restarts, c.leaders, c.aborts = 1, 1,
+				1, 1
+		}, planned),
+		with(alone, "disaster, permits alone", func(c *scenario) {
+			c.writes, c.restarts, c.leaders, c.cuts = 1, 1,
+				1, 1
+		}, disaster),
 		with(alone, "late answers", func(c *scenario) { c.lateAnswers = true }, planned),
 		with(alone, "drained, whatever the deadlines", func(c *scenario) {
 			c.relays, c.deadlines, c.aborts, c.ticks = false, false, 1, 1
@@ -41,8 +49,14 @@ func scenarios() []scenario {
 		with(pair, "one of two cells leaves", func(c *scenario) {
 			c.active, c.primary, c.relays, c.deadlines, c.restarts, c.aborts = "ab", "b", true, true, 1, 1
 		}, planned),
-		with(pair, "planned, the chain with a store", func(c *scenario) { c.relays, c.restarts, c.writes = true, 1, 1 }, moved),
-		with(stored, "planned, the store's orders", func(c *scenario) { c.hangs, c.aborts, c.cuts, c.writes = 1, 1, 1, 1 }, moved),
+		with(pair, "planned, the chain with a store", func(c *scenario) {
+			c.relays, c.restarts, c.writes = true, 1,
+				1
+		}, moved),
+		with(stored, "planned, the store's orders", func(c *scenario) {
+			c.hangs, c.aborts, c.cuts, c.writes = 1, 1,
+				1, 1
+		}, moved),
 		with(stored, "disaster, the store's orders", func(c *scenario) {
 			c.holdsPermit, c.hangs, c.cuts, c.leaders, c.writes = true, 1, 1, 1, 1
 		}, taken),
@@ -50,7 +64,8 @@ func scenarios() []scenario {
 			c.holdsPermit, c.cuts, c.forGood, c.liveness, c.writes = true, 1, true, true, 1
 			c.aborts, c.abortsWhenCut, c.waits = 1, true, map[int]Phase{1: PhaseAborted}
 		}, taken, taken),
-		with(stored, "disaster, a store without permits", func(c *scenario) { c.cuts, c.hangs, c.writes = 1, 1, 1 }, taken),
+		with(stored, "disaster, a store without permits", func(c *scenario) { c.cuts, c.hangs, c.writes = 1, 1, 1 },
+			taken),
 		with(stored, "two writes, a cut", func(c *scenario) { c.holdsPermit, c.cuts = true, 1 }, taken),
 		with(pair, "two switchovers of one store", func(c *scenario) { c.twoUnits, c.hangs, c.aborts = true, 1, 1 },
 			moved, to(Planned, "v", "b", "b")),
@@ -114,7 +129,8 @@ func TestEveryScenarioKeepsItsInvariants(t *testing.T) {
 	for _, c := range list {
 		r := explore(c, limit)
 		total, steps = total+r.states, steps+r.steps
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\n", c.name, r.states, r.steps, r.machine, r.took.Round(10*time.Millisecond))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\n", c.name, r.states, r.steps, r.machine,
+			r.took.Round(10*time.Millisecond))
 		if r.violated != "" {
 			t.Errorf("%s: %s\n  %s", c.name, r.violated, strings.Join(r.trace, "\n  "))
 		}

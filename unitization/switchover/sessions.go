@@ -52,8 +52,8 @@ func (d *draft) removeSession(e RemoveSession) []Problem {
 	return nil
 }
 
-// Concerned are the sessions that a frozen switchover still waits for: relays in the centers of the cells that it leaves,
-// which have not acknowledged the freeze. Sorted.
+// Concerned are the sessions that a frozen switchover still waits for: relays in the centers of the cells that it
+// leaves, which have not acknowledged the freeze. Sorted.
 func (s State) Concerned(name string) []string {
 	sw := s.Switchovers[name]
 	if sw == nil || sw.Phase != PhaseFrozen {

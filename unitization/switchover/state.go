@@ -268,7 +268,8 @@ type StoreBaseline struct {
 	Primary string
 }
 
-// Request is what a switchover's spec asks for. Exactly one of EvacuateRegion, EvacuateCenter, Moves and ToBaseline is set.
+// Request is what a switchover's spec asks for. Exactly one of EvacuateRegion, EvacuateCenter, Moves and ToBaseline
+// is set.
 type Request struct {
 	Mode           Mode
 	EvacuateRegion string

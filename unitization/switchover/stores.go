@@ -19,12 +19,14 @@ func (d *draft) declareStore(e DeclareStore) []Problem {
 			HoldsPermit: e.HoldsPermit, Primary: e.Primary, Accepting: true})
 		return nil
 	}
-	same := slices.Equal(members, have.Members) && e.Synchronous == have.Synchronous && e.HoldsPermit == have.HoldsPermit
+	same := slices.Equal(members, have.Members) && e.Synchronous == have.Synchronous &&
+		e.HoldsPermit == have.HoldsPermit
 	switch {
 	case same:
 		return nil
 	case have.Lock != "":
-		return problem("spec.members", members, "switchover %s moves the store: change it when that has ended", have.Lock)
+		return problem("spec.members", members, "switchover %s moves the store: change it when that has ended",
+			have.Lock)
 	case !slices.Contains(members, have.Primary):
 		return problem("spec.members", members, "%s is the primary: move it by a switchover first", have.Primary)
 	}

@@ -89,11 +89,13 @@ func (x *explorer) leadSessions(w world, emit func(action, world)) {
 	switch {
 	case f.open[0]&2 != 0 && (w.chains[0].session == 2 || w.isCut(0)):
 		n := w
-		n.machine, n.closing = x.machine.apply(w.machine, action{what: "close"}, func() Event { return CloseSession{id} }), 0
+		n.machine, n.closing = x.machine.apply(w.machine, action{what: "close"},
+			func() Event { return CloseSession{id} }), 0
 		emit(action{what: "close the session"}, n)
 	case f.firstClosed && (w.closing >= x.c.ticks || x.c.broken.has(brokenRemoveAtOnce)):
 		n := w
-		n.machine, n.closing = x.machine.apply(w.machine, action{what: "remove"}, func() Event { return RemoveSession{id} }), 0
+		n.machine, n.closing = x.machine.apply(w.machine, action{what: "remove"},
+			func() Event { return RemoveSession{id} }), 0
 		emit(action{what: "remove the session"}, n)
 	}
 }
@@ -123,7 +125,8 @@ func (x *explorer) relay(w world, i int, emit func(action, world)) {
 	ch := w.chains[i]
 	if ch.session == 2 && !w.isCut(i) {
 		n := w
-		n.machine = x.machine.apply(w.machine, action{"open", i, 2}, func() Event { return OpenSession{relaySession(i, 2)} })
+		n.machine = x.machine.apply(w.machine, action{"open", i, 2},
+			func() Event { return OpenSession{relaySession(i, 2)} })
 		emit(action{what: "relay opens its second session"}, n)
 	}
 	if answer, ok := x.server(&w, i); ok {
@@ -232,9 +235,10 @@ func (x *explorer) ack(w world, i int, emit func(action, world)) {
 	}
 	if ch.ackFreeze != 0 && !w.isCut(i) {
 		n := w
-		n.machine = x.machine.apply(w.machine, action{"ack", i, int(ch.ackSession)<<8 | int(ch.ackFreeze)}, func() Event {
-			return AckFreeze{relaySession(i, int(ch.ackSession)).ID, uint64(ch.ackFreeze)}
-		})
+		n.machine = x.machine.apply(w.machine, action{"ack", i, int(ch.ackSession)<<8 | int(ch.ackFreeze)},
+			func() Event {
+				return AckFreeze{relaySession(i, int(ch.ackSession)).ID, uint64(ch.ackFreeze)}
+			})
 		emit(action{what: "the acknowledgement arrives", a: i, b: int(ch.ackFreeze)}, n)
 	}
 }

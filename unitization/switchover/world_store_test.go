@@ -18,8 +18,8 @@ func (x *explorer) write(w world, emit func(action, world)) {
 	}
 }
 
-// admit: the shards of one range are alike, so there writes are for the first. Of different units, one is for each, or both
-// for one.
+// admit: the shards of one range are alike, so there writes are for the first. Of different units, one is for each,
+// or both for one.
 func (x *explorer) admit(w world, i int, emit func(action, world)) {
 	shards := 1
 	if x.c.twoUnits {
@@ -175,7 +175,8 @@ func (x *explorer) agent(w world, m int, emit func(action, world)) {
 
 func (x *explorer) report(m int, r reported) Event {
 	o := x.machine.orders[r.order]
-	return StoreReported{Store: "s", Member: string(centers[m]), UID: o.UID, Report: Report{Step: o.Step, Token: o.Token,
+	return StoreReported{Store: "s", Member: string(centers[m]), UID: o.UID, Report: Report{Step: o.Step,
+		Token:    o.Token,
 		Position: Position{Epoch: uint64(r.tail), Index: uint64(r.index)}}}
 }
 

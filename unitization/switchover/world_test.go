@@ -16,14 +16,14 @@ type scenario struct {
 	lossy bool
 	// ticks is T.
 	ticks uint8
-	// relays says that guards ask through a relay; else they hold sessions themselves. chains is how many centers, from a
-	// on, have guards with clocks; guards in the others ask without delay.
+	// relays says that guards ask through a relay; else they hold sessions themselves. chains is how many centers,
+	// from a on, have guards with clocks; guards in the others ask without delay.
 	relays bool
 	chains int
 	// writes is how many there are, at most two.
 	writes int
-	// deadlines says that no write outlives the permit that it was admitted under: the assumption where no fence stops what
-	// is in flight (rule 18).
+	// deadlines says that no write outlives the permit that it was admitted under: the assumption where no fence
+	// stops what is in flight (rule 18).
 	deadlines bool
 	// What may happen how often.
 	leaders, restarts, cuts, hangs, forgets, aborts uint8
@@ -33,7 +33,8 @@ type scenario struct {
 	forGood bool
 	// abortsWhenCut has operators abort only what they see to be stuck.
 	abortsWhenCut bool
-	// closes lets the leader close the session of a relay that is cut off; one that has restarted always loses its first.
+	// closes lets the leader close the session of a relay that is cut off; one that has restarted always loses its
+	// first.
 	closes bool
 	// lateAnswers lets a relay's or a server's answer come later than the next one.
 	lateAnswers bool
@@ -77,7 +78,8 @@ type world struct {
 	leaders, restarts, cuts, hangs, forgets, aborts uint8
 	// cut is the set of centers that are cut off.
 	cut uint8
-	// waited are the leader's waits since it applied each freeze; closing that since it closed the relay's first session.
+	// waited are the leader's waits since it applied each freeze; closing that since it closed the relay's first
+	// session.
 	waited  [3]uint8
 	closing uint8
 	chains  [2]chain
@@ -102,8 +104,8 @@ type chain struct {
 	held          permit
 	// fetched is a server's answer on its way to the relay.
 	fetched permit
-	// sub is what is left of the guard's permit, as far as the relay knows; closed are the freezes that the guard has none
-	// in flight under, by shard.
+	// sub is what is left of the guard's permit, as far as the relay knows; closed are the freezes that the guard has
+	// none in flight under, by shard.
 	sub    uint8
 	closed [2]uint8
 	// ack is an acknowledgement on its way to the leader.
@@ -184,7 +186,8 @@ func (x *explorer) tick(w world, emit func(action, world)) {
 		ch := &w.chains[i]
 		ch.guard.left, ch.held.left, ch.sub = lower(ch.guard.left), lower(ch.held.left), lower(ch.sub)
 		if !x.c.broken.has(brokenCountFromAnswer) {
-			ch.answer.left, ch.late.left, ch.fetched.left = lower(ch.answer.left), lower(ch.late.left), lower(ch.fetched.left)
+			ch.answer.left, ch.late.left, ch.fetched.left = lower(ch.answer.left), lower(ch.late.left),
+				lower(ch.fetched.left)
 		}
 		ch.boot = min(ch.boot+1, x.c.ticks)
 	}
@@ -196,7 +199,8 @@ func (x *explorer) tick(w world, emit func(action, world)) {
 	}
 	f := &x.machine.facts[w.machine]
 	for i, phase := range f.phases {
-		disaster := i < len(x.c.requests) && x.c.requests[i].Mode == Disaster || x.c.brokenMachine.has(brokenWaitInPlanned)
+		disaster := i < len(x.c.requests) && x.c.requests[i].Mode == Disaster ||
+			x.c.brokenMachine.has(brokenWaitInPlanned)
 		if disaster && (phase == PhaseFrozen || phase == PhaseFencing) {
 			w.waited[i] = min(w.waited[i]+1, x.c.ticks)
 		}
