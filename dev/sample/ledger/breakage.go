@@ -23,6 +23,8 @@ const (
 	brokenFirst
 	// brokenDedup: a repeated write is written again.
 	brokenDedup
+	// brokenChanged: what is fetched is written although the log has changed since it was asked for.
+	brokenChanged
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

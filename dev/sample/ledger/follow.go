@@ -131,7 +131,9 @@ func (c *core) fetched(w *catching, peer string, asked *ledgerpb.FetchRequest, r
 	if c.token != w.token || c.role != replica {
 		return fmt.Errorf("%w: superseded", errPoorSource)
 	}
-	if after := asked.GetAfter(); after.GetIndex() > c.last() || c.tokenAt(after.GetIndex()) != after.GetEpoch() {
+	after := asked.GetAfter()
+	same := after.GetIndex() <= c.last() && c.tokenAt(after.GetIndex()) == after.GetEpoch()
+	if !same && !c.broken.has(brokenChanged) {
 		w.after = min(w.after, c.last())
 		return nil // another source was quicker: this log is not what it was; ask again
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
+	"pentad.dev/pentad/unitization/fence"
 )
 
 const simSteps = 4000
@@ -61,11 +62,20 @@ func TestPlantedBugsAreFound(t *testing.T) {
 			t.Error("not found")
 		})
 	}
-	clean, planted := oldEntriesCount(0), oldEntriesCount(brokenBegin)
-	if clean != nil || planted == nil {
-		t.Errorf("older entries count: without the bug %v, with it %v", clean, planted)
+	for _, bug := range []struct {
+		name   string
+		broken breakage
+		find   func(breakage) error
+	}{
+		{"older entries count without one of the stint's own", brokenBegin, oldEntriesCount},
+		{"a fetched part is written where the log has changed meanwhile", brokenChanged, changedMeanwhile},
+	} {
+		clean, planted := bug.find(0), bug.find(bug.broken)
+		if clean != nil || planted == nil {
+			t.Errorf("%s: without the bug %v, with it %v", bug.name, clean, planted)
+		}
+		fmt.Fprintf(&table, "%-78s scenario,  %.110s\n", bug.name, planted)
 	}
-	fmt.Fprintf(&table, "%-78s scenario,  %.110s\n", "older entries count without one of the stint's own", planted)
 	t.Logf("planted bugs and what found them\n%s", table.String())
 }
 
@@ -103,6 +113,37 @@ func oldEntriesCount(broken breakage) error {
 		return s.failed
 	}
 	return s.oracle.verdict(sh.core)
+}
+
+// changedMeanwhile copies from two members whose logs part: a part of the one arrives when the other's has been written.
+func changedMeanwhile(broken breakage) error {
+	holding := func(name string, tokens ...uint64) *core {
+		var entries []entry
+		for i, token := range tokens {
+			e, err := encodeEntry(&ledgerpb.Entry{Index: uint64(i + 1), Token: token})
+			if err != nil {
+				panic(err)
+			}
+			entries = append(entries, e)
+		}
+		c := newCore("orders", name, nil, &simDisk{records: make([][]byte, len(tokens)), synced: len(tokens)}, entries, 9)
+		c.broken = broken
+		return c
+	}
+	self, old, young := holding("hz", 1, 1, 2), holding("sh", 1, 1, 2, 2), holding("sz", 1, 1, 1, 1, 3)
+	to := fence.Position{Epoch: 2, Index: 4}
+	slow, quick := &catching{token: 9, to: to, after: 3}, &catching{token: 9, to: to, after: 2}
+	ask, _ := self.fetching(slow)
+	late := old.fetch(ask)
+	first, _ := self.fetching(quick)
+	part := young.fetch(first)
+	part.Records = part.Records[:1]
+	_ = self.fetched(quick, "sz", first, part)
+	_ = self.fetched(slow, "sh", ask, late)
+	if self.tokenAt(3) == 1 && self.tokenAt(4) == 2 {
+		return fmt.Errorf("%w: the log is %d, %d, which nobody ever wrote", errViolation, self.tokenAt(3), self.tokenAt(4))
+	}
+	return nil
 }
 
 // exchange carries messages from a primary to a replica, and back, until there are none.

@@ -65,6 +65,7 @@ type simMember struct {
 	// seen is the last order that the agent has seen, calls are those under way, reports what it has to say.
 	seen    *fence.Order
 	calls   []fence.Order
+	made    []fence.Order // some of the past, which may come once more
 	reports []simReport
 }
 
@@ -370,6 +371,11 @@ func (s *simulation) agent(m *simMember) {
 		if s.rand.IntN(3) > 0 { // else it is made again
 			m.calls = slices.Delete(m.calls, i, i+1)
 		}
+		if len(m.made) > 0 && s.rand.IntN(10) == 0 {
+			o = m.made[s.rand.IntN(len(m.made))] // a proxy has kept it
+		} else {
+			m.made = append(m.made[max(0, len(m.made)-7):], o)
+		}
 		if state, err := s.obey(m, o); err == nil && o.Obeyed(state) == nil {
 			m.reports = append(m.reports[max(0, len(m.reports)-2):], simReport{o, state})
 		}
@@ -402,19 +408,32 @@ func (s *simulation) catchUp(m *simMember, o fence.Order) error {
 	if err != nil || there {
 		return err
 	}
-	for _, source := range s.members {
+	type under struct {
+		way    *catching
+		source string
+		ask    *ledgerpb.FetchRequest
+		answer *ledgerpb.FetchResponse
+	}
+	ways, answers := map[string]*catching{}, []under{}
+	for range 12 { // from all sources at once; answers overtake each other
+		source := s.members[s.rand.IntN(len(s.members))]
+		if s.rand.IntN(2) == 0 && len(answers) > 0 {
+			i := s.rand.IntN(len(answers))
+			u := answers[i]
+			answers = slices.Delete(answers, i, i+1)
+			_ = m.core.fetched(u.way, u.source, u.ask, u.answer)
+			continue
+		}
 		if source == m || !source.up || s.cut[source.name] || s.cut[m.name] {
 			continue
 		}
-		way := &catching{token: o.Token, to: o.Position, after: m.core.last()}
-		for {
-			ask, ok := m.core.fetching(way)
-			if !ok || s.rand.IntN(50) == 0 {
-				break
-			}
-			if err := m.core.fetched(way, source.name, ask, source.core.fetch(ask)); err != nil {
-				break
-			}
+		if ways[source.name] == nil {
+			ways[source.name] = &catching{token: o.Token, to: o.Position, after: m.core.last()}
+		}
+		if ask, ok := m.core.fetching(ways[source.name]); ok {
+			answer := source.core.fetch(ask)
+			answer.Records = answer.Records[:min(len(answer.Records), 1+s.rand.IntN(4))] // as if it had been cut in parts
+			answers = append(answers, under{ways[source.name], source.name, ask, answer})
 		}
 	}
 	return nil
