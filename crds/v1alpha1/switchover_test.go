@@ -184,6 +184,9 @@ func TestSwitchoverReferences(t *testing.T) {
 		d.centers["sh-a"] = center("sh-a", "shanghai", CenterArbiter)
 		expect(t, ValidateReferences(to("", "", "sh-a"), nil, d), mistake{"spec.moves[0].toCenters[0]", "sh-a",
 			"role Arbiter: no unit may move into it"})
+		delete(d.centers, "sh-a")
+		expect(t, ValidateReferences(to("", "", "sh-a"), nil, d), mistake{"spec.moves[0].toCenters[0]", "sh-a",
+			"must be the name of a declared Center"})
 	})
 }
 
