@@ -19,7 +19,9 @@ type Terms struct {
 
 // TermsOf are what a state grants: to relays the maps that concern their center (nil: all), to agents their stores. A
 // permit holds for the shortest permit duration among the maps that it stands for, a store's among all.
-func TermsOf(s switchover.State, holder switchover.Holder, center string, concerns func(unitization string) bool) Terms {
+func TermsOf(
+	s switchover.State, holder switchover.Holder, center string, concerns func(unitization string) bool,
+) Terms {
 	var t Terms
 	for _, name := range slices.Sorted(maps.Keys(s.Maps)) {
 		m := s.Maps[name]

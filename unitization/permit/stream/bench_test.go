@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/unitization/switchover"
@@ -27,9 +30,18 @@ type spread struct {
 	all    chan struct{}
 }
 
+// benchNetwork has servers that send no pings: two thousand connections on a machine that is busy would be lost to them.
+func benchNetwork() *network {
+	n := newNetwork()
+	n.options = []grpc.ServerOption{grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+		MinTime: time.Second, PermitWithoutStream: true,
+	})}
+	return n
+}
+
 // newSpread waits until every guard has a permit and every relay may acknowledge.
 func newSpread(b *testing.B, services int) *spread {
-	n := newNetwork()
+	n := benchNetwork()
 	s := &spread{a: newAuthority(), all: make(chan struct{}, 1)}
 	n.root(b, "server", s.a, 0)
 	rules := &permitpb.RulesResponse{Rules: []*permitpb.Rules{{Unitization: "users", Shards: 100, Header: "x-user-id"}}}
@@ -103,7 +115,7 @@ type pings struct {
 }
 
 func newPings(b *testing.B) *pings {
-	n, p := newNetwork(), &pings{}
+	n, p := benchNetwork(), &pings{}
 	for i := range benchRelays {
 		l := &liar{hints: make(chan struct{}), answer: func(ask *permitpb.Ask) *permitpb.Answer {
 			return &permitpb.Answer{Number: ask.Number}

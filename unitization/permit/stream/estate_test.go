@@ -228,9 +228,11 @@ type network struct {
 	mu     sync.Mutex
 	places map[string]*place
 	dials  int
+	// options are those of the servers.
+	options []grpc.ServerOption
 }
 
-func newNetwork() *network { return &network{places: map[string]*place{}} }
+func newNetwork() *network { return &network{places: map[string]*place{}, options: ServerOptions()} }
 
 var errRefused = errors.New("connection refused")
 
@@ -316,7 +318,7 @@ func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
 
 // serve starts a server at an address; the returned function kills it.
 func (n *network) serve(address string, permits permitpb.PermitsServer) (kill func()) {
-	p := &place{listener: bufconn.Listen(1 << 20), server: grpc.NewServer(ServerOptions()...)}
+	p := &place{listener: bufconn.Listen(1 << 20), server: grpc.NewServer(n.options...)}
 	permitpb.RegisterPermitsServer(p.server, permits)
 	n.mu.Lock()
 	n.places[address] = p
