@@ -124,7 +124,9 @@ func (e *Estate) validateStores(full fullCenters) (storeUsers, error) {
 	return users, errors.Join(errs...)
 }
 
-func (u *Unitization) validate(field string, services []Service, names unitNames, full fullCenters, stores storeUsers) error {
+func (u *Unitization) validate(
+	field string, services []Service, names unitNames, full fullCenters, stores storeUsers,
+) error {
 	errs := []error{checkName(field+".name", u.Name, validation.IsDNS1123Label)}
 	if names.unitizations[u.Name] {
 		errs = append(errs, fmt.Errorf("%s.name: %q is there already", field, u.Name))
@@ -134,7 +136,8 @@ func (u *Unitization) validate(field string, services []Service, names unitNames
 		errs = append(errs, fmt.Errorf("%s.shards: %d is not between 1 and 16384", field, u.Shards))
 	}
 	if (u.Header == "") != (u.Shards == 1) {
-		errs = append(errs, fmt.Errorf("%s.header: %q: must be named with more than one shard, and only then", field, u.Header))
+		errs = append(errs, fmt.Errorf("%s.header: %q: must be named with more than one shard, and only then",
+			field, u.Header))
 	}
 	if len(u.Services) == 0 {
 		errs = append(errs, fmt.Errorf("%s.services: must name at least one", field))

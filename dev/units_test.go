@@ -52,7 +52,7 @@ func TestWrongUnitsAreRefusedWithFieldValueAndWhatWouldBeRight(t *testing.T) {
 		"no shards":          {"shards: [{from: 75, to: 99}], ", "", []string{"units[3].shards", "at least one"}},
 		"no store":           {", store: catalog-gz}", "}", []string{"unitizations[1].units[0].store"}},
 		"a City's store":     {"cells: [sz-a]}", "cells: [sz-a], store: catalog-gz}", []string{"units[3].store", "City"}},
-		"shared store":       {"store: orders-rz02}", "store: orders-rz01}", []string{"stores[0].name", "orders-rz01", "2 units"}},
+		"shared store":       {"store: orders-rz02}", "store: orders-rz01}", []string{"stores[0].name", "2 units"}},
 		"store twice":        {"- {name: orders-rz02", "- {name: orders-rz01", []string{"stores[1].name", "orders-rz01"}},
 		"primary elsewhere":  {"primary: sh-a", "primary: sh-b", []string{"stores[2].primary", "sh-b", "members"}},
 		"member twice":       {"[sh-a, sz-a, hz-a]", "[sh-a, sz-a, sz-a]", []string{"stores[2].members[2]", "sz-a"}},
@@ -155,7 +155,8 @@ func TestTheLayoutOfUnits(t *testing.T) {
 		client := load[sample.LoadConfig](t, filepath.Join(data, "config", dev.LoadName(center)+".yaml"))
 		fmt.Fprintf(&out, "%s\n", client.Name)
 		for _, w := range client.Writes {
-			fmt.Fprintf(&out, "  writes %s of %s: %d shards, %q, %g/s a shard\n", w.Service, w.Unitization, w.Shards, w.Header, w.Rate)
+			fmt.Fprintf(&out, "  writes %s of %s: %d shards, %q, %g/s a shard\n",
+				w.Service, w.Unitization, w.Shards, w.Header, w.Rate)
 		}
 		fmt.Fprintf(&out, "  relays %s, %s as %s\n", client.Relays[0].Name, client.Relays[1].Name,
 			identityOf(t, client.Certificates.Cert))

@@ -148,8 +148,8 @@ func relayPeers(place Place, addresses []string) []sample.Peer {
 }
 
 // AddInstance makes a workload process with one instance of a service in a center known, which is in no registry yet;
-// the caller starts it. Of a service of units it belongs to the first that has a cell there. An instance of the same name
-// has the same port again.
+// the caller starts it. Of a service of units it belongs to the first that has a cell there. An instance of the same
+// name has the same port again.
 func (s *Site) AddInstance(center, service, name string) (sample.Instance, error) {
 	c := s.centers[center]
 	unit := Unit{}

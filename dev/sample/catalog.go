@@ -12,8 +12,8 @@ import (
 	"pentad.dev/pentad/dev/sample/samplepb"
 )
 
-// catalogServer knows the list price of everything, and the prices that were set here. What was set elsewhere a copy in a
-// real city would get from the store's replication, which nothing that is shown here hangs on.
+// catalogServer knows the list price of everything, and the prices that were set here. What was set elsewhere a copy
+// in a real city would get from the store's replication, which nothing that is shown here hangs on.
 type catalogServer struct {
 	samplepb.UnimplementedCatalogServer
 	host
@@ -33,7 +33,10 @@ func (s *catalogServer) GetItem(_ context.Context, in *samplepb.GetItemRequest) 
 	return &samplepb.GetItemResponse{Origin: s.origin, Item: in.GetItem(), Price: price}, nil
 }
 
-func (s *catalogServer) SetPrice(ctx context.Context, in *samplepb.SetPriceRequest) (*samplepb.SetPriceResponse, error) {
+func (s *catalogServer) SetPrice(
+	ctx context.Context,
+	in *samplepb.SetPriceRequest,
+) (*samplepb.SetPriceResponse, error) {
 	if err := s.append(ctx, in.GetWrite(), in.GetItem(), strconv.FormatInt(in.GetPrice(), 10)); err != nil {
 		return nil, err
 	}

@@ -57,8 +57,8 @@ func (s *Server) openJournal() error {
 	return err
 }
 
-// unary is the guard's interceptor with a journal around it: what it lets through is told before the handler runs, and so
-// before a freeze can be acknowledged.
+// unary is the guard's interceptor with a journal around it: what it lets through is told before the handler runs,
+// and so before a freeze can be acknowledged.
 func (g *guarded) unary() grpc.UnaryServerInterceptor {
 	check := g.guard.UnaryServerInterceptor()
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

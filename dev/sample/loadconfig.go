@@ -128,7 +128,8 @@ func (w *Writes) rate() float64 {
 	return w.Rate
 }
 
-// patience is how long refused writes are tried again: so much shorter than the deadline that the last try has an answer.
+// patience is how long refused writes are tried again: so much shorter than the deadline that the last try has an
+// answer.
 func (c *LoadConfig) patience() time.Duration { return c.deadline() * 3 / 4 }
 
 func (c *LoadConfig) deadline() time.Duration {

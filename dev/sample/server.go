@@ -168,7 +168,8 @@ func (s *Server) serve(one *instance) error {
 	return nil
 }
 
-// guard runs the instance's guard until ctx ends, and then stops the server: callers are refused before connections end.
+// guard runs the instance's guard until ctx ends, and then stops the server: callers are refused before connections
+// end.
 func (one *instance) guard(ctx context.Context) error {
 	var err error
 	if one.guarded != nil {

@@ -12,9 +12,9 @@ import (
 	"pentad.dev/pentad/unitization/guard"
 )
 
-// storePatience is how long a handler waits for its store, which changes its primary beside the shards: a write in flight
-// holds up a switchover.
-const storePatience = 500 * time.Millisecond
+// storePatience is how long a handler waits for its store, which changes its primary beside the shards: a write in
+// flight holds up a switchover.
+const storePatience = time.Second
 
 // ErrClosed says that a store takes no writes now, and has not written.
 var ErrClosed = errors.New("store takes no writes now")
@@ -28,8 +28,8 @@ type Store interface {
 	Find(ctx context.Context, request *ledgerpb.FindRequest) ([]*ledgerpb.Write, error)
 }
 
-// append writes what a request asks for, under the permission that it came in with. A closed store becomes a refusal that
-// the caller's SDK knows: nothing was done, soon somebody else may.
+// append writes what a request asks for, under the permission that it came in with. A closed store becomes a refusal
+// that the caller's SDK knows: nothing was done, soon somebody else may.
 func (h host) append(ctx context.Context, id, key, payload string) error {
 	if h.store == nil {
 		return nil

@@ -311,7 +311,8 @@ func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) 
 	w.checkJournal(server, stored)
 }
 
-// checkJournal compares what the guard wrote with the ledger: every write came through it, under the since that it says.
+// checkJournal compares what the guard wrote with the ledger: every write came through it, under the since that it
+// says.
 func (w *world) checkJournal(server ServerConfig, stored map[string]ledger.Entry) {
 	w.t.Helper()
 	journals, err := record.ReadJournals(server.Records)
@@ -365,7 +366,8 @@ func (w *world) checkJournal(server ServerConfig, stored map[string]ledger.Entry
 		got = append(got, d.Open)
 	}
 	// It may tell of its end, too.
-	if want := []bool{true, false, true}; len(got) < 3 || !slices.Equal(got[:3], want) || doors[1].Since != 11 || doors[2].Since != 12 {
+	want := []bool{true, false, true}
+	if len(got) < 3 || !slices.Equal(got[:3], want) || doors[1].Since != 11 || doors[2].Since != 12 {
 		w.t.Errorf("doors of rz01: %+v", doors)
 	}
 }

@@ -107,7 +107,10 @@ func (w *writes) userOf(shard int, n uint64) string {
 	return users{shards: w.Shards}.of(shard, n)
 }
 
-func (w *writes) send(ctx context.Context, user, write string, n uint64, o ...grpc.CallOption) (*samplepb.Origin, error) {
+func (w *writes) send(ctx context.Context, user, write string, n uint64, o ...grpc.CallOption) (
+	*samplepb.Origin,
+	error,
+) {
 	if user != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, w.Header, user)
 	}

@@ -6,10 +6,10 @@
 // is one end of a connection, so holding up the dialer's end holds up both directions, and the listeners need nothing.
 // A cut is like a cable that is pulled, not like a reset:
 //
-//   - a connect waits; a read waits, and tells neither bytes nor an end that arrived meanwhile; a write goes to a buffer
-//     of the size of a kernel's, and waits when that is full;
-//   - deadlines and Close are honoured; the other side of a connection that is closed behind the cut does not hear of it
-//     until the cut heals. What was written before is delivered then: late messages are what fences are for;
+//   - a connect waits; a read waits, and tells neither bytes nor an end that arrived meanwhile; a write goes to a
+//     buffer of the size of a kernel's, and waits when that is full;
+//   - deadlines and Close are honoured; the other side of a connection that is closed behind the cut does not hear of
+//     it until the cut heals. What was written before is delivered then: late messages are what fences are for;
 //   - when the cut heals, everything goes on.
 //
 // Connections within a center, and to addresses that the file does not name, are never touched.
