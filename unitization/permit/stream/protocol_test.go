@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,10 +125,11 @@ func TestAPeerThatSaysWhatCannotBeIsLeft(t *testing.T) {
 	} {
 		for _, afterwards := range []bool{false, true} {
 			inBubble(t, func(t *testing.T, n *network, a *authority) {
-				lying := !afterwards
+				var lying atomic.Bool
+				lying.Store(!afterwards)
 				l := &liar{hints: make(chan struct{}), answer: func(ask *permitpb.Ask) *permitpb.Answer {
 					answer := honest(ask)
-					if lying {
+					if lying.Load() {
 						spoil(answer)
 					}
 					return answer
@@ -138,11 +140,13 @@ func TestAPeerThatSaysWhatCannotBeIsLeft(t *testing.T) {
 				g := n.guard(t, "guard", "liar", "relay")
 				eventually(t, "a permit", time.Second, g.open)
 				time.Sleep(10 * time.Second)
-				lying = true
+				lying.Store(true)
 				time.Sleep(3 * time.Second)
 				if at := g.client.Status().Peer; at != "relay" || !g.open() {
 					t.Errorf("%s: the guard asks %q, open: %v", name, at, g.open())
 				}
+				g.mu.Lock()
+				defer g.mu.Unlock()
 				if g.permit.Holds > 5*time.Second || g.permit.Revision == 9 {
 					t.Errorf("%s: took %+v", name, g.permit)
 				}
