@@ -106,13 +106,13 @@ func (d *draft) accept(p Plan, accepting bool) {
 
 func (d *draft) ackFreeze(e AckFreeze) []Problem {
 	session := d.Sessions[e.Session]
-	if session == nil || session.Holder != Relay {
+	if session == nil {
 		return nil
 	}
 	for name, sw := range sorted(d.Switchovers) {
 		any := d.broken.has(brokenAckOfAnyFreeze)
 		if sw.Phase != PhaseFrozen || sw.Freeze != e.Freeze && !any || sw.Acked[e.Session] ||
-			!d.leftCenters(sw)[session.Center] {
+			!session.concerned(d.leftCenters(sw)) {
 			continue
 		}
 		d.editSwitchover(name).Acked = put(sw.Acked, e.Session, true)

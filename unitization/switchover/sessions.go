@@ -62,12 +62,17 @@ func (s State) Concerned(name string) []string {
 	centers := s.leftCenters(sw)
 	var concerned []string
 	for id, session := range s.Sessions {
-		if session.Holder == Relay && centers[session.Center] && !sw.Acked[id] {
+		if session.concerned(centers) && !sw.Acked[id] {
 			concerned = append(concerned, id)
 		}
 	}
 	slices.Sort(concerned)
 	return concerned
+}
+
+// concerned says whether guards that ask this session's holder may have taken writes in the centers.
+func (s *Session) concerned(centers map[string]bool) bool {
+	return s.Holder == Relay && centers[s.Center]
 }
 
 // leftCenters are the centers of the cells that took writes until the switchover's freeze.
