@@ -301,6 +301,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		"SplitBytes":  {Resources: good.Resources, SplitBytes: -1},
 		"MaxNames":    {Resources: good.Resources, MaxNames: -1},
 		"CloseBehind": {Resources: good.Resources, CloseBehind: time.Second},
+		"CatchUp":     {Resources: good.Resources, CatchUp: 3 * time.Second},
 		"Drain":       {Resources: good.Resources, Drain: -1},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), field) {

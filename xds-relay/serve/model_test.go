@@ -33,6 +33,9 @@ type modelClient struct {
 	// wildcard: as Envoy, it takes LDS and CDS whole, asks for the endpoints of its clusters and acknowledges clusters
 	// once it has them; else it names what it wants, as grpc-go does.
 	wildcard bool
+	// oneURI: its relays are one server to it, so it shows the version that it has, wherever it got it (rule 7); else it
+	// keeps one for each relay.
+	oneURI   bool
 	relay    *scriptRelay
 	core     *sotw
 	types    map[string]*modelType
@@ -86,7 +89,7 @@ func (c *modelClient) connect(r *scriptRelay) {
 	cfg := scriptConfig()
 	cfg.faults = c.world.faults
 	for _, t := range c.types {
-		if !c.wildcard {
+		if !c.wildcard && !c.oneURI {
 			t.versions[c.relay] = t.version
 			t.version = t.versions[r]
 		}
@@ -164,6 +167,13 @@ func (w *world) check(c *modelClient, r *response) {
 		for _, name := range sub.set.names {
 			list = append(list, c.relay.table.get(r.kind.url, name))
 		}
+	}
+	var since uint64
+	for _, res := range list {
+		since = max(since, scriptSince(r.kind.url, res.body()))
+	}
+	if !strings.HasPrefix(r.version, fmt.Sprint(since, ".")) && !w.faults.versionWithoutSet {
+		w.fail("version %s of a set with since %d", r.version, since)
 	}
 	content := show(&response{kind: r.kind, resources: list})
 	version := r.kind.label + " " + r.version

@@ -46,6 +46,21 @@ var planted = []struct {
 		func(f *faults) { f.suppressOnNewStream, f.noFollow = true, true },
 		[]string{"grpc-go: away and home"},
 	},
+	{
+		"older routes sent at once", func(f *faults) { f.noCatchUp = true },
+		[]string{"catch-up", "never back", "grpc-go: not taken back", "grpc-go: answered anyway"},
+	},
+	{
+		"routes wait for ever", func(f *faults) { f.waitForEver = true },
+		[]string{"catch-up-lapses", "never back", "loopback: answered in any case", "grpc-go: answered anyway"},
+	},
+	{"the higher hash is the newer", func(f *faults) { f.orderByHash = true }, []string{"catch-up", "never back"}},
+	{
+		"other types wait with the routes", func(f *faults) { f.holdOthers = true },
+		[]string{"catch-up", "never back", "grpc-go: not taken back"},
+	},
+	{"any version taken for ours", func(f *faults) { f.anyVersion = true }, []string{"catch-up-foreign"}},
+	{"the highest since of a set never falls", func(f *faults) { f.sinceSticks = true }, []string{"since", "equal"}},
 }
 
 // TestPlantedBugsAreFound: a test that can't fail proves nothing.
@@ -103,6 +118,14 @@ func detect(t *testing.T, by string, f faults) error {
 		return missingNames(t, f)
 	case "grpc-go: away and home":
 		return awayAndHome(t, f)
+	case "never back":
+		return property(func(t *rapid.T) error { return neverBack(t, f) })
+	case "loopback: answered in any case":
+		return answeredInAnyCase(t, f)
+	case "grpc-go: not taken back":
+		return notTakenBack(t, f)
+	case "grpc-go: answered anyway":
+		return answeredAnyway(t, f)
 	default:
 		return newScript(f).run(scripts(t)[by])
 	}

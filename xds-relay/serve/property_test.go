@@ -63,7 +63,8 @@ func endsEqual(t *rapid.T, f faults) error {
 					}
 					fallthrough
 				default:
-					c.Value = fmt.Append(nil, rapid.IntRange(1, 3).Draw(t, "content"))
+					c.Value = fmt.Append(nil, rapid.IntRange(1, 3).Draw(t, "content"), "@",
+						rapid.IntRange(0, 2).Draw(t, "since"))
 				}
 				changes = append(changes, c)
 			}
@@ -103,7 +104,8 @@ func endsEqual(t *rapid.T, f faults) error {
 		}
 	}
 	w.settle()
-	// Removals wait for the routes of a client that refused some until the gate lapses.
+	// Removals wait for the routes of a client that refused some until the gate lapses, and clients that had newer routes
+	// elsewhere for those.
 	w.now = w.now.Add(11 * time.Second)
 	w.settle()
 	if w.broken != "" {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,8 @@ import (
 //	< CLIENT TYPE name=content !name !name=content     what the step above sent, all of it, in order; !: with an error
 //	< CLIENT ended
 //
-// On demand, names "server/..." exist; names "gone/..." have a stand-in.
+// On demand, names "server/..." exist; names "gone/..." have a stand-in. Content "x@7" has the since 7; a response
+// whose version begins with one is shown as "< CLIENT TYPE @7 ...".
 type script struct {
 	faults  faults
 	now     time.Time
@@ -75,7 +77,14 @@ func scriptConfig() Config {
 	return Config{
 		OnDemand: func(_, name string) ([]byte, bool) { return []byte("made"), strings.HasPrefix(name, "server/") },
 		Absent:   func(_, name string) ([]byte, bool) { return []byte("refuse"), strings.HasPrefix(name, "gone/") },
+		Since:    scriptSince,
 	}
+}
+
+func scriptSince(_ string, body []byte) uint64 {
+	_, text, _ := strings.Cut(string(body), "@")
+	since, _ := strconv.ParseUint(text, 10, 64)
+	return since
 }
 
 func newScript(f faults) *script {
@@ -89,7 +98,9 @@ func (s *script) relay(name string) *scriptRelay {
 	r := s.relays[name]
 	if r == nil {
 		l := feed.NewLog("resources", feed.Filter{}, feed.Options{})
-		r = &scriptRelay{log: l, cursor: l.Cursor(feed.Position{}), table: newTable(scriptConfig())}
+		cfg := scriptConfig()
+		cfg.faults = s.faults
+		r = &scriptRelay{log: l, cursor: l.Cursor(feed.Position{}), table: newTable(cfg)}
 		s.relays[name] = r
 		if _, err := l.Begin(uint64(len(s.relays))<<20, nil); err != nil {
 			panic(err)
@@ -154,6 +165,9 @@ func (s *script) end(name string, c *scriptClient) {
 
 func show(r *response) string {
 	words := []string{shortType(r.kind.url)}
+	if since, _, _ := strings.Cut(r.version, "."); since != "" && since != "0" {
+		words = append(words, "@"+since)
+	}
 	for _, res := range r.resources {
 		word := res.name
 		if res.missing {
