@@ -1,10 +1,8 @@
 package agents
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -28,10 +26,6 @@ type Config struct {
 	Relays []Relay `json:"relays,omitempty"`
 	// Sources are the registries of the cluster.
 	Sources []Source `json:"sources"`
-
-	// Dial opens every connection that the agent makes; nil: TCP. It is no part of the file: the development estate cuts
-	// networks with it.
-	Dial func(ctx context.Context, address string) (net.Conn, error) `json:"-"`
 }
 
 // Listen are the agent's addresses, host:port.

@@ -16,6 +16,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/model/modelpb"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
 	"pentad.dev/pentad/unitization/permit/stream"
 )
 
@@ -36,6 +37,7 @@ type Process struct {
 	// orders and permits are nil in a cluster without stores.
 	orders  *orders.Orders
 	permits *permits.Hop
+	cut     *cut.Cut
 }
 
 // New takes the data folder and the listener; Run gives them back. When it fails nothing is held.
@@ -52,6 +54,9 @@ func New(config Config, log *slog.Logger) (_ *Process, err error) {
 	id := p.identity.ID()
 	if want := (identity.ID{TrustDomain: id.TrustDomain, Role: identity.RoleAgent, Name: config.Cluster}); id != want {
 		return nil, process.Usagef("certificates.cert: %s is for %s, this agent is %s", config.Certificates.Cert, id, want)
+	}
+	if p.cut, err = cut.FromEnv(config.Place); err != nil {
+		return nil, err
 	}
 	addresses := map[string]string{adminListener: config.Listen.Admin}
 	if config.Listen.GRPC != "" {
@@ -78,7 +83,7 @@ func New(config Config, log *slog.Logger) (_ *Process, err error) {
 // addStores makes what drives the cluster's members of stores, and grants them permits.
 func (p *Process) addStores(metrics prometheus.Registerer) (err error) {
 	p.orders, err = orders.New(orders.Config{
-		Cluster: p.config.Cluster, Servers: p.servers(), Dial: p.config.Dial, Log: p.log, Metrics: metrics,
+		Cluster: p.config.Cluster, Servers: p.servers(), Dial: p.cut.Dialer(), Log: p.log, Metrics: metrics,
 		Report: func(store string, report *modelpb.StoreReport) error { return p.agent.ReportStore(store, report) },
 	})
 	if err != nil {
@@ -90,7 +95,7 @@ func (p *Process) addStores(metrics prometheus.Registerer) (err error) {
 	}
 	p.permits, err = permits.New(permits.Config{
 		Cluster: p.config.Cluster, Center: p.config.Center, Servers: servers, Listener: p.listeners[grpcListener],
-		TLS: p.identity.Server(identity.RoleWorkload), Dial: p.config.Dial, Log: p.log, Metrics: metrics,
+		TLS: p.identity.Server(identity.RoleWorkload), Dial: p.cut.Dialer(), Log: p.log, Metrics: metrics,
 	})
 	return err
 }
@@ -105,7 +110,7 @@ func (p *Process) newAgent(metrics prometheus.Registerer) (*agent.Agent, error) 
 	}
 	return agent.New(agent.Config{
 		Cluster: p.config.Cluster, DataDir: p.config.DataDir, Sources: sources,
-		Servers: p.servers(), Relays: p.relays(), Dialer: p.config.Dial, Log: p.log, Metrics: metrics,
+		Servers: p.servers(), Relays: p.relays(), Dialer: p.cut.Dialer(), Log: p.log, Metrics: metrics,
 	})
 }
 
@@ -157,6 +162,7 @@ func (p *Process) Run(ctx context.Context) error {
 	group.Go(func() error { return p.identity.Run(ctx, p.log) })
 	group.Go(func() error { return p.admin.Run(ctx) })
 	group.Go(func() error { return p.agent.Run(ctx) })
+	group.Go(func() error { return p.cut.Run(ctx, p.log) })
 	if p.orders != nil {
 		group.Go(func() error { return p.orders.Run(ctx) })
 		group.Go(func() error { return p.permits.Run(ctx) })

@@ -24,6 +24,7 @@ import (
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/cut"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -137,33 +138,36 @@ func TestTheProcessPublishesOverMutualTLSAndSaysSo(t *testing.T) {
 	check(t, <-done)
 }
 
-func TestAnAgentWithStoresHasThemOnItsPage(t *testing.T) {
+func TestAnAgentWithStoresHasThemOnItsPageAndIsCutOffWithItsRegion(t *testing.T) {
 	s := newSite(t)
-	_, address := s.holder(identity.RoleServer, "hz-a")
-	config := s.config([]Server{{Name: "hz-a", Place: process.Place{Region: "hangzhou", Center: "hz-a"}, GRPC: address}})
-	config.Listen.GRPC = "127.0.0.1:0"
-	dialed := make(chan string, 100)
-	config.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-		select {
-		case dialed <- address:
-		default:
-		}
-		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	_, address := s.holder(identity.RoleServer, "sh-a")
+	far := process.Place{Region: "shanghai", Center: "sh-a"}
+	config := s.config([]Server{{Name: "sh-a", Place: far, GRPC: address}})
+	config.Listen.GRPC, config.Place = "127.0.0.1:0", process.Place{Region: "hangzhou", Center: "hz-a"}
+	network := &cut.File{
+		Places: map[string]process.Place{address: far}, Cuts: []cut.Between{{From: cut.Selector{Region: "hangzhou"}}},
 	}
+	path := filepath.Join(t.TempDir(), "cut.json")
+	check(t, network.Save(path))
+	t.Setenv(cut.Env, path)
 	p, err := New(config, quiet)
 	check(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	var status Status
-	eventually(t, "page", func() bool {
+	connected := func() bool {
+		var status Status
 		_, body := get(t, "http://"+p.listeners["admin"].Addr().String()+"/status")
-		return json.Unmarshal(body, &status) == nil && status.Stores != nil && status.Permits != nil
-	})
-	if len(status.Stores.Servers) != 1 || status.Permits.Session.Session == "" {
-		t.Errorf("status %+v", status)
+		return json.Unmarshal(body, &status) == nil && status.Permits.Session.Session != "" && status.Peers[0].Connected &&
+			status.Stores.Servers[0].Connected
 	}
-	eventually(t, "connections by the dialer", func() bool { return len(dialed) >= 3 }) // publisher, follower, permits
+	time.Sleep(200 * time.Millisecond)
+	if connected() {
+		t.Error("the agent is connected over the cut")
+	}
+	network.Cuts = nil
+	check(t, network.Save(path))
+	eventually(t, "connections once the cut has healed", connected)
 	cancel()
 	check(t, <-done)
 }
