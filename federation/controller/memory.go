@@ -19,8 +19,8 @@ type memory struct {
 	phases map[phaseKey]sighting
 	// closed is when each closed session was first seen closed.
 	closed map[string]time.Time
-	// unheard is when each open session was first seen.
-	unheard map[string]time.Time
+	// first is when each session was first seen, last when somebody heard of it last, which begins with first.
+	first, last map[string]time.Time
 	// longest is the longest T that permits under each map may have, and until when a longer one than the map's counts.
 	longest map[string]term
 }
@@ -38,7 +38,10 @@ type term struct {
 }
 
 func newMemory() *memory {
-	return &memory{phases: map[phaseKey]sighting{}, closed: map[string]time.Time{}, unheard: map[string]time.Time{}, longest: map[string]term{}}
+	return &memory{
+		phases: map[phaseKey]sighting{}, closed: map[string]time.Time{}, first: map[string]time.Time{},
+		last: map[string]time.Time{}, longest: map[string]term{},
+	}
 }
 
 // see notes what is new in a state, and forgets what is gone.
@@ -60,13 +63,14 @@ func (m *memory) see(s switchover.State, revision uint64, now time.Time) {
 		if _, ok := m.closed[id]; session.Closed && !ok {
 			m.closed[id] = now
 		}
-		if _, ok := m.unheard[id]; !ok {
-			m.unheard[id] = now
+		if _, ok := m.first[id]; !ok {
+			m.first[id], m.last[id] = now, now
 		}
 	}
 	removed := func(id string, _ time.Time) bool { return s.Sessions[id] == nil }
 	maps.DeleteFunc(m.closed, removed)
-	maps.DeleteFunc(m.unheard, removed)
+	maps.DeleteFunc(m.first, removed)
+	maps.DeleteFunc(m.last, removed)
 	for name, ownership := range s.Maps {
 		t, ok := m.longest[name]
 		switch {
@@ -74,6 +78,15 @@ func (m *memory) see(s switchover.State, revision uint64, now time.Time) {
 			m.longest[name] = term{now: ownership.Permit}
 		case t.now != ownership.Permit:
 			m.longest[name] = term{now: ownership.Permit, before: t.now, changed: now}
+		}
+	}
+}
+
+// hear notes what was heard of sessions. A server that restarts has forgotten them: who was heard of before it still was.
+func (m *memory) hear(h heard) {
+	for id, p := range h.sessions {
+		if last, ok := m.last[id]; ok {
+			m.last[id] = later(last, h.asked.Add(-p.age))
 		}
 	}
 }

@@ -16,7 +16,7 @@ const (
 	defaultPermit = 5 * time.Second
 	// reachable is how long ago a relay may have asked to count as within reach.
 	reachable = 3 * time.Second
-	// preparesIn bounds how long a freeze waits for relays within reach to learn of the target's cells: a relay that is slow
+	// preparesIn bounds how long a freeze, or a disaster's commit, waits for relays within reach to learn of the target's cells: a relay that is slow
 	// must not hold up a switchover, the guards decide in any case.
 	preparesIn = 2 * time.Second
 	// convergesIn bounds how long an opened switchover waits for relays before it ends with a remark.
@@ -63,6 +63,7 @@ type proposal struct {
 
 // next says what the leader is to propose now, and when it must look again if nothing happens before; zero: never.
 func next(s switchover.State, m *memory, h heard, now time.Time) (proposals []proposal, again time.Time) {
+	m.hear(h)
 	n := &round{state: s, memory: m, heard: h, now: now}
 	for _, name := range slices.Sorted(maps.Keys(s.Switchovers)) {
 		n.carry(s.Switchovers[name])
@@ -114,9 +115,7 @@ func (n *round) carry(o *switchover.Switchover) {
 	case switchover.PhaseFrozen, switchover.PhaseFencing:
 		n.waitOut(o) // the end of the old store's permit is evidence of its fence, too
 	case switchover.PhaseCaughtUp:
-		n.propose(o, "everything is caught up", &intentpb.Command{Operation: &intentpb.Command_Commit{
-			Commit: &intentpb.Commit{Switchover: o.Name, Uid: o.UID},
-		}})
+		n.commit(o, seen)
 	case switchover.PhaseOpened:
 		n.converge(o, seen)
 	}
@@ -140,27 +139,53 @@ func (n *round) expired(o *switchover.Switchover) bool {
 	return true
 }
 
-// freeze begins once the relays within reach have what they need to send traffic to the target's cells, and once nothing is
-// known that would keep what is planned frozen for long.
+// freeze begins what is planned once the relays within reach have what they need to send traffic to the target's cells, and
+// once nothing is known that would keep it frozen for long. A disaster freezes at once: its wait begins there, and who may be
+// dead is not waited for. Its relays are prepared before its commit (rule 19).
 func (n *round) freeze(o *switchover.Switchover, seen sighting) {
-	behind := n.behind(seen)
-	if len(behind) > 0 && !n.at(seen.at.Add(preparesIn)) {
-		return
+	why := "permits begin to end"
+	if o.Mode != switchover.Disaster {
+		behind := n.behind(seen, everywhere)
+		if len(behind) > 0 && !n.at(seen.at.Add(preparesIn)) {
+			return
+		}
+		if !n.settled(o) && !n.at(n.memory.waitedOut(seen.at.Add(preparesIn))) {
+			return
+		}
+		why = "relays are prepared" + except(behind)
 	}
-	if o.Mode != switchover.Disaster && !n.settled(o) && !n.at(n.memory.waitedOut(seen.at.Add(preparesIn))) {
-		return
-	}
-	n.propose(o, "relays are prepared"+except(behind), &intentpb.Command{Operation: &intentpb.Command_Freeze{
+	n.propose(o, why, &intentpb.Command{Operation: &intentpb.Command_Freeze{
 		Freeze: &intentpb.Freeze{Switchover: o.Name, Uid: o.UID},
 	}})
 }
 
-// behind are the relays within reach that do not serve the intent revision of a sighting yet; all that are known when
-// nobody was heard since then.
-func (n *round) behind(seen sighting) (names []string) {
+// commit decides the new owner. In a disaster that waits for the relays elsewhere: those of the centers that are left may
+// have died a moment ago.
+func (n *round) commit(o *switchover.Switchover, seen sighting) {
+	why := "everything is caught up"
+	if o.Mode == switchover.Disaster {
+		if approved, ok := n.memory.phases[phaseKey{o.UID, switchover.PhaseApproved}]; ok {
+			seen = approved // the relays have had since then
+		}
+		behind := n.behind(seen, func(center string) bool { return !leaves(o, center) })
+		if len(behind) > 0 && !n.at(seen.at.Add(preparesIn)) {
+			return
+		}
+		why += ", and relays are prepared" + except(behind)
+	}
+	n.propose(o, why, &intentpb.Command{Operation: &intentpb.Command_Commit{
+		Commit: &intentpb.Commit{Switchover: o.Name, Uid: o.UID},
+	}})
+}
+
+func everywhere(string) bool { return true }
+
+// behind are the relays within reach, in some centers, that do not serve the intent revision of a sighting yet; all that
+// are known when nobody was heard since then.
+func (n *round) behind(seen sighting, in func(center string) bool) (names []string) {
 	unheard := n.heard.sessions == nil || n.heard.asked.Before(seen.at)
 	for id, session := range n.state.Sessions {
-		if session.Holder != switchover.Relay || session.Closed {
+		if session.Holder != switchover.Relay || session.Closed || !in(session.Center) {
 			continue
 		}
 		p, ok := n.heard.sessions[id]
@@ -181,8 +206,8 @@ func (n *round) settled(o *switchover.Switchover) bool {
 		if session.Holder != switchover.Relay || !leaves(o, session.Center) {
 			continue
 		}
-		began, known := n.memory.unheard[id]
-		if session.Closed || !known || !n.at(n.memory.waitedOut(began)) || n.silent(id) {
+		began := n.memory.first[id]
+		if session.Closed || !n.at(n.memory.waitedOut(began)) || n.unheardFor(id) >= reachable {
 			settled = false
 		}
 	}
@@ -220,7 +245,7 @@ func (n *round) converge(o *switchover.Switchover, seen sighting) {
 	if len(n.closed(o)) > 0 {
 		return
 	}
-	behind := n.behind(seen)
+	behind := n.behind(seen, everywhere)
 	if len(behind) > 0 && !n.at(seen.at.Add(convergesIn)) {
 		return
 	}

@@ -74,21 +74,29 @@ func (d *desk) disaster() *desk {
 	return d
 }
 
+// old has the desk know its sessions for long enough.
+func (d *desk) old() *desk {
+	for id := range d.state.Sessions {
+		d.memory.first[id], d.memory.last[id] = d.now.Add(-time.Hour), d.now
+	}
+	return d
+}
+
 func TestAFreezeWaitsForTheRelaysWithinReach(t *testing.T) {
-	d := newDesk(switchover.PhaseApproved).disaster()
+	d := newDesk(switchover.PhaseApproved).old()
 	d.expect(t, 8, "") // both are at 7
 	d.heard.sessions["r1"] = progress{rendered: 8}
 	d.expect(t, 8, "")
 	d.heard.sessions["r2"] = progress{rendered: 9}
 	d.expect(t, 8, "Freeze")
 
-	d = newDesk(switchover.PhaseApproved).disaster()
+	d = newDesk(switchover.PhaseApproved).old()
 	d.expect(t, 8, "")
 	d.heard.sessions["r1"] = progress{rendered: 8}
 	d.heard.sessions["r2"] = progress{age: reachable, rendered: 7} // out of reach
 	d.expect(t, 8, "Freeze")
 
-	d = newDesk(switchover.PhaseApproved).disaster()
+	d = newDesk(switchover.PhaseApproved).old()
 	d.heard.sessions = nil
 	d.expect(t, 8, "") // nobody was asked yet
 	d.pass(preparesIn)
@@ -96,13 +104,29 @@ func TestAFreezeWaitsForTheRelaysWithinReach(t *testing.T) {
 }
 
 func TestAFreezeTakesNoWordOfBeforeTheApproval(t *testing.T) {
-	d := newDesk(switchover.PhaseApproved).disaster()
+	d := newDesk(switchover.PhaseApproved).old()
 	delete(d.heard.sessions, "r1") // it came after the servers were asked last
 	d.memory.see(d.state, 8, d.now)
 	d.heard.asked, d.heard.wall = d.now.Add(-time.Millisecond), d.now
+	d.heard.sessions["r2"] = progress{rendered: 9}
 	if proposals, _ := next(d.state, d.memory, d.heard, d.now); len(proposals) > 0 {
 		t.Errorf("proposes %v", proposals)
 	}
+}
+
+func TestADisasterFreezesAtOnceAndCommitsWhenRelaysArePrepared(t *testing.T) {
+	d := newDesk(switchover.PhaseApproved).disaster()
+	d.expect(t, 8, "Freeze")
+	d.state.Switchovers["s"].Phase = switchover.PhaseCaughtUp
+	d.expect(t, 12, "")                            // r2 is at 7, and so is r1, which is left
+	d.heard.sessions["r2"] = progress{rendered: 8} // that of the approval is enough
+	d.expect(t, 13, "Commit")
+	d.heard.sessions["r2"] = progress{rendered: 7}
+	d.expect(t, 13, "")
+	d.pass(preparesIn)
+	d.expect(t, 13, "Commit")
+	d.memory = newMemory() // a new leader counts from what it sees first
+	d.expect(t, 13, "")
 }
 
 func TestWhatIsPlannedFreezesWhenAllWhoMustAcknowledgeCan(t *testing.T) {
@@ -115,7 +139,8 @@ func TestWhatIsPlannedFreezesWhenAllWhoMustAcknowledgeCan(t *testing.T) {
 	d.pass(drift(permit))
 	d.expect(t, 8, "Freeze")
 
-	d = newDesk(switchover.PhaseApproved)
+	d = newDesk(switchover.PhaseApproved).old()
+	d.pass(reachable)
 	d.heard.sessions = map[string]progress{"r1": {age: reachable, rendered: 7}, "r2": {age: reachable, rendered: 9}}
 	d.expect(t, 8, "CloseSession") // of r1; nobody waits for r2
 	d.state.Sessions["r1"] = &switchover.Session{ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Center: "a", Closed: true}
@@ -139,18 +164,21 @@ func TestWhatIsPlannedClosesSessionsThatAreGoneAndNeverWaitsPermitsOut(t *testin
 	d.expect(t, 8, "")
 	d.pass(time.Hour)
 	d.expect(t, 8, "") // it asks, but does not acknowledge: a write is in flight
-	d.heard.sessions["r1"] = progress{age: reachable - time.Millisecond, rendered: 7}
+	d.silent("r1", reachable-time.Millisecond)
 	d.expect(t, 8, "")
-	d.heard.sessions["r1"] = progress{age: reachable, rendered: 7}
+	d.silent("r1", reachable)
 	d.expect(t, 8, "CloseSession")
 	d.state.Switchovers["s"].Acked = map[string]bool{"r1": true}
 	d.expect(t, 8, "")
-
-	d = newDesk(switchover.PhaseFrozen)
-	delete(d.heard.sessions, "r1")
-	d.expect(t, 8, "")
-	d.pass(reachable)
+	d.state.Switchovers["s"].Acked = nil
+	delete(d.heard.sessions, "r1") // its server has forgotten it
 	d.expect(t, 8, "CloseSession")
+}
+
+// silent has nobody hear of a session for so long.
+func (d *desk) silent(id string, long time.Duration) {
+	d.memory.last[id] = d.now.Add(-long)
+	d.heard.sessions[id] = progress{age: long, rendered: 7}
 }
 
 func TestTheWaitIsForTInTheOwnTermWithDrift(t *testing.T) {
@@ -276,12 +304,13 @@ func TestReportsOfTheOrderInForceArePassedOnOnce(t *testing.T) {
 func TestSessionsOfThoseWhoAreGoneAreClosedAndRemovedAfterT(t *testing.T) {
 	d := newDesk(switchover.PhaseDone)
 	d.expect(t, 8, "")
-	d.heard.sessions["r1"] = progress{age: silentFor}
+	d.silent("r1", silentFor-1)
+	d.expect(t, 8, "")
+	d.silent("r1", silentFor)
 	d.expect(t, 8, "CloseSession")
 	d.state.Sessions["r1"] = &switchover.Session{ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Closed: true}
 	d.expect(t, 9, "")
 	d.pass(drift(permit) - time.Millisecond)
-	d.heard.sessions["r2"] = progress{}
 	d.expect(t, 9, "")
 	d.pass(time.Millisecond)
 	d.expect(t, 9, "RemoveSession")
@@ -291,9 +320,11 @@ func TestSessionsOfThoseWhoAreGoneAreClosedAndRemovedAfterT(t *testing.T) {
 
 func TestASessionThatNobodySpeaksOfIsClosedInTime(t *testing.T) {
 	d := newDesk(switchover.PhaseDone)
-	delete(d.heard.sessions, "r1")
 	d.expect(t, 8, "")
-	d.pass(silentFor)
+	delete(d.heard.sessions, "r1") // its server has restarted
+	d.pass(silentFor - 1)
+	d.expect(t, 8, "")
+	d.pass(1)
 	d.expect(t, 8, "CloseSession")
 
 	d = newDesk(switchover.PhaseDone) // no server was asked yet: nobody is gone
@@ -303,12 +334,16 @@ func TestASessionThatNobodySpeaksOfIsClosedInTime(t *testing.T) {
 	d.expect(t, 8, "")
 }
 
-func TestASessionWhoseHolderStartedAgainIsClosedAtOnce(t *testing.T) {
+func TestASessionWhoseHolderStartedAgainIsClosed(t *testing.T) {
 	d := newDesk(switchover.PhaseDone)
+	d.expect(t, 8, "")
 	d.state.Sessions["r3"] = &switchover.Session{ID: "r3", Holder: switchover.Relay, Name: "vm-a/one", Center: "a"}
-	delete(d.heard.sessions, "r1")
 	d.heard.sessions["r3"] = progress{}
+	d.silent("r1", reachable-1)
+	d.expect(t, 8, "")
+	d.silent("r1", reachable)
 	d.memory.see(d.state, 8, d.now)
+	d.heard.asked = d.now
 	proposals, _ := next(d.state, d.memory, d.heard, d.now)
 	if len(proposals) != 1 || proposals[0].command.GetCloseSession().GetId() != "r1" {
 		t.Errorf("proposals %v, want r1 closed", proposals)

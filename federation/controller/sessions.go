@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/unitization/switchover"
@@ -29,27 +30,27 @@ func (n *round) sessions() {
 	}
 }
 
-// gone says why a session is to be closed; empty: it is not. A session that nobody has heard of since this term began
-// counts from then. To close too early is safe: the holder opens another session.
+// gone says why a session is to be closed; empty: it is not. To close too early is safe: the holder opens another session.
 func (n *round) gone(session *switchover.Session) string {
-	if n.heard.sessions == nil {
-		return ""
-	}
-	p, asked := n.heard.sessions[session.ID]
-	if n.awaited(session) && n.silent(session.ID) {
-		return fmt.Sprintf("nothing was heard of it for %s, and a planned switchover waits for it", reachable)
-	}
-	if asked && p.age < silentFor {
-		return ""
-	}
-	if n.successor(session) {
+	silence := n.unheardFor(session.ID)
+	switch {
+	case silence >= silentFor:
+		return fmt.Sprintf("nothing was heard of it for %s", silence)
+	case silence >= reachable && n.awaited(session):
+		return fmt.Sprintf("nothing was heard of it for %s, and a planned switchover waits for it", silence)
+	case silence >= reachable && n.successor(session):
 		return "its holder has started again"
 	}
-	since := n.memory.unheard[session.ID]
-	if asked || n.at(since.Add(silentFor)) {
-		return fmt.Sprintf("nothing was heard of it for %s", silentFor)
-	}
 	return ""
+}
+
+// unheardFor is for how long nobody had heard of a session when the servers were asked last. Before this term nobody was
+// asked.
+func (n *round) unheardFor(id string) time.Duration {
+	if n.heard.sessions == nil {
+		return 0
+	}
+	return n.heard.asked.Sub(n.memory.last[id])
 }
 
 // awaited says whether a planned switchover waits for a session, or is about to.
@@ -64,17 +65,6 @@ func (n *round) awaited(session *switchover.Session) bool {
 		}
 	}
 	return false
-}
-
-// silent says whether a session is out of reach. One that nobody has heard of since this term began counts from then.
-func (n *round) silent(id string) bool {
-	if n.heard.sessions == nil {
-		return false
-	}
-	if p, ok := n.heard.sessions[id]; ok {
-		return p.age >= reachable
-	}
-	return n.at(n.memory.unheard[id].Add(reachable))
 }
 
 // successor says whether the holder asks under another session.

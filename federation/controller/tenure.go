@@ -102,7 +102,7 @@ func (t *tenure) heard(state switchover.State) heard {
 			continue
 		}
 		switch o.Phase {
-		case switchover.PhaseApproved, switchover.PhaseFrozen, switchover.PhaseOpened:
+		case switchover.PhaseApproved, switchover.PhaseFrozen, switchover.PhaseCaughtUp, switchover.PhaseOpened:
 			t.hurry = true
 		}
 		if deadline, ok := deadline(view, name); ok {

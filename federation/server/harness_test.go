@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,12 +150,24 @@ func issue(t *testing.T, authority *ca.Authority, id identity.ID, organizations 
 	return files
 }
 
+// nextPort is where freePort looks next; tests in other processes begin elsewhere.
+var nextPort = func() *atomic.Uint32 {
+	next := &atomic.Uint32{}
+	next.Store(rand.Uint32N(1 << 20))
+	return next
+}()
+
+// freePort is one that nobody listens on, below those that the kernel gives to outgoing connections: one of these could
+// be taken before, or between, the servers that are told to listen there. It is given once.
 func freePort(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 15000+nextPort.Add(1)%17000)
+		if listener, err := net.Listen("tcp", address); err == nil {
+			defer listener.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }

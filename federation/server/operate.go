@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"pentad.dev/pentad/federation/consensus"
@@ -156,16 +155,16 @@ func (s *Server) storesSay(state switchover.State, o *switchover.Switchover) (de
 // memberSays is empty when the member has obeyed.
 func (s *Server) memberSays(store, member string, order *switchover.Order) string {
 	said := s.reportOf(store, member)
-	action := strings.ToLower(order.Action.String())
+	asked := fmt.Sprintf("asked for %s with token %d", order.Action, order.Token)
 	switch {
 	case said == nil:
-		return fmt.Sprintf("its agent has never reported; the order is %s with token %d", action, order.Token)
+		return asked + "; its agent has never reported"
 	case said.GetError() != "":
-		return fmt.Sprintf("%s with token %d: %s", action, order.Token, said.GetError())
+		return asked + ": " + said.GetError()
 	case said.GetSwitchoverUid() == order.UID && int(said.GetStep()) == order.Step:
 		return ""
 	}
-	return fmt.Sprintf("has not reported %s with token %d yet", action, order.Token)
+	return asked + "; it has not been reported yet"
 }
 
 // reportOf is what agents last said of a store's member; nil: nothing.

@@ -42,6 +42,7 @@ func TestAPlannedEvacuationMovesWritesOnceAndLosesNone(t *testing.T) {
 	if !slices.Equal(phases, want) {
 		t.Errorf("phases %v, want %v", phases, want)
 	}
+	t.Log(timeline(s))
 	t.Logf("freeze to open %s; longest silence of shard 0 %s, of shard 4 %s, of shard 9, which does not move, %s",
 		between(s, v1alpha1.PhaseFrozen, v1alpha1.PhaseOpened), w.silence(0), w.silence(4), w.silence(9))
 }

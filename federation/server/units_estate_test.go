@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -83,6 +84,8 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 	return u
 }
 
+var createOptions = metav1.CreateOptions{}
+
 func centers() []string { return []string{"hz-a", "sh-a", "sz-a"} }
 
 // client calls the API at whichever server answers.
@@ -112,11 +115,11 @@ func (u *units) declare(options unitsOptions) {
 		store.Spec.Replication = options.replication
 	}
 	for _, name := range centers() {
-		_, err := u.api.Centers().Create(ctx, center(name, regions[name]), metav1.CreateOptions{})
+		_, err := u.api.Centers().Create(ctx, center(name, regions[name]), createOptions)
 		check(u.t, err)
 		_, err = u.api.Clusters().Create(ctx, &v1alpha1.Cluster{
 			ObjectMeta: named(cluster(name)), Spec: v1alpha1.ClusterSpec{Center: name},
-		}, metav1.CreateOptions{})
+		}, createOptions)
 		check(u.t, err)
 		url := "http://" + u.sites[name].ports["webhook"] + "/fence"
 		if !options.ledgers {
@@ -127,9 +130,9 @@ func (u *units) declare(options unitsOptions) {
 			Webhook: &v1alpha1.WebhookDriver{URL: url, Timeout: &metav1.Duration{Duration: 500 * time.Millisecond}},
 		})
 	}
-	_, err := u.api.Stores().Create(ctx, store, metav1.CreateOptions{})
+	_, err := u.api.Stores().Create(ctx, store, createOptions)
 	check(u.t, err)
-	_, err = u.api.Unitizations().Create(ctx, users(), metav1.CreateOptions{})
+	_, err = u.api.Unitizations().Create(ctx, users(), createOptions)
 	check(u.t, err)
 }
 
@@ -193,7 +196,7 @@ func (u *units) state() switchover.State {
 func (u *units) plan(name string, spec v1alpha1.SwitchoverSpec) *v1alpha1.Switchover {
 	u.t.Helper()
 	s, err := u.api.Switchovers().Create(u.t.Context(),
-		&v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}, metav1.CreateOptions{})
+		&v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}, createOptions)
 	check(u.t, err)
 	if s.Status.Phase != v1alpha1.PhasePlanned || s.Status.PlanHash == "" {
 		u.t.Fatalf("switchover %s is created as %+v", name, s.Status)
@@ -280,6 +283,16 @@ func between(s *v1alpha1.Switchover, from, to v1alpha1.SwitchoverPhase) time.Dur
 		at[h.Phase] = h.Time.Time
 	}
 	return at[to].Sub(at[from])
+}
+
+// timeline is how long each phase took.
+func timeline(s *v1alpha1.Switchover) string {
+	var line []string
+	for i, h := range s.Status.History[1:] {
+		before := s.Status.History[i]
+		line = append(line, fmt.Sprintf("%s %s", before.Phase, h.Time.Sub(before.Time.Time)))
+	}
+	return strings.Join(line, ", ")
 }
 
 // runs runs something until it is stopped, or the test ends.

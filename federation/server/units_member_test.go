@@ -43,7 +43,7 @@ func newMember(t *testing.T, address, store, name string, primary bool) *member 
 	}
 	listener, err := net.Listen("tcp", address)
 	check(t, err)
-	obey := webhook.NewHandler(m)
+	obey := m.handler()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.mu.Lock()
 		answers := m.answers
@@ -58,6 +58,9 @@ func newMember(t *testing.T, address, store, name string, primary bool) *member 
 	t.Cleanup(func() { _ = server.Close() })
 	return m
 }
+
+// handler is the member as it should be.
+func (m *member) handler() http.Handler { return webhook.NewHandler(m) }
 
 // hold has calls of an action wait until let, or until the caller gives up.
 func (m *member) hold(actions ...fence.Action) {

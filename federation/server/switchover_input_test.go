@@ -1,0 +1,162 @@
+package server
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/unitization/fence"
+	"pentad.dev/pentad/unitization/switchover"
+)
+
+// create creates a switchover and returns the refusal.
+func (u *units) create(name string, spec v1alpha1.SwitchoverSpec) error {
+	_, err := u.api.Switchovers().Create(u.t.Context(), &v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}, createOptions)
+	return err
+}
+
+func TestASwitchoverThatMustNotBeginIsRefusedWithFieldAndRule(t *testing.T) {
+	u := newUnits(t, 1, unitsOptions{})
+	ctx := t.Context()
+	for _, c := range []*v1alpha1.Center{
+		{ObjectMeta: named("sz-q"), Spec: v1alpha1.CenterSpec{Region: "shenzhen", Role: v1alpha1.CenterArbiter}},
+		{ObjectMeta: named("sz-z"), Spec: v1alpha1.CenterSpec{Region: "shenzhen", Phase: v1alpha1.CenterClosed}},
+	} {
+		_, err := u.api.Centers().Create(ctx, c, createOptions)
+		check(t, err)
+	}
+	for _, c := range []struct {
+		name, field, says string
+		spec              v1alpha1.SwitchoverSpec
+	}{
+		{"arbiter", "spec.moves[0].toCenters[0]", "sz-q", moveTo(v1alpha1.SwitchoverPlanned, "sz-q")},
+		{"closed", "spec.moves[0].toCenters[0]", "sz-z", moveTo(v1alpha1.SwitchoverPlanned, "sz-z")},
+		{"unknown", "spec.moves[0].toCenters[0]", "nowhere", moveTo(v1alpha1.SwitchoverPlanned, "nowhere")},
+		{"nothing", "spec", "", v1alpha1.SwitchoverSpec{Mode: v1alpha1.SwitchoverPlanned}},
+		{"no-region", "spec.evacuate.region", "atlantis", v1alpha1.SwitchoverSpec{
+			Mode: v1alpha1.SwitchoverPlanned, Evacuate: &v1alpha1.Evacuation{Region: "atlantis"},
+		}},
+		{"supersedes", "spec.supersedes", "", func() v1alpha1.SwitchoverSpec {
+			s := moveTo(v1alpha1.SwitchoverDisaster, "sh-a")
+			s.Supersedes = "nobody"
+			return s
+		}()},
+	} {
+		err := u.create(c.name, c.spec)
+		refused(t, err, apierrors.IsInvalid, c.field, c.says)
+		t.Logf("%s: %v", c.name, err)
+	}
+	expired := moveTo(v1alpha1.SwitchoverPlanned, "sh-a")
+	expired.Deadline = &metav1.Time{Time: time.Now().Add(-time.Minute)}
+	err := u.create("expired", expired)
+	refused(t, err, apierrors.IsInvalid, "spec.deadline", "")
+	t.Logf("expired: %v", err)
+}
+
+func TestAnApprovalIsForOnePlanAndInTime(t *testing.T) {
+	u := newUnits(t, 1, unitsOptions{})
+	ctx := t.Context()
+	s := u.plan("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
+	_, err := u.api.Switchovers().Approve(ctx, "out", "0123456789abcdef")
+	refused(t, err, apierrors.IsConflict, "planHash", s.Status.PlanHash)
+	_, err = u.api.Switchovers().Approve(ctx, "out", "")
+	refused(t, err, apierrors.IsInvalid, "planHash", "status.planHash")
+
+	soon := evacuate(v1alpha1.SwitchoverPlanned, "hz-a")
+	soon.Deadline = &metav1.Time{Time: time.Now().Add(2 * time.Second).Truncate(time.Second)}
+	late := u.plan("late", soon)
+	time.Sleep(time.Until(soon.Deadline.Time) + 10*time.Millisecond)
+	_, err = u.api.Switchovers().Approve(ctx, "late", late.Status.PlanHash)
+	refused(t, err, apierrors.IsInvalid, "spec.deadline", "")
+	t.Log(err)
+
+	// What nobody approves stays as it is.
+	for _, name := range []string{"out", "late"} {
+		if phase := u.phase(name); phase != switchover.PhasePlanned {
+			t.Errorf("switchover %s, which is not approved, is %s", name, phase)
+		}
+	}
+	u.unlocked()
+
+	// Two of the same plan: the second is not approved while the first runs, nor afterwards, when its plan is another.
+	second := u.plan("second", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
+	u.members["sh-a"].hold(fence.CatchUp)
+	u.approve(s)
+	u.reaches("out", switchover.PhaseCatchingUp, 10*time.Second)
+	_, err = u.api.Switchovers().Approve(ctx, "second", second.Status.PlanHash)
+	refused(t, err, apierrors.IsInvalid, "spec", "are in switchover out, which is running")
+	t.Log(err)
+	u.members["sh-a"].let(fence.CatchUp)
+	u.reaches("out", switchover.PhaseDone, 10*time.Second)
+	_, err = u.api.Switchovers().Approve(ctx, "second", second.Status.PlanHash)
+	refused(t, err, apierrors.IsConflict, "planHash", "")
+	t.Log(err)
+}
+
+func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
+	u := newUnits(t, 1, unitsOptions{})
+	ctx := t.Context()
+	sh := u.members["sh-a"]
+	sh.hold(fence.CatchUp, fence.Promote)
+	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
+	for _, phase := range []switchover.Phase{switchover.PhaseCatchingUp, switchover.PhaseCommitted} {
+		u.reaches("out", phase, 10*time.Second)
+		before := u.state()
+		err := u.create("too", moveTo(v1alpha1.SwitchoverPlanned, "sz-a"))
+		refused(t, err, apierrors.IsInvalid, "spec", "are in switchover out, which is running")
+		// GitOps applies what is declared again and again; also with a change that is allowed.
+		again := users()
+		again.Spec.Services = append(again.Spec.Services, v1alpha1.ServiceBinding{Name: "carts-" + strings.ToLower(phase.String())})
+		for _, declared := range []*v1alpha1.Unitization{users(), again} {
+			_, err = u.api.Unitizations().Apply(ctx, declared, metav1.ApplyOptions{FieldManager: "gitops", Force: true})
+			check(t, err)
+		}
+		// Another baseline is taken, and moves nothing; what the switchover stands on cannot be taken away.
+		other := users()
+		other.Spec.Units[0].Cells = other.Spec.Units[0].Cells[:1]
+		_, err = u.api.Unitizations().Apply(ctx, other, metav1.ApplyOptions{FieldManager: "gitops", Force: true})
+		if err == nil {
+			t.Error("the cell that a switchover moves to is taken out of the spec")
+		}
+		t.Log(err)
+		t.Log(u.api.Unitizations().Delete(ctx, "users", metav1.DeleteOptions{}))
+		t.Log(u.api.Stores().Delete(ctx, "db", metav1.DeleteOptions{}))
+		t.Log(u.api.Switchovers().Delete(ctx, "out", metav1.DeleteOptions{}))
+		after := u.state()
+		if after.Epoch != before.Epoch || after.Maps["users"] != before.Maps["users"] || after.Stores["db"] != before.Stores["db"] ||
+			after.Switchovers["out"] != before.Switchovers["out"] {
+			t.Errorf("ownership has changed in phase %s, epoch %d to %d", phase, before.Epoch, after.Epoch)
+		}
+		sh.let(fence.CatchUp)
+	}
+	sh.let(fence.Promote)
+	u.reaches("out", switchover.PhaseDone, 10*time.Second)
+	if r, _ := u.state().MapAt("users", 0); r.Cells[0] != "rz01.sh-a" {
+		t.Errorf("rz01 is in %v", r.Cells)
+	}
+}
+
+func TestADeadlineThatPassesInTheMiddleRollsBack(t *testing.T) {
+	u := newUnits(t, 1, unitsOptions{})
+	w := u.write()
+	w.flows(0, "rz01.hz-a")
+	u.members["sh-a"].hold(fence.CatchUp)
+	spec := evacuate(v1alpha1.SwitchoverPlanned, "hz-a")
+	spec.Deadline = &metav1.Time{Time: time.Now().Add(3 * time.Second).Truncate(time.Second)}
+	u.begin("out", spec)
+	u.reaches("out", switchover.PhaseCatchingUp, 3*time.Second)
+	u.reaches("out", switchover.PhaseAborted, 5*time.Second)
+	if s := u.read("out"); !strings.Contains(s.Status.Message, "its deadline") || !strings.Contains(s.Status.Message, "CatchingUp") {
+		t.Errorf("message %q", s.Status.Message)
+	}
+	w.flows(0, "rz01.hz-a")
+	u.unlocked()
+	w.stop()
+	if err := apart(w.all(), true); err != nil {
+		t.Error(err)
+	}
+}
