@@ -37,7 +37,8 @@ type RootConfig struct {
 	Concerns func(unitization, center string) bool
 	// Timeout is how long a read, or the registration of a session, may take; 0: one second.
 	Timeout time.Duration
-	// Gather is how long a read waits for more asks before it begins; 0: two milliseconds.
+	// Gather is how long a read waits for more asks before it begins, and up to five times that while more come; 0: two
+	// milliseconds.
 	Gather time.Duration
 	// Log may be nil.
 	Log *slog.Logger

@@ -3,7 +3,6 @@ package stream
 import (
 	"context"
 	"sync"
-	"time"
 )
 
 // rounds batches linearizable reads: a round serves all who came before it began. Who comes later waits for the next
@@ -19,6 +18,7 @@ type rounds struct {
 }
 
 type round struct {
+	asks     int
 	done     chan struct{}
 	revision uint64
 	err      error
@@ -52,7 +52,34 @@ func (r *rounds) join() *round {
 		default:
 		}
 	}
+	r.next.asks++
 	return r.next
+}
+
+// gathers is how many times Gather a round waits at most, while more and more ask.
+const gathers = 5
+
+// gather waits for as long as more asks come, within bounds; false: ctx has ended.
+func (r *rounds) gather(ctx context.Context) bool {
+	for range gathers {
+		before := r.waiting()
+		if !sleep(ctx, r.cfg.Gather) {
+			return false
+		}
+		if r.waiting() == before {
+			break
+		}
+	}
+	return true
+}
+
+func (r *rounds) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		return 0
+	}
+	return r.next.asks
 }
 
 // run runs one round after the other while somebody waits.
@@ -63,12 +90,8 @@ func (r *rounds) run(ctx context.Context) {
 			return
 		case <-r.kick:
 		}
-		gather := time.NewTimer(r.cfg.Gather)
-		select {
-		case <-ctx.Done():
-			gather.Stop()
+		if !r.gather(ctx) {
 			return
-		case <-gather.C:
 		}
 		r.mu.Lock()
 		now := r.next
