@@ -19,6 +19,8 @@ const (
 	// preparesIn bounds how long a freeze, or a disaster's commit, waits for relays within reach to learn of the target's cells: a relay that is slow
 	// must not hold up a switchover, the guards decide in any case.
 	preparesIn = 2 * time.Second
+	// settlesIn, and then the end of permits, bounds how long a planned freeze waits until nobody is in doubt.
+	settlesIn = reachable + time.Second
 	// convergesIn bounds how long an opened switchover waits for relays before it ends with a remark.
 	convergesIn = 10 * time.Second
 	// silentFor is how long a session may not be heard of before it is closed. Its holder opens another one when it is back.
@@ -149,7 +151,7 @@ func (n *round) freeze(o *switchover.Switchover, seen sighting) {
 		if len(behind) > 0 && !n.at(seen.at.Add(preparesIn)) {
 			return
 		}
-		if !n.settled(o) && !n.at(n.memory.waitedOut(seen.at.Add(preparesIn))) {
+		if !n.settled(o, seen) && !n.at(n.memory.waitedOut(seen.at.Add(settlesIn))) {
 			return
 		}
 		why = "relays are prepared" + except(behind)
@@ -200,14 +202,14 @@ func (n *round) behind(seen sighting, in func(center string) bool) (names []stri
 // settled says whether every relay that a switchover will wait for can acknowledge a freeze at once. One that has just
 // started cannot before T has passed (rule 6), and one that is gone never does: its session is closed first, and removed
 // when its permits have ended. Both cost less before the freeze than after it.
-func (n *round) settled(o *switchover.Switchover) bool {
+func (n *round) settled(o *switchover.Switchover, seen sighting) bool {
 	settled := true
 	for id, session := range n.state.Sessions {
 		if session.Holder != switchover.Relay || !leaves(o, session.Center) {
 			continue
 		}
-		began := n.memory.first[id]
-		if session.Closed || !n.at(n.memory.waitedOut(began)) || n.unheardFor(id) >= reachable {
+		old := n.at(n.memory.waitedOut(n.memory.first[id]))
+		if session.Closed || !old || !n.memory.last[id].After(seen.at) || n.unheardFor(id) >= reachable {
 			settled = false
 		}
 	}

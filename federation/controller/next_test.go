@@ -74,11 +74,13 @@ func (d *desk) disaster() *desk {
 	return d
 }
 
-// old has the desk know its sessions for long enough.
+// old has the desk know its sessions for long enough, and the switchover for a moment.
 func (d *desk) old() *desk {
+	d.memory.see(d.state, 8, d.now)
 	for id := range d.state.Sessions {
-		d.memory.first[id], d.memory.last[id] = d.now.Add(-time.Hour), d.now
+		d.memory.first[id] = d.now.Add(-time.Hour)
 	}
+	d.pass(time.Millisecond)
 	return d
 }
 
@@ -97,9 +99,15 @@ func TestAFreezeWaitsForTheRelaysWithinReach(t *testing.T) {
 	d.expect(t, 8, "Freeze")
 
 	d = newDesk(switchover.PhaseApproved).old()
-	d.heard.sessions = nil
-	d.expect(t, 8, "") // nobody was asked yet
+	d.expect(t, 8, "")
 	d.pass(preparesIn)
+	d.expect(t, 8, "Freeze") // slow ones are not waited for
+
+	d = newDesk(switchover.PhaseApproved).old()
+	d.heard.sessions = nil
+	d.pass(preparesIn)
+	d.expect(t, 8, "") // nobody was asked yet
+	d.pass(settlesIn + drift(permit))
 	d.expect(t, 8, "Freeze")
 }
 
@@ -130,8 +138,8 @@ func TestADisasterFreezesAtOnceAndCommitsWhenRelaysArePrepared(t *testing.T) {
 }
 
 func TestWhatIsPlannedFreezesWhenAllWhoMustAcknowledgeCan(t *testing.T) {
-	served := map[string]progress{"r1": {rendered: 9}, "r2": {rendered: 9}}
 	d := newDesk(switchover.PhaseApproved)
+	served := map[string]progress{"r1": {rendered: 9}, "r2": {rendered: 9}}
 	d.heard.sessions = served
 	if got, again := d.look(8); got != "" || again != drift(permit) {
 		t.Errorf("a relay that may have started just now: proposes %q and looks again after %s", got, again)
@@ -140,8 +148,10 @@ func TestWhatIsPlannedFreezesWhenAllWhoMustAcknowledgeCan(t *testing.T) {
 	d.expect(t, 8, "Freeze")
 
 	d = newDesk(switchover.PhaseApproved).old()
+	d.heard.sessions = map[string]progress{"r1": {age: time.Second, rendered: 9}, "r2": {age: reachable, rendered: 9}}
+	d.expect(t, 8, "") // r1 has not been heard of since the approval
 	d.pass(reachable)
-	d.heard.sessions = map[string]progress{"r1": {age: reachable, rendered: 7}, "r2": {age: reachable, rendered: 9}}
+	d.silent("r1", reachable)
 	d.expect(t, 8, "CloseSession") // of r1; nobody waits for r2
 	d.state.Sessions["r1"] = &switchover.Session{ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Center: "a", Closed: true}
 	d.expect(t, 9, "")
@@ -153,7 +163,7 @@ func TestWhatIsPlannedFreezesWhenAllWhoMustAcknowledgeCan(t *testing.T) {
 	d = newDesk(switchover.PhaseApproved) // one that comes and goes holds nothing up for ever
 	d.heard.sessions = served
 	d.expect(t, 8, "")
-	d.pass(preparesIn + drift(permit))
+	d.pass(settlesIn + drift(permit))
 	d.state.Sessions["r3"] = &switchover.Session{ID: "r3", Holder: switchover.Relay, Name: "vm-a/two", Center: "a"}
 	served["r3"] = progress{rendered: 9}
 	d.expect(t, 8, "Freeze")

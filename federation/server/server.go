@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -151,8 +150,7 @@ func validate(_ feed.ID, r *feed.Record) error {
 
 // feedPeers are the other servers, nearest first.
 func (s *Server) feedPeers() []feed.Peer {
-	others := s.config.others()
-	slices.SortStableFunc(others, func(a, b Peer) int { return s.config.Distance(a.Place) - s.config.Distance(b.Place) })
+	others := process.Nearest(s.config.Place, s.config.others(), func(p Peer) process.Place { return p.Place })
 	peers := make([]feed.Peer, len(others))
 	for i, p := range others {
 		peers[i] = feed.Peer{Name: p.Name, Address: p.GRPC, TLS: s.identity.Client(identity.RoleServer)}

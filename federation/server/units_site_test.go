@@ -118,10 +118,12 @@ func (s *site) startRelay() {
 		Holder: permitpb.Holder_HOLDER_RELAY, Center: s.center, Clock: permit.SystemClock(), Log: s.log,
 	})
 	check(s.t, err)
+	network, err := cut.Open(s.cutFile, relayPlace(s.center))
+	check(s.t, err)
 	name := cluster(s.center) + "/one"
 	id := s.source(identity.RoleRelay, name)
 	config := stream.ClientConfig{
-		Holder: r, Dial: s.cut.Dialer(), Log: s.log, Return: time.Minute,
+		Holder: r, Dial: network.Dialer(), Log: s.log, Return: time.Minute,
 		Open: &permitpb.Open{
 			Holder: permitpb.Holder_HOLDER_RELAY, Name: name, Cluster: cluster(s.center), Center: s.center,
 		},
@@ -146,6 +148,7 @@ func (s *site) startRelay() {
 	s.relay = r
 	s.stopRelay = s.runs("relay "+s.center, func(ctx context.Context) error {
 		go r.tell(ctx)
+		go func() { _ = network.Run(ctx, s.log) }()
 		go func() { _ = server.Serve(listener) }()
 		defer server.Stop()
 		return r.client.Run(ctx)
@@ -173,7 +176,6 @@ func (s *site) startAgent() {
 		Listen:       agents.Listen{Admin: s.ports["admin"], GRPC: s.ports["agent"]},
 		Certificates: issue(s.t, s.authority, identity.ID{TrustDomain: trustDomain, Role: identity.RoleAgent, Name: cluster(s.center)}),
 		Sources:      []agents.Source{{Name: "static", Type: agents.SourceFile, Path: registry}},
-		Dial:         s.cut.Dialer(),
 	}
 	for _, c := range s.configs {
 		config.Servers = append(config.Servers, agents.Server{Name: c.Name, Place: c.Place, GRPC: c.Listen.GRPC})
