@@ -3,7 +3,6 @@ package agents
 import (
 	"context"
 	"log/slog"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -83,14 +82,14 @@ func New(config Config, log *slog.Logger) (_ *Process, err error) {
 // addStores makes what drives the cluster's members of stores, and grants them permits.
 func (p *Process) addStores(metrics prometheus.Registerer) (err error) {
 	p.orders, err = orders.New(orders.Config{
-		Cluster: p.config.Cluster, Servers: p.servers(), Dial: p.cut.Dialer(), Log: p.log, Metrics: metrics,
+		Cluster: p.config.Cluster, Servers: p.servers(process.Spread), Dial: p.cut.Dialer(), Log: p.log, Metrics: metrics,
 		Report: func(store string, report *modelpb.StoreReport) error { return p.agent.ReportStore(store, report) },
 	})
 	if err != nil {
 		return err
 	}
 	var servers []stream.Peer
-	for _, s := range p.servers() {
+	for _, s := range p.servers(process.Nearest) {
 		servers = append(servers, stream.Peer{Name: s.Name, Address: s.Address, TLS: s.TLS})
 	}
 	p.permits, err = permits.New(permits.Config{
@@ -110,16 +109,13 @@ func (p *Process) newAgent(metrics prometheus.Registerer) (*agent.Agent, error) 
 	}
 	return agent.New(agent.Config{
 		Cluster: p.config.Cluster, DataDir: p.config.DataDir, Sources: sources,
-		Servers: p.servers(), Relays: p.relays(), Dialer: p.cut.Dialer(), Log: p.log, Metrics: metrics,
+		Servers: p.servers(process.Nearest), Relays: p.relays(), Dialer: p.cut.Dialer(), Log: p.log, Metrics: metrics,
 	})
 }
 
-// servers are the configured servers, nearest first, in the order of the file at the same distance.
-func (p *Process) servers() []feed.Peer {
-	servers := slices.Clone(p.config.Servers)
-	slices.SortStableFunc(servers, func(a, b Server) int {
-		return p.config.Distance(a.Place) - p.config.Distance(b.Place)
-	})
+// servers are the configured servers: nearest first, or as process.Spread orders them.
+func (p *Process) servers(order func(process.Place, []Server, func(Server) process.Place) []Server) []feed.Peer {
+	servers := order(p.config.Place, p.config.Servers, func(s Server) process.Place { return s.Place })
 	peers := make([]feed.Peer, len(servers))
 	for i, s := range servers {
 		peers[i] = feed.Peer{Name: s.Name, Address: s.GRPC, TLS: p.identity.Client(identity.RoleServer)}

@@ -51,29 +51,6 @@ func ParseConfig(path string, data []byte, config Validator) error {
 	return nil
 }
 
-// Place is where a process or a peer is.
-type Place struct {
-	Region string `json:"region"`
-	Center string `json:"center"`
-}
-
-// Validate refuses a place without names.
-func (p Place) Validate() error {
-	return errors.Join(Required("region", p.Region), Required("center", p.Center))
-}
-
-// Distance is 0 within a center, 1 within a region, 2 otherwise.
-func (p Place) Distance(q Place) int {
-	switch {
-	case p == q:
-		return 0
-	case p.Region == q.Region:
-		return 1
-	default:
-		return 2
-	}
-}
-
 // Required refuses an empty field.
 func Required(field, value string) error {
 	if value == "" {

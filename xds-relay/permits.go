@@ -76,7 +76,7 @@ func (r *Relay) openPermits(metrics process.Metrics) (err error) {
 		return err
 	}
 	var peers []stream.Peer
-	for _, s := range r.servers() {
+	for _, s := range r.servers(process.Nearest) {
 		peers = append(peers, stream.Peer{Name: s.Name, Address: s.Address, TLS: s.TLS})
 	}
 	if p.client, err = stream.NewClient(stream.ClientConfig{

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -72,7 +71,7 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 	metrics := process.NewMetrics()
 	r.admin = process.Admin{Listener: r.listeners["admin"], Metrics: metrics, Ready: r.ready, Status: r.status, Log: r.log}
 	r.upstream, err = upstream.New(upstream.Config{
-		Dir: filepath.Join(config.DataDir, "feeds"), Servers: r.servers(), Authorize: r.mayPublish, Dialer: r.cut.Dialer(),
+		Dir: filepath.Join(config.DataDir, "feeds"), Servers: r.servers(process.Spread), Authorize: r.mayPublish, Dialer: r.cut.Dialer(),
 		Log: r.log, Metrics: metrics,
 	})
 	if err != nil {
@@ -105,10 +104,9 @@ func body(f func(typeURL, name string) (render.Resource, bool)) func(typeURL, na
 	}
 }
 
-// servers are the configured servers, nearest first, in the order of the file at the same distance.
-func (r *Relay) servers() []feed.Peer {
-	servers := slices.Clone(r.config.Servers)
-	slices.SortStableFunc(servers, func(a, b Peer) int { return r.config.Distance(a.Place) - r.config.Distance(b.Place) })
+// servers are the configured servers: nearest first, or as process.Spread orders them.
+func (r *Relay) servers(order func(process.Place, []Peer, func(Peer) process.Place) []Peer) []feed.Peer {
+	servers := order(r.config.Place, r.config.Servers, func(s Peer) process.Place { return s.Place })
 	peers := make([]feed.Peer, len(servers))
 	for i, s := range servers {
 		peers[i] = feed.Peer{Name: s.Name, Address: s.GRPC, TLS: r.identity.Client(identity.RoleServer)}

@@ -27,6 +27,9 @@ import (
 // itself.
 const connections = 2
 
+// patience is how long the orders of a server that is behind another one are good enough: a switchover waits for them.
+const patience = 500 * time.Millisecond
+
 // kindStore is the kind of Stores' declarations.
 const kindStore = "Store"
 
@@ -97,7 +100,7 @@ func New(cfg Config) (_ *Orders, err error) {
 	}
 	wanted := feed.NewFilter([]string{kindStore, model.KindStoreOrder}, nil)
 	o.follower, err = feed.NewFollower(feed.FollowerConfig{
-		Set: o.set, Peers: cfg.Servers, Connections: min(connections, len(cfg.Servers)),
+		Set: o.set, Peers: cfg.Servers, Connections: min(connections, len(cfg.Servers)), Patience: patience,
 		Want:      func(id feed.ID) (feed.Filter, bool) { return wanted, id == feed.IntentID },
 		Validator: validate, Heartbeat: cfg.Heartbeat, Dialer: cfg.Dial, Log: cfg.Log, Metrics: cfg.Metrics,
 	})

@@ -23,6 +23,9 @@ import (
 // first one stays behind, as a server does that is itself cut off.
 const connections = 2
 
+// patience is how long a relay stays with a server that is behind another one: a switchover waits for relays.
+const patience = 500 * time.Millisecond
+
 // confirmWithin is how long a relay that knows nothing waits for writers to confirm what a server holds.
 const confirmWithin = 10 * time.Second
 
@@ -62,7 +65,7 @@ func New(cfg Config) (*Upstream, error) {
 		return nil, err
 	}
 	follower, err := feed.NewFollower(feed.FollowerConfig{
-		Set: set, Peers: cfg.Servers, Connections: connections, Want: want, Validator: validate,
+		Set: set, Peers: cfg.Servers, Connections: connections, Patience: patience, Want: want, Validator: validate,
 		Dialer: cfg.Dialer, Log: cfg.Log, Metrics: cfg.Metrics,
 	})
 	if err != nil {
