@@ -23,6 +23,8 @@ const (
 	brokenFirst
 	// brokenDedup: a repeated write is written again.
 	brokenDedup
+	// brokenOldSince: a write is taken that a guard let in before the token was ordered: its cell may have been left.
+	brokenOldSince
 	// brokenChanged: what is fetched is written although the log has changed since it was asked for.
 	brokenChanged
 )

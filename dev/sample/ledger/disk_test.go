@@ -117,7 +117,7 @@ func TestAFailedSyncEndsTheMemberAndAcknowledgesNothing(t *testing.T) {
 	client, err := NewClient(ClientConfig{Store: simStore, Members: e.peers("")})
 	check(t, err)
 	defer client.Close()
-	if answer, err := client.Append(t.Context(), &ledgerpb.Write{Id: "a"}); !errors.Is(err, ErrUnknown) {
+	if answer, err := client.Append(t.Context(), &ledgerpb.Write{Id: "a", Since: everyEpoch}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("acknowledged %v, %v", answer, err)
 	}
 	if err := <-hz.done; !errors.Is(err, errDisk) {

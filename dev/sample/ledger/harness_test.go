@@ -277,7 +277,7 @@ func (e *estate) writers(n int) (stop func() map[string]*ledgerpb.AppendResponse
 			for i := 0; ctx.Err() == nil; i++ {
 				id := fmt.Sprintf("w%d-%d", w, i)
 				answer, err := client.Append(ctx, &ledgerpb.Write{
-					Id: id, Shard: uint32(w), Key: "k", Since: 1, Payload: make([]byte, 100),
+					Id: id, Shard: uint32(w), Key: "k", Since: everyEpoch, Payload: make([]byte, 100),
 				})
 				if err == nil {
 					mu.Lock()

@@ -91,6 +91,11 @@ func (c *core) append(writes []write) {
 			continue
 		}
 		at, repeated := c.ids[w.GetId()]
+		if !repeated && w.GetSince() < c.stint && !c.broken.has(brokenOldSince) {
+			w.done(result{err: fmt.Errorf("%w: %s is the primary under token %d, and the write was let in under epoch %d",
+				ErrNotPrimary, c.self, c.stint, w.GetSince())})
+			continue
+		}
 		if !repeated || c.broken.has(brokenDedup) {
 			c.add(&ledgerpb.Entry{Write: w.Write})
 			at, repeated = c.last(), false

@@ -170,7 +170,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			id := record.Now().Sub(run).String() + time.Now().String()
-			if _, err := client.Append(context.Background(), &ledgerpb.Write{Id: id, Payload: make([]byte, 100)}); err != nil {
+			if _, err := client.Append(context.Background(), &ledgerpb.Write{Id: id, Since: everyEpoch, Payload: make([]byte, 100)}); err != nil {
 				b.Error(err)
 			}
 		}

@@ -219,7 +219,7 @@ func (s *simulation) settled() (bool, error) {
 		return true, s.oracle.verdict(p)
 	}
 	p.append([]write{{
-		Write: &ledgerpb.Write{Id: fmt.Sprint("last ", s.now)},
+		Write: &ledgerpb.Write{Id: fmt.Sprint("last ", s.now), Since: everyEpoch},
 		done:  func(r result) { s.oracle.settled = s.oracle.settled || r.err == nil },
 	}})
 	return false, nil
@@ -295,7 +295,7 @@ func (s *simulation) write(m *simMember) {
 		s.writes++
 	}
 	id := fmt.Sprint("w", s.writes-s.rand.IntN(min(s.writes, 5)))
-	m.core.append([]write{{Write: &ledgerpb.Write{Id: id}, done: func(r result) { s.acknowledged(m, id, r) }}})
+	m.core.append([]write{{Write: &ledgerpb.Write{Id: id, Since: everyEpoch}, done: func(r result) { s.acknowledged(m, id, r) }}})
 }
 
 // carry takes one step on one stream.
