@@ -83,6 +83,7 @@ func (t *tenure) take(id feed.ID, batch feed.Batch) {
 	if t.reports[id] == nil || batch.Reset {
 		t.reports[id] = map[string]report{}
 	}
+	cluster, _, _ := model.SplitFeedID(id)
 	for _, record := range batch.Records {
 		if record.Kind != model.KindStoreReport {
 			continue
@@ -97,7 +98,7 @@ func (t *tenure) take(id feed.ID, batch feed.Batch) {
 			continue
 		}
 		t.reports[id][record.Key] = report{
-			store: said.GetStore(), member: said.GetMember(), uid: said.GetSwitchoverUid(),
+			store: said.GetStore(), member: said.GetMember(), uid: said.GetSwitchoverUid(), cluster: cluster,
 			Report: switchover.Report{
 				Step: int(said.GetStep()), Token: said.GetToken(),
 				Position: switchover.Position{Epoch: said.GetPosition().GetEpoch(), Index: said.GetPosition().GetIndex()},

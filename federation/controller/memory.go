@@ -31,7 +31,7 @@ type sighting struct {
 	revision uint64
 }
 
-// term is a T that was in force, and when it was last seen in force.
+// term is T, the longest one before it, and when this was first seen to be so.
 type term struct {
 	now, before time.Duration
 	changed     time.Time
@@ -73,11 +73,8 @@ func (m *memory) see(s switchover.State, revision uint64, now time.Time) {
 	maps.DeleteFunc(m.last, removed)
 	for name, ownership := range s.Maps {
 		t, ok := m.longest[name]
-		switch {
-		case !ok:
-			m.longest[name] = term{now: ownership.Permit}
-		case t.now != ownership.Permit:
-			m.longest[name] = term{now: ownership.Permit, before: t.now, changed: now}
+		if !ok || t.now != ownership.Permit || t.before != ownership.PermitBefore {
+			m.longest[name] = term{now: ownership.Permit, before: ownership.PermitBefore, changed: now}
 		}
 	}
 }

@@ -49,9 +49,10 @@ type progress struct {
 	rendered uint64
 }
 
-// report is a StoreReport.
+// report is a StoreReport, and the cluster whose agent wrote it.
 type report struct {
 	store, member, uid string
+	cluster            string
 	switchover.Report
 }
 

@@ -215,7 +215,7 @@ func TestTheWaitIsForTInTheOwnTermWithDrift(t *testing.T) {
 func TestAShorterTCountsWhenTheLongerOneHasEnded(t *testing.T) {
 	d := newDesk(switchover.PhaseFrozen).disaster()
 	d.expect(t, 8, "")
-	d.state.Maps["users"] = &switchover.Map{Shards: 1, Permit: time.Second}
+	d.state.Maps["users"] = &switchover.Map{Shards: 1, Permit: time.Second, PermitBefore: permit}
 	d.pass(time.Second)
 	d.expect(t, 9, "") // the change is seen now: permits of 5 s may have been given just before
 	d.pass(drift(permit) - time.Millisecond)
@@ -358,4 +358,14 @@ func TestASessionWhoseHolderStartedAgainIsClosed(t *testing.T) {
 	if len(proposals) != 1 || proposals[0].command.GetCloseSession().GetId() != "r1" {
 		t.Errorf("proposals %v, want r1 closed", proposals)
 	}
+}
+
+func TestANewLeaderWaitsForTheLongerTThatItHasNotSeen(t *testing.T) {
+	d := newDesk(switchover.PhaseFrozen).disaster()
+	d.state.Maps["users"] = &switchover.Map{Shards: 1, Permit: time.Second, PermitBefore: permit}
+	d.expect(t, 8, "")
+	d.pass(drift(permit) - time.Millisecond)
+	d.expect(t, 8, "")
+	d.pass(time.Millisecond)
+	d.expect(t, 8, "WaitedOut")
 }

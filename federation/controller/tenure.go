@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,12 +91,14 @@ func (t *tenure) heard(state switchover.State) heard {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := heard{sessions: t.sessions, asked: t.asked, term: t.term, wall: t.cfg.now(), deadlines: map[string]time.Time{}}
+	view := t.cfg.Machine.View()
 	for _, feed := range t.reports {
 		for _, r := range feed {
-			h.reports = append(h.reports, r)
+			if Drives(view.Lookup(), r.cluster, r.store, r.member) {
+				h.reports = append(h.reports, r)
+			}
 		}
 	}
-	view := t.cfg.Machine.View()
 	t.hurry = false
 	for name, o := range state.Switchovers {
 		if o.Phase >= switchover.PhaseDone {
@@ -110,6 +113,14 @@ func (t *tenure) heard(state switchover.State) heard {
 		}
 	}
 	return h
+}
+
+// Drives says whether the agent of a cluster drives a store's member: what any other agent says of it is not heard.
+func Drives(declared v1alpha1.Lookup, cluster, store, member string) bool {
+	s, ok := declared.Store(store)
+	return ok && slices.ContainsFunc(s.Spec.Members, func(m v1alpha1.StoreMember) bool {
+		return m.Center == member && m.Cluster == cluster
+	})
 }
 
 // deadline is when a switchover rolls back by itself.

@@ -55,6 +55,10 @@ func (d *draft) redeclareMap(have *Map, e DeclareMap) []Problem {
 		return nil
 	}
 	m := d.editMap(e.Unitization)
+	m.PermitBefore = max(m.PermitBefore, m.Permit)
+	if m.PermitBefore <= e.Permit {
+		m.PermitBefore = 0
+	}
 	m.Permit, m.Keep = e.Permit, e.Keep
 	return nil
 }

@@ -31,6 +31,9 @@ type Map struct {
 	Wanted []string
 	// Permit is T, how long a permit holds.
 	Permit time.Duration
+	// PermitBefore is the longest T that was in force before, where it is longer: a leader that has not seen the change
+	// waits for it, too (rule 5).
+	PermitBefore time.Duration `json:",omitempty"`
 	// Keep says that guards go on when their permits end.
 	Keep bool
 }
