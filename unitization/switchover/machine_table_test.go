@@ -3,6 +3,7 @@ package switchover
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // machineTable runs the real machine for the explorer, and remembers: the world around it takes millions of steps, the
