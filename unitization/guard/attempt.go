@@ -11,8 +11,8 @@ import (
 
 // The pauses between attempts.
 const (
-	pauseLeast = 10 * time.Millisecond
-	pauseMost  = 100 * time.Millisecond
+	pauseLeast = 20 * time.Millisecond
+	pauseMost  = 200 * time.Millisecond
 )
 
 // attempts is one call, however often it is tried.

@@ -98,12 +98,15 @@ func poke(c chan struct{}) {
 	}
 }
 
+// lookAtDoors is how late the observer may hear of a permit that ended by itself.
+const lookAtDoors = 50 * time.Millisecond
+
 // watchDoors tells the observer of permits that end without an answer. It has no part in any decision.
 func (g *Guard) watchDoors(ctx context.Context) {
 	if g.cfg.Observer == nil {
 		return
 	}
-	look := time.NewTicker(10 * time.Millisecond)
+	look := time.NewTicker(lookAtDoors)
 	defer look.Stop()
 	for {
 		select {
