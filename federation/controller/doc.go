@@ -7,5 +7,13 @@
 // term, in full again under a new leader (rule 5); it lets the data planes within reach learn of new cells before a freeze
 // (rule 19) and follow after the opening; and it turns what agents report into commands.
 //
+// What is planned waits before its freeze, while writes go on, for whatever would keep it frozen: a relay that has just
+// started acknowledges nothing for T (rule 6), and the session of one that is out of reach is closed, and removed when its
+// permits have ended. Only one that is lost between the approval and its acknowledgement costs time after the freeze: three
+// seconds until it counts as lost, then T. A disaster freezes at once, since its wait begins there, and takes no relay of the
+// centers that it leaves for prepared or unprepared.
+//
+// An agent is heard of the members that it drives alone, whatever it writes into its feed.
+//
 // next is the pure half: state, clock and what was heard in; proposals and the time of the next look out.
 package controller

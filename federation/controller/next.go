@@ -205,16 +205,25 @@ func (n *round) behind(seen sighting, in func(center string) bool) (names []stri
 // when its permits have ended. Both cost less before the freeze than after it.
 func (n *round) settled(o *switchover.Switchover, seen sighting) bool {
 	settled := true
-	for id, session := range n.state.Sessions {
-		if session.Holder != switchover.Relay || !leaves(o, session.Center) {
-			continue
-		}
+	for _, id := range Awaited(n.state, o) {
 		old := n.at(n.memory.waitedOut(n.memory.first[id]))
-		if session.Closed || !old || !n.memory.last[id].After(seen.at) || n.unheardFor(id) >= reachable {
+		heard := n.memory.last[id].After(seen.at) && n.unheardFor(id) < reachable
+		if n.state.Sessions[id].Closed || !old || !heard {
 			settled = false
 		}
 	}
 	return settled
+}
+
+// Awaited are the sessions that must acknowledge a switchover's freeze when it comes, sorted.
+func Awaited(s switchover.State, o *switchover.Switchover) (ids []string) {
+	for id, session := range s.Sessions {
+		if session.Holder == switchover.Relay && leaves(o, session.Center) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // leaves says whether a switchover leaves a center.

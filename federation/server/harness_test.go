@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +21,9 @@ import (
 )
 
 const trustDomain = "pentad.test"
+
+// environment is held by whoever sets a variable for a process that it makes, or must not see those of others.
+var environment sync.RWMutex
 
 // estate is a few servers in this process, with real sockets, certificates, logs and disks.
 type estate struct {
@@ -72,7 +76,9 @@ func newEstate(t *testing.T, n int) *estate {
 
 func (e *estate) start(i int) {
 	e.t.Helper()
+	environment.RLock()
 	s, err := New(e.configs[i], slog.New(slog.DiscardHandler))
+	environment.RUnlock()
 	if err != nil {
 		e.t.Fatal(err)
 	}

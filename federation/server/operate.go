@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"pentad.dev/pentad/federation/consensus"
-	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/controller"
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/federation/model/modelpb"
@@ -120,16 +120,32 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	for _, p := range s.allProgress(r.Context()) {
 		heard[p.GetSession()] = p
 	}
-	for _, id := range state.Concerned(name) {
+	e.Details = append(e.Details, relaysSay(state, o, heard)...)
+	e.Details = append(e.Details, s.storesSay(state, o)...)
+	answer(w, e)
+}
+
+// relaysSay is what is heard of the relays that a switchover waits for: to acknowledge its freeze, or before that, to
+// be able to.
+func relaysSay(
+	state switchover.State, o *switchover.Switchover, heard map[string]*intentpb.SessionProgress,
+) (details []string) {
+	concerned := state.Concerned(o.Name)
+	if o.Phase == switchover.PhaseApproved && o.Mode != switchover.Disaster {
+		concerned = controller.Awaited(state, o)
+	}
+	for _, id := range concerned {
 		session := state.Sessions[id]
 		said := "nothing was heard of it by any server within reach"
 		if p := heard[id]; p != nil {
 			said = fmt.Sprintf("asked %s ago", time.Duration(p.GetAgeMs())*time.Millisecond)
 		}
-		e.Details = append(e.Details, fmt.Sprintf("relay %s has not acknowledged: %s", session.Name, said))
+		if session.Closed {
+			said += "; its session is closed, and removed when its permits have ended"
+		}
+		details = append(details, fmt.Sprintf("relay %s must acknowledge the freeze: %s", session.Name, said))
 	}
-	e.Details = append(e.Details, s.storesSay(state, o)...)
-	answer(w, e)
+	return details
 }
 
 // storesSay is what agents report of a switchover's stores, when their orders are not obeyed.
@@ -167,29 +183,27 @@ func (s *Server) memberSays(store, member string, order *switchover.Order) strin
 	return asked + "; it has not been reported yet"
 }
 
-// reportOf is what agents last said of a store's member; nil: nothing.
-func (s *Server) reportOf(store, member string) (found *modelpb.StoreReport) {
+// reportOf is what the agent of a store's member last said of it; nil: nothing.
+func (s *Server) reportOf(store, member string) *modelpb.StoreReport {
+	declared := s.machine.View().Lookup()
 	for _, id := range s.feeds.IDs() {
-		if _, source, ok := model.SplitFeedID(id); !ok || source != model.ReportsSource {
+		cluster, source, ok := model.SplitFeedID(id)
+		if !ok || source != model.ReportsSource || !controller.Drives(declared, cluster, store, member) {
 			continue
 		}
 		log, ok := s.feeds.Get(id)
 		if !ok {
-			continue
+			return nil
 		}
-		found = newest(found, log, store, member)
+		record, ok := log.Get(model.KindStoreReport, store)
+		if !ok {
+			return nil
+		}
+		said, err := model.DecodeStoreReport(record.Key, record.Value)
+		if err != nil || said.GetMember() != member {
+			return nil
+		}
+		return said
 	}
-	return found
-}
-
-func newest(found *modelpb.StoreReport, log *feed.Log, store, member string) *modelpb.StoreReport {
-	record, ok := log.Get(model.KindStoreReport, store)
-	if !ok {
-		return found
-	}
-	said, err := model.DecodeStoreReport(record.Key, record.Value)
-	if err != nil || said.GetMember() != member {
-		return found
-	}
-	return said
+	return nil
 }

@@ -57,6 +57,7 @@ func TestIntentIsWrittenAndReadAtEveryServerAndSurvivesTheLeader(t *testing.T) {
 }
 
 func TestWithoutAQuorumAWriteIsRefusedAndAStaleReadIsNamed(t *testing.T) {
+	t.Parallel()
 	e := newEstate(t, 3)
 	leader := e.leader()
 	if _, err := e.api(leader, 10*time.Second).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{}); err != nil {

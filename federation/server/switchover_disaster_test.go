@@ -12,6 +12,7 @@ import (
 )
 
 func TestADeadCenterIsTakenOverWithinTAndTwoSeconds(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{ledgers: true})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -40,6 +41,7 @@ func TestADeadCenterIsTakenOverWithinTAndTwoSeconds(t *testing.T) {
 
 // The old side lives on and has clients, but nobody reaches it: its guard and its store close by themselves.
 func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{ledgers: true})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -75,6 +77,7 @@ func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
 
 // A new primary that dies between the commit and its promotion leaves no way back, but a way on.
 func TestADisasterTakesOverFromASwitchoverWhoseNewPrimaryDied(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	sh := u.members["sh-a"]
 	w := u.write()

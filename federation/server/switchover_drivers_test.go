@@ -8,7 +8,12 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/federation/model/modelpb"
 	"pentad.dev/pentad/unitization/fence"
 	"pentad.dev/pentad/unitization/switchover"
 )
@@ -55,6 +60,7 @@ var misbehaviours = []misbehaviour{
 // Whatever the old primary's driver does instead of closing it, the switchover stands still, says why, and goes on when
 // the driver is mended, or gives the shards back.
 func TestABadDriverOfTheOldPrimaryStopsASwitchoverSafely(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	hz := u.members["hz-a"]
 	w := u.write()
@@ -111,6 +117,7 @@ func (u *units) standsStill(name string, phase switchover.Phase, member, says st
 
 // The new primary's driver is as bad at each of its steps.
 func TestABadDriverOfTheNewPrimaryStopsASwitchoverSafely(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	sh := u.members["sh-a"]
 	w := u.write()
@@ -135,6 +142,7 @@ func TestABadDriverOfTheNewPrimaryStopsASwitchoverSafely(t *testing.T) {
 // A fence that is obeyed, and answered, only after an abort has given the store back, closes nothing and counts for
 // nothing, also not for the next switchover.
 func TestALateAnswerToAnOldOrderCountsForNothing(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	hz := u.members["hz-a"]
 	late := make(chan struct{})
@@ -172,4 +180,51 @@ func TestALateAnswerToAnOldOrderCountsForNothing(t *testing.T) {
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
 		t.Error(err)
 	}
+}
+
+// An agent speaks for the members that it drives, whatever it writes into its own feed.
+func TestAnAgentThatSpeaksForAnothersMemberIsNotHeard(t *testing.T) {
+	t.Parallel()
+	u := newUnits(t, 1, unitsOptions{})
+	u.members["hz-a"].hold(fence.Fence)
+	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
+	u.reaches("out", switchover.PhaseFencing, 10*time.Second)
+	order := u.state().Stores["db"].Order
+	value, err := model.Encode(&modelpb.StoreReport{
+		Store: "db", Member: "hz-a", SwitchoverUid: order.UID, Step: uint32(order.Step), Token: order.Token,
+		Action: modelpb.StoreAction_STORE_ACTION_FENCE, Position: &modelpb.StorePosition{},
+	})
+	check(t, err)
+	reports := u.servers[0].feeds.Log(model.ReportsFeed("liar"))
+	_, err = reports.Begin(1, []feed.Change{{Kind: model.KindStoreReport, Key: "db", Value: value}})
+	check(t, err)
+	u.stays("out", switchover.PhaseFencing, 300*time.Millisecond)
+	u.members["hz-a"].let(fence.Fence)
+	u.reaches("out", switchover.PhaseDone, 10*time.Second)
+}
+
+// Of a store that holds no permit nobody knows whether its dead primary is closed, until a person says so.
+func TestADisasterWithoutEvidenceOfTheOldPrimaryWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	u := newUnits(t, 1, unitsOptions{})
+	w := u.write()
+	w.flows(0, "rz01.hz-a")
+	u.sites["hz-a"].vanish()
+	spec := evacuate(v1alpha1.SwitchoverDisaster, "hz-a")
+	u.begin("hoping", spec)
+	u.stays("hoping", switchover.PhaseFencing, 2*waited)
+	if e := u.explain("hoping"); !strings.Contains(e.Waiting, "store db") || !strings.Contains(e.Waiting, "spec.oldPrimaries") {
+		t.Errorf("explained by %q", e.Waiting)
+	}
+	_, err := u.api.Switchovers().Abort(t.Context(), "hoping", "I will look")
+	check(t, err)
+	spec.OldPrimaries = []v1alpha1.OldPrimary{{Store: "db", Fact: v1alpha1.OldPrimaryBreakGlass}}
+	u.begin("breaking-glass", spec)
+	u.reaches("breaking-glass", switchover.PhaseDone, 10*time.Second)
+	store, err := u.api.Stores().Get(t.Context(), "db", metav1.GetOptions{})
+	check(t, err)
+	if store.Status.TwoWritersPossible != "breaking-glass" {
+		t.Errorf("that two writers were possible is not recorded: %+v", store.Status)
+	}
+	w.flows(0, "rz01.sh-a")
 }

@@ -20,6 +20,7 @@ func (u *units) create(name string, spec v1alpha1.SwitchoverSpec) error {
 }
 
 func TestASwitchoverThatMustNotBeginIsRefusedWithFieldAndRule(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	ctx := t.Context()
 	for _, c := range []*v1alpha1.Center{
@@ -54,6 +55,7 @@ func TestASwitchoverThatMustNotBeginIsRefusedWithFieldAndRule(t *testing.T) {
 }
 
 func TestAnApprovalIsForOnePlanAndInTime(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	ctx := t.Context()
 	s := u.plan("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
@@ -91,6 +93,7 @@ func TestAnApprovalIsForOnePlanAndInTime(t *testing.T) {
 }
 
 func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	ctx := t.Context()
 	sh := u.members["sh-a"]
@@ -133,6 +136,7 @@ func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
 }
 
 func TestADeadlineThatPassesInTheMiddleRollsBack(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")

@@ -44,6 +44,7 @@ func (u *units) held() []station {
 }
 
 func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -70,6 +71,7 @@ func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T)
 }
 
 func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -94,6 +96,7 @@ func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
 
 // A new leader has seen nothing, so it waits for the end of permits in full again (rule 5 of ownership).
 func TestTheWaitBeginsAnewUnderANewLeader(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{ledgers: true})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")

@@ -20,6 +20,7 @@ func (u *units) sessionsOf(center string) map[string]*switchover.Session {
 }
 
 func TestTheSessionOfARelayThatHasRestartedIsClosedAndRemovedAfterT(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -48,6 +49,7 @@ func TestTheSessionOfARelayThatHasRestartedIsClosedAndRemovedAfterT(t *testing.T
 // A relay that nobody reaches keeps its session until its permits have ended for sure. What is planned waits for that
 // before it freezes anything, and goes on.
 func TestARelayThatIsCutOffIsWaitedForBeforeTheFreeze(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -63,6 +65,7 @@ func TestARelayThatIsCutOffIsWaitedForBeforeTheFreeze(t *testing.T) {
 
 // A relay that is restarted may grant at once, and acknowledges nothing for T: the freeze waits for that, too.
 func TestARelayThatHasJustRestartedIsWaitedForBeforeTheFreeze(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
@@ -81,6 +84,7 @@ func TestARelayThatHasJustRestartedIsWaitedForBeforeTheFreeze(t *testing.T) {
 
 // One that is lost when everything is frozen, with a write in flight, holds that up until its permits have ended.
 func TestARelayThatIsLostAfterTheFreezeIsWaitedForUntilItsPermitsHaveEnded(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")

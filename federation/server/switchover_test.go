@@ -15,11 +15,10 @@ import (
 )
 
 func TestAPlannedEvacuationMovesWritesOnceAndLosesNone(t *testing.T) {
-	u := newUnits(t, 3, unitsOptions{ledgers: true})
+	u := newUnits(t, 5, unitsOptions{ledgers: true})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	w.flows(9, "rz02.sh-a")
-	time.Sleep(waited) // relays that have just started acknowledge nothing
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	u.reaches("out", switchover.PhaseDone, 20*time.Second)
 	w.flows(0, "rz01.sh-a")
@@ -48,6 +47,7 @@ func TestAPlannedEvacuationMovesWritesOnceAndLosesNone(t *testing.T) {
 }
 
 func TestAnAbortInEachPhaseBeforeTheCommitGivesTheShardsBack(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
 	hz, sh := u.sites["hz-a"], u.members["sh-a"]
 	w := u.write()
@@ -114,6 +114,7 @@ func (u *units) unlocked() {
 }
 
 func TestAnAbortAfterTheCommitIsRefusedWithFieldAndRule(t *testing.T) {
+	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{})
 	sh := u.members["sh-a"]
 	sh.hold(fence.Promote)

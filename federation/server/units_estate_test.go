@@ -52,8 +52,8 @@ type unitsOptions struct {
 	ledgers bool
 	// holdsPermit is declared of the store. Ledgers do.
 	holdsPermit bool
-	// replication is Synchronous unless it is said.
-	replication v1alpha1.StoreReplication
+	// permit is permitT unless it is said.
+	permit time.Duration
 }
 
 func newUnits(t *testing.T, servers int, options unitsOptions) *units {
@@ -77,7 +77,6 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 		}
 	}
 	u.saveCuts()
-	t.Setenv(cut.Env, u.cutFile) // agents look for it there
 	u.declare(options)
 	for _, name := range centers() {
 		u.sites[name].start(options.ledgers)
@@ -112,9 +111,6 @@ func (u *units) declare(options unitsOptions) {
 	store := &v1alpha1.Store{ObjectMeta: named("db"), Spec: v1alpha1.StoreSpec{
 		Primary: "hz-a", Replication: v1alpha1.ReplicationSynchronous, HoldsPermit: options.holdsPermit || options.ledgers,
 	}}
-	if options.replication != "" {
-		store.Spec.Replication = options.replication
-	}
 	for _, name := range centers() {
 		_, err := u.api.Centers().Create(ctx, center(name, regions[name]), createOptions)
 		check(u.t, err)
@@ -133,7 +129,11 @@ func (u *units) declare(options unitsOptions) {
 	}
 	_, err := u.api.Stores().Create(ctx, store, createOptions)
 	check(u.t, err)
-	_, err = u.api.Unitizations().Create(ctx, users(), createOptions)
+	declared := users()
+	if options.permit > 0 {
+		declared.Spec.Permit.Duration.Duration = options.permit
+	}
+	_, err = u.api.Unitizations().Create(ctx, declared, createOptions)
 	check(u.t, err)
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -180,8 +181,11 @@ func (s *site) startAgent() {
 	for _, c := range s.configs {
 		config.Servers = append(config.Servers, agents.Server{Name: c.Name, Place: c.Place, GRPC: c.Listen.GRPC})
 	}
+	environment.Lock()
+	check(s.t, os.Setenv(cut.Env, s.cutFile))
 	agent, err := agents.New(config, s.log)
-	check(s.t, err)
+	check(s.t, errors.Join(err, os.Unsetenv(cut.Env)))
+	environment.Unlock()
 	s.stops = append(s.stops, s.runs("agent "+s.center, agent.Run))
 }
 

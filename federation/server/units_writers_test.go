@@ -93,6 +93,24 @@ func (w *writers) try(ctx context.Context, center string, shard int, id string) 
 	w.writes = append(w.writes, one)
 }
 
+// open begins a write through the guard of a center, which stays in flight until it is ended.
+func (w *writers) open(center string, shard int) (end func()) {
+	w.u.t.Helper()
+	one := write{id: "slow", shard: shard, asked: time.Now()}
+	d := w.u.sites[center].guards[unitOf(shard)].Check("/sample/Write", []string{strconv.Itoa(shard)})
+	if d.Reason != "" {
+		w.u.t.Fatalf("refused: %s", d.Reason)
+	}
+	one.admitted, one.cell, one.since = time.Now(), d.Cell, d.Since
+	return func() {
+		one.released = time.Now()
+		d.Release()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.writes = append(w.writes, one)
+	}
+}
+
 func (w *writers) append(ctx context.Context, center string, one write) bool {
 	if unitOf(one.shard) != "rz01" {
 		return true
