@@ -31,6 +31,8 @@ type Config struct {
 	Log *slog.Logger
 	// Notify, if not nil, is told of every start and end of a process. It must not block, nor call the Site.
 	Notify func(Event)
+	// Asynchronous plants a fault in all stores, for drills: see ledger.Config.
+	Asynchronous bool
 	// SkipDeclare leaves out the declaration of centers and clusters: for processes that have no API.
 	SkipDeclare bool
 }

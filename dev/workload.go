@@ -128,7 +128,7 @@ func (s *Site) sample(place Place, name string, instances []sample.Instance, led
 	env, err := s.bootstrap(place, name, center.relays)
 	config := &sample.ServerConfig{
 		Name: name, Place: place.Place, Listen: sample.Listen{Admin: at[adminListener]}, XDS: true, Instances: instances,
-		Ledgers: ledgers,
+		Ledgers: ledgers, Asynchronous: s.cfg.Asynchronous,
 	}
 	if len(s.estate.Unitizations) > 0 {
 		config.Cluster, config.Records, config.Stores = place.Cluster(), s.Records(), s.stores

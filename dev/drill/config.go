@@ -62,11 +62,13 @@ const (
 	PlantSpread = "spread"
 	// PlantWrite pauses two more servers for some seconds when the leader is killed.
 	PlantWrite = "write"
+	// PlantAsynchronous has stores acknowledge what their primary alone has: a disaster loses it. Of the story of units.
+	PlantAsynchronous = "asynchronous"
 )
 
 // Plants are all that can be planted.
 func Plants() []string {
-	return []string{PlantRemoval, PlantStarved, PlantLost, PlantUnequal, PlantSpread, PlantWrite}
+	return []string{PlantRemoval, PlantStarved, PlantLost, PlantUnequal, PlantSpread, PlantWrite, PlantAsynchronous}
 }
 
 // fewestCenters is how many centers the steps need: a leader may die, and a region.

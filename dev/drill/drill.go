@@ -70,7 +70,7 @@ func (d *Drill) Run(ctx context.Context) error {
 	var err error
 	d.site, err = dev.Open(dev.Config{
 		Estate: d.cfg.Estate, Data: estateFolder(d.cfg.Data), Binary: d.cfg.Binary, Out: d.screen, Log: d.cfg.Log,
-		Notify: d.notice,
+		Notify: d.notice, Asynchronous: d.cfg.Plant == PlantAsynchronous,
 	})
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		PlantRemoval: oracle.RuleRemoved, PlantStarved: oracle.RuleStarved, PlantLost: oracle.RuleLost,
 		PlantUnequal: oracle.RuleUnequal,
 		PlantSpread:  oracle.RuleSpread, PlantWrite: oracle.RuleWrite,
+		PlantAsynchronous: oracle.RuleWritten,
 	}
 	for _, plant := range Plants() {
 		t.Run(plant, func(t *testing.T) {

@@ -22,8 +22,15 @@ func Stories() []string { return []string{StoryUnits, StoryDiscovery} }
 
 // story is what Config says, checked.
 func (c *Config) story() error {
-	if c.Story == "" {
+	switch {
+	case c.Story != "":
+	case c.Plant != "" && c.Plant != PlantAsynchronous:
+		c.Story = StoryDiscovery
+	default:
 		c.Story = Stories()[0]
+	}
+	if c.Plant == PlantAsynchronous && c.Story != StoryUnits {
+		return process.Usagef("plant: %q is of story %s", c.Plant, StoryUnits)
 	}
 	if !slices.Contains(Stories(), c.Story) {
 		return process.Usagef("story: %q is none of %s", c.Story, strings.Join(Stories(), ", "))

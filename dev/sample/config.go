@@ -35,6 +35,8 @@ type ServerConfig struct {
 	Ledgers []Ledger `json:"ledgers,omitempty"`
 	// Agents are asked for permits by the ledgers, in order of preference.
 	Agents []Peer `json:"agents,omitempty"`
+	// Asynchronous plants a fault: the ledgers acknowledge what they alone have. See ledger.Config.
+	Asynchronous bool `json:"asynchronous,omitempty"`
 }
 
 // Listen are addresses, host:port.

@@ -82,7 +82,8 @@ func (s *Server) openLedgers() error {
 		}
 		cfg := ledger.Config{
 			Store: l.Store, Member: s.cfg.Center, Dir: l.Dir, Dial: s.cut.Dialer(), Log: s.log,
-			Agents: peers(s.cfg.Agents, source, identity.RoleAgent),
+			Asynchronous: s.cfg.Asynchronous,
+			Agents:       peers(s.cfg.Agents, source, identity.RoleAgent),
 		}
 		grpc, webhook := LedgerListeners(l.Store)
 		cfg.Listener, cfg.WebhookListener = s.listeners[grpc], s.listeners[webhook]

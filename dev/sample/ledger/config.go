@@ -34,6 +34,9 @@ type Config struct {
 	Clock permit.Clock
 	// Now is the clock of entries and events; nil: record.Now.
 	Now func() record.Time
+	// Asynchronous plants a fault, for drills: a write is acknowledged when the primary alone has it on disk, as a store does
+	// that replicates asynchronously and is declared to be synchronous.
+	Asynchronous bool
 	// Log may be nil.
 	Log *slog.Logger
 

@@ -36,6 +36,8 @@ type core struct {
 	permit func() (token uint64, left time.Duration, named bool)
 	now    func() record.Time
 	broken breakage
+	// asynchronous is as in Config.
+	asynchronous bool
 
 	token     uint64 // the highest seen; on disk
 	log       []entry

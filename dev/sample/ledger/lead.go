@@ -142,6 +142,9 @@ func (c *core) advance() {
 	}
 	slices.Sort(held)
 	n := held[len(held)-c.majority]
+	if c.asynchronous {
+		n = c.last()
+	}
 	if n < c.begins || n <= c.committed {
 		return
 	}

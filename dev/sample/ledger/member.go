@@ -88,6 +88,7 @@ func (m *Member) assemble(entries []entry, token uint64) (err error) {
 		peers = append(peers, p.Member)
 	}
 	m.core = newCore(m.cfg.Store, m.cfg.Member, peers, m.disk, entries, token)
+	m.core.asynchronous = m.cfg.Asynchronous
 	m.core.now, m.core.broken, m.core.permit = m.cfg.Now, m.cfg.broken, m.held
 	if m.cfg.gate == nil {
 		m.client, err = stream.NewClient(stream.ClientConfig{
