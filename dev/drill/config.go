@@ -124,5 +124,9 @@ func (c Config) validate() error {
 			)
 		}
 	}
+	if c.Story == StoryUnits && len(estate.Unitizations) == 0 {
+		return process.Usagef("estate: unitizations: story %s moves units, and this estate has none: take --story %s", StoryUnits,
+			StoryDiscovery)
+	}
 	return nil
 }

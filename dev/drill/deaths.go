@@ -165,12 +165,7 @@ func (d *Drill) killRegion(ctx context.Context) error {
 	if err := d.movesTo(ctx, service, region); err != nil {
 		return err
 	}
-	var victims []string
-	for _, name := range d.running() {
-		if s, ok := d.site.Supervisor().Status(name); ok && s.Spec.Region == region {
-			victims = append(victims, name)
-		}
-	}
+	victims := d.runningIn(region)
 	var killed record.Time
 	kill := func() record.Time {
 		killed = record.Now()

@@ -58,6 +58,11 @@ trustDomain: p.test
 regions: [{name: r, centers: [{name: a}]}, {name: s, centers: [{name: b}, {name: c}]}]
 relays: 1
 services: [{name: orders, instances: 1}]`, "orders has 1 instance"},
+		"no units": {`
+trustDomain: p.test
+regions: [{name: r, centers: [{name: a}]}, {name: s, centers: [{name: b}, {name: c}]}]
+relays: 1
+services: [{name: orders, instances: 2}]`, "estate: unitizations: story units moves units, and this estate has none"},
 		"unknown service": {`
 trustDomain: p.test
 regions: [{name: r, centers: [{name: a}]}, {name: s, centers: [{name: b}, {name: c}]}]

@@ -89,6 +89,16 @@ func (d *Drill) running(roles ...dev.Role) []string {
 	return names
 }
 
+// runningIn are the processes that run in a region.
+func (d *Drill) runningIn(region string) (names []string) {
+	for _, name := range d.running() {
+		if s, ok := d.site.Supervisor().Status(name); ok && s.Spec.Region == region {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // holders is what every server and relay holds.
 func (d *Drill) holders(ctx context.Context) []oracle.Holder {
 	names := d.site.Supervisor().Names(dev.RoleServer, dev.RoleRelay)

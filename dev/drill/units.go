@@ -42,7 +42,7 @@ func (d *Drill) steadyUnits(ctx context.Context) error {
 	if err := pause(ctx, steadyFor); err != nil {
 		return err
 	}
-	d.expectWritten(from, record.Now(), "every shard takes writes", 100)
+	d.expectWritten(from, record.Now(), "every shard takes writes", d.shards())
 	return nil
 }
 
@@ -70,10 +70,12 @@ func (d *Drill) expectWritten(from, to record.Time, what string, shards int) {
 }
 
 func (d *Drill) evacuate(ctx context.Context) error {
-	region := d.victim()
-	err := d.switchOver(ctx, "evacuate-"+region, v1alpha1.SwitchoverSpec{
-		Mode: v1alpha1.SwitchoverPlanned, Evacuate: &v1alpha1.Evacuation{Region: region},
-	})
+	return d.leave(ctx, "evacuate-"+d.victim(), v1alpha1.SwitchoverPlanned, d.victim())
+}
+
+// leave moves everything out of a region.
+func (d *Drill) leave(ctx context.Context, name string, mode v1alpha1.SwitchoverMode, region string) error {
+	err := d.switchOver(ctx, name, v1alpha1.SwitchoverSpec{Mode: mode, Evacuate: &v1alpha1.Evacuation{Region: region}})
 	if err != nil {
 		return err
 	}
@@ -82,8 +84,16 @@ func (d *Drill) evacuate(ctx context.Context) error {
 		return err
 	}
 	d.expectNobodyIn(region, from, record.Now())
-	d.expectWritten(from, record.Now(), "every shard takes writes elsewhere", 100)
+	d.expectWritten(from, record.Now(), "every shard takes writes elsewhere", d.shards())
 	return nil
+}
+
+// shards are all shards of all Unitizations.
+func (d *Drill) shards() (n int) {
+	for _, u := range d.site.Estate().Unitizations {
+		n += u.Shards
+	}
+	return n
 }
 
 // expectNobodyIn expects that no write was accepted in a region.
@@ -113,7 +123,7 @@ func (d *Drill) baseline(ctx context.Context) error {
 	if err := pause(ctx, holdFor); err != nil {
 		return err
 	}
-	d.expectWritten(from, record.Now(), "every shard takes writes at the baseline", 100)
+	d.expectWritten(from, record.Now(), "every shard takes writes at the baseline", d.shards())
 	return nil
 }
 
@@ -153,38 +163,16 @@ func (d *Drill) killQuietLeader(ctx context.Context) error {
 // loseRegion kills every process of the first region, and moves its units.
 func (d *Drill) loseRegion(ctx context.Context) error {
 	region := d.victim()
-	var victims []string
-	for _, name := range d.running() {
-		if s, ok := d.site.Supervisor().Status(name); ok && s.Spec.Region == region {
-			victims = append(victims, name)
-		}
-	}
+	victims := d.runningIn(region)
 	killed := record.Now()
 	d.site.Supervisor().Kill(victims...)
 	d.book.note(fmt.Sprintf("%d processes of %s killed", len(victims), region))
-	if err := d.disaster(ctx, "disaster-"+region, region); err != nil {
+	if err := d.leave(ctx, "disaster-"+region, v1alpha1.SwitchoverDisaster, region); err != nil {
 		return err
 	}
 	for _, service := range d.plainServices() {
 		d.expectGoesOn(killed, service)
 	}
-	return nil
-}
-
-// disaster moves everything out of a region that is out of reach.
-func (d *Drill) disaster(ctx context.Context, name, region string) error {
-	err := d.switchOver(ctx, name, v1alpha1.SwitchoverSpec{
-		Mode: v1alpha1.SwitchoverDisaster, Evacuate: &v1alpha1.Evacuation{Region: region},
-	})
-	if err != nil {
-		return err
-	}
-	from := record.Now()
-	if err := pause(ctx, holdFor); err != nil {
-		return err
-	}
-	d.expectNobodyIn(region, from, record.Now())
-	d.expectWritten(from, record.Now(), "every shard takes writes elsewhere", 100)
 	return nil
 }
 
@@ -207,7 +195,7 @@ func (d *Drill) cutRegion(ctx context.Context) error {
 	}
 	d.book.mark("cut", "", "the network of "+region+" is cut")
 	begun := record.Now()
-	if err := d.disaster(ctx, "cut-"+region, region); err != nil {
+	if err := d.leave(ctx, "cut-"+region, v1alpha1.SwitchoverDisaster, region); err != nil {
 		return err
 	}
 	inside := 0
