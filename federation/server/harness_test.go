@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,7 @@ var environment sync.RWMutex
 // estate is a few servers in this process, with real sockets, certificates, logs and disks.
 type estate struct {
 	t         *testing.T
+	log       *slog.Logger
 	authority *ca.Authority
 	configs   []Config
 	servers   []*Server
@@ -37,7 +39,7 @@ type estate struct {
 
 func newEstate(t *testing.T, n int) *estate {
 	t.Helper()
-	e := &estate{t: t}
+	e := &estate{t: t, log: newJournal(t)}
 	var err error
 	if e.authority, err = ca.Open(t.TempDir(), trustDomain, time.Hour); err != nil {
 		t.Fatal(err)
@@ -77,7 +79,7 @@ func newEstate(t *testing.T, n int) *estate {
 func (e *estate) start(i int) {
 	e.t.Helper()
 	environment.RLock()
-	s, err := New(e.configs[i], slog.New(slog.DiscardHandler))
+	s, err := New(e.configs[i], e.log.With("server", e.configs[i].Name))
 	environment.RUnlock()
 	if err != nil {
 		e.t.Fatal(err)
@@ -176,4 +178,34 @@ func freePort(t *testing.T) string {
 	}
 	t.Fatal("no free port")
 	return ""
+}
+
+// journal keeps the last lines of everybody's log, for a test that fails.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+// journalLines are how many.
+const journalLines = 300
+
+func newJournal(t *testing.T) *slog.Logger {
+	j := &journal{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the last %d lines of the logs:\n%s", len(j.lines), strings.Join(j.lines, ""))
+		}
+	})
+	return slog.New(slog.NewTextHandler(j, nil))
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.lines) == journalLines {
+		j.lines = j.lines[1:]
+	}
+	j.lines = append(j.lines, string(line))
+	return len(line), nil
 }

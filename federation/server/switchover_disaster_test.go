@@ -20,13 +20,13 @@ func TestADeadCenterIsTakenOverWithinTAndTwoSeconds(t *testing.T) {
 	s := u.plan("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
 	approved := time.Now()
 	u.approve(s)
-	u.reaches("rescue", switchover.PhaseOpened, 10*time.Second)
+	u.reaches("rescue", switchover.PhaseOpened, 30*time.Second)
 	opened := time.Since(approved)
 	w.flows(0, "rz01.sh-a")
 	if opened < permitT || opened > permitT+2*time.Second {
 		t.Errorf("opened %s after the approval, want between T (%s) and T + 2s", opened, permitT)
 	}
-	u.reaches("rescue", switchover.PhaseDone, 20*time.Second)
+	u.reaches("rescue", switchover.PhaseDone, 40*time.Second)
 	w.stop()
 	if err := apart(w.all(), false); err != nil {
 		t.Error(err)
@@ -48,7 +48,7 @@ func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
 	u.isolate("hz-a", true)
 	cut := time.Now()
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
-	u.reaches("rescue", switchover.PhaseDone, 20*time.Second)
+	u.reaches("rescue", switchover.PhaseDone, 40*time.Second)
 	w.flows(0, "rz01.sh-a")
 	var last time.Time
 	for _, one := range w.all() {
@@ -64,7 +64,7 @@ func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
 		t.Errorf("the guard that is cut off says %q, want %s", d.Reason, guard.NoPermit)
 	}
 	u.isolate("hz-a", false)
-	eventually(t, "refusal that names the right cell", 10*time.Second, func() bool {
+	eventually(t, "refusal that names the right cell", 30*time.Second, func() bool {
 		d := g.Check("/sample/Write", []string{"0"})
 		return d.Reason == guard.WrongCell && d.Cell == "rz01.sh-a"
 	})
@@ -84,7 +84,7 @@ func TestADisasterTakesOverFromASwitchoverWhoseNewPrimaryDied(t *testing.T) {
 	w.flows(0, "rz01.hz-a")
 	sh.hold(fence.Promote)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.reaches("out", switchover.PhaseCommitted, 10*time.Second)
+	u.reaches("out", switchover.PhaseCommitted, 30*time.Second)
 	u.sites["sh-a"].vanish()
 	sh.hold(everything...)
 	spec := moveTo(v1alpha1.SwitchoverDisaster, "sz-a")
@@ -95,7 +95,7 @@ func TestADisasterTakesOverFromASwitchoverWhoseNewPrimaryDied(t *testing.T) {
 	}
 	spec.Supersedes = "out"
 	u.begin("on", spec)
-	u.reaches("on", switchover.PhaseDone, 20*time.Second)
+	u.reaches("on", switchover.PhaseDone, 40*time.Second)
 	if phase := u.phase("out"); phase != switchover.PhaseSuperseded {
 		t.Errorf("the switchover that was taken over from is %s", phase)
 	}

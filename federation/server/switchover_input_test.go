@@ -15,7 +15,8 @@ import (
 
 // create creates a switchover and returns the refusal.
 func (u *units) create(name string, spec v1alpha1.SwitchoverSpec) error {
-	_, err := u.api.Switchovers().Create(u.t.Context(), &v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}, createOptions)
+	s := &v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}
+	_, err := u.api.Switchovers().Create(u.t.Context(), s, createOptions)
 	return err
 }
 
@@ -83,11 +84,11 @@ func TestAnApprovalIsForOnePlanAndInTime(t *testing.T) {
 	second := u.plan("second", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	u.members["sh-a"].hold(fence.CatchUp)
 	u.approve(s)
-	u.reaches("out", switchover.PhaseCatchingUp, 10*time.Second)
+	u.reaches("out", switchover.PhaseCatchingUp, 30*time.Second)
 	_, err = u.api.Switchovers().Approve(ctx, "second", second.Status.PlanHash)
 	refused(t, err, apierrors.IsInvalid, "spec", "are in switchover out, which is running")
 	u.members["sh-a"].let(fence.CatchUp)
-	u.reaches("out", switchover.PhaseDone, 10*time.Second)
+	u.reaches("out", switchover.PhaseDone, 30*time.Second)
 	_, err = u.api.Switchovers().Approve(ctx, "second", second.Status.PlanHash)
 	refused(t, err, apierrors.IsInvalid, "spec", "there is nothing to move")
 }
@@ -100,13 +101,14 @@ func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
 	sh.hold(fence.CatchUp, fence.Promote)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	for _, phase := range []switchover.Phase{switchover.PhaseCatchingUp, switchover.PhaseCommitted} {
-		u.reaches("out", phase, 10*time.Second)
+		u.reaches("out", phase, 30*time.Second)
 		before := u.state()
 		err := u.create("too", moveTo(v1alpha1.SwitchoverPlanned, "sz-a"))
 		refused(t, err, apierrors.IsInvalid, "spec", "are in switchover out, which is running")
 		// GitOps applies what is declared again and again; also with a change that is allowed.
 		again := users()
-		again.Spec.Services = append(again.Spec.Services, v1alpha1.ServiceBinding{Name: "carts-" + strings.ToLower(phase.String())})
+		carts := v1alpha1.ServiceBinding{Name: "carts-" + strings.ToLower(phase.String())}
+		again.Spec.Services = append(again.Spec.Services, carts)
 		for _, declared := range []*v1alpha1.Unitization{users(), again} {
 			_, err = u.api.Unitizations().Apply(ctx, declared, metav1.ApplyOptions{FieldManager: "gitops", Force: true})
 			check(t, err)
@@ -118,18 +120,21 @@ func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
 		_, err = u.api.Unitizations().Update(ctx, less, metav1.UpdateOptions{})
 		refused(t, err, apierrors.IsInvalid, "spec.units[0].cells", "must stay")
 		running := "wait until it has ended, or abort it"
-		refused(t, u.api.Unitizations().Delete(ctx, "users", metav1.DeleteOptions{}), apierrors.IsInvalid, "metadata.name", running)
-		refused(t, u.api.Stores().Delete(ctx, "db", metav1.DeleteOptions{}), apierrors.IsInvalid, "metadata.name", running)
-		refused(t, u.api.Switchovers().Delete(ctx, "out", metav1.DeleteOptions{}), apierrors.IsInvalid, "metadata.name", "holds locks")
+		err = u.api.Unitizations().Delete(ctx, "users", metav1.DeleteOptions{})
+		refused(t, err, apierrors.IsInvalid, "metadata.name", running)
+		err = u.api.Stores().Delete(ctx, "db", metav1.DeleteOptions{})
+		refused(t, err, apierrors.IsInvalid, "metadata.name", running)
+		err = u.api.Switchovers().Delete(ctx, "out", metav1.DeleteOptions{})
+		refused(t, err, apierrors.IsInvalid, "metadata.name", "holds locks")
 		after := u.state()
-		if after.Epoch != before.Epoch || after.Maps["users"] != before.Maps["users"] || after.Stores["db"] != before.Stores["db"] ||
-			after.Switchovers["out"] != before.Switchovers["out"] {
+		if after.Epoch != before.Epoch || after.Maps["users"] != before.Maps["users"] ||
+			after.Stores["db"] != before.Stores["db"] || after.Switchovers["out"] != before.Switchovers["out"] {
 			t.Errorf("ownership has changed in phase %s, epoch %d to %d", phase, before.Epoch, after.Epoch)
 		}
 		sh.let(fence.CatchUp)
 	}
 	sh.let(fence.Promote)
-	u.reaches("out", switchover.PhaseDone, 10*time.Second)
+	u.reaches("out", switchover.PhaseDone, 30*time.Second)
 	if r, _ := u.state().MapAt("users", 0); r.Cells[0] != "rz01.sh-a" {
 		t.Errorf("rz01 is in %v", r.Cells)
 	}
@@ -146,8 +151,9 @@ func TestADeadlineThatPassesInTheMiddleRollsBack(t *testing.T) {
 	u.begin("out", spec)
 	u.reaches("out", switchover.PhaseCatchingUp, 3*time.Second)
 	u.reaches("out", switchover.PhaseAborted, 5*time.Second)
-	if s := u.read("out"); !strings.Contains(s.Status.Message, "its deadline") || !strings.Contains(s.Status.Message, "CatchingUp") {
-		t.Errorf("message %q", s.Status.Message)
+	message := u.read("out").Status.Message
+	if !strings.Contains(message, "its deadline") || !strings.Contains(message, "CatchingUp") {
+		t.Errorf("message %q", message)
 	}
 	w.flows(0, "rz01.hz-a")
 	u.unlocked()

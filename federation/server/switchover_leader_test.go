@@ -51,7 +51,7 @@ func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T)
 	stations := u.held()
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	for _, at := range stations {
-		u.reaches("out", at.phase, 10*time.Second)
+		u.reaches("out", at.phase, 30*time.Second)
 		next := u.configs[(u.leader()+1)%3].Name
 		check(t, u.api.TransferLeadership(t.Context(), next))
 		if got := u.configs[u.leader()].Name; got != next {
@@ -62,7 +62,7 @@ func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T)
 		}
 		at.let()
 	}
-	u.reaches("out", switchover.PhaseDone, 15*time.Second)
+	u.reaches("out", switchover.PhaseDone, 30*time.Second)
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
@@ -78,15 +78,15 @@ func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
 	stations := u.held()
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	for _, at := range stations {
-		u.reaches("out", at.phase, 15*time.Second)
+		u.reaches("out", at.phase, 30*time.Second)
 		old := u.leader()
 		u.stop(old)
 		at.let()
-		u.reaches("out", at.phase+1, 15*time.Second)
+		u.reaches("out", at.phase+1, 30*time.Second)
 		u.start(old)
 		u.leader()
 	}
-	u.reaches("out", switchover.PhaseDone, 15*time.Second)
+	u.reaches("out", switchover.PhaseDone, 30*time.Second)
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
@@ -102,18 +102,18 @@ func TestTheWaitBeginsAnewUnderANewLeader(t *testing.T) {
 	w.flows(0, "rz01.hz-a")
 	u.sites["hz-a"].vanish()
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
-	u.reaches("rescue", switchover.PhaseFrozen, 10*time.Second)
+	u.reaches("rescue", switchover.PhaseFrozen, 30*time.Second)
 	time.Sleep(permitT * 7 / 10)
 	if phase := u.phase("rescue"); phase != switchover.PhaseFrozen {
 		t.Fatalf("switchover rescue is %s before T has passed", phase)
 	}
 	began := time.Now()
 	check(t, u.api.TransferLeadership(t.Context(), u.configs[(u.leader()+1)%3].Name))
-	u.reaches("rescue", switchover.PhaseFencing, 10*time.Second)
+	u.reaches("rescue", switchover.PhaseFencing, 30*time.Second)
 	if took := time.Since(began); took < waited {
 		t.Errorf("the new leader waited for %s, and must for %s", took, waited)
 	}
-	u.reaches("rescue", switchover.PhaseDone, 15*time.Second)
+	u.reaches("rescue", switchover.PhaseDone, 30*time.Second)
 	w.stop()
 	if err := apart(w.all(), false); err != nil {
 		t.Error(err)

@@ -10,8 +10,8 @@ import (
 	"pentad.dev/pentad/unitization/switchover"
 )
 
-// whenFrozen proposes something as soon as a switchover is frozen, as a server with a bug would: the state machine cannot
-// know better.
+// whenFrozen proposes something as soon as a switchover is frozen, as a server with a bug would: the state machine
+// cannot know better.
 func (u *units) whenFrozen(name string, command func(*switchover.Switchover) *intentpb.Command) {
 	u.t.Helper()
 	u.runs("the planted bug", func(ctx context.Context) error {
@@ -90,6 +90,6 @@ func TestPlantedAStoreThatClosesInWordsOnlyIsFound(t *testing.T) {
 	hz.forgets = true
 	hz.mu.Unlock()
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.reaches("out", switchover.PhaseDone, 10*time.Second)
+	u.reaches("out", switchover.PhaseDone, 30*time.Second)
 	found(t, func() error { return oneOpen(u.members) })
 }

@@ -49,7 +49,7 @@ func TestAPlannedEvacuationMovesWritesOnceAndLosesNone(t *testing.T) {
 func TestAnAbortInEachPhaseBeforeTheCommitGivesTheShardsBack(t *testing.T) {
 	t.Parallel()
 	u := newUnits(t, 3, unitsOptions{})
-	hz, sh := u.sites["hz-a"], u.members["sh-a"]
+	hz, old, sh := u.sites["hz-a"], u.members["hz-a"], u.members["sh-a"]
 	w := u.write()
 	for _, c := range []struct {
 		phase     switchover.Phase
@@ -58,7 +58,7 @@ func TestAnAbortInEachPhaseBeforeTheCommitGivesTheShardsBack(t *testing.T) {
 		{switchover.PhasePlanned, func() {}, func() {}},
 		{switchover.PhaseApproved, func() { hz.relay.stuck.Store(true) }, func() { hz.relay.stuck.Store(false) }},
 		{switchover.PhaseFrozen, nil, nil},
-		{switchover.PhaseFencing, func() { u.members["hz-a"].hold(fence.Fence) }, func() { u.members["hz-a"].let(fence.Fence) }},
+		{switchover.PhaseFencing, func() { old.hold(fence.Fence) }, func() { old.let(fence.Fence) }},
 		{switchover.PhaseCatchingUp, func() { sh.hold(fence.CatchUp) }, func() { sh.let(fence.CatchUp) }},
 	} {
 		w.flows(0, "rz01.hz-a")

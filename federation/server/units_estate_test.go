@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,14 +31,13 @@ const waited = permitT + permitT/100
 var regions = map[string]string{"hz-a": "hangzhou", "sh-a": "shanghai", "sz-a": "shenzhen"}
 
 // units is an estate with everything between the servers and a write: relays, guards, agents, and the members of a
-// store, in three centers, over real sockets. Unit rz01 has shards 0 to 4, its data in store db, and is in hz-a; rz02 has
-// the others, no store, and is in sh-a.
+// store, in three centers, over real sockets. Unit rz01 has shards 0 to 4, its data in store db, and is in hz-a; rz02
+// has the others, no store, and is in sh-a.
 type units struct {
 	*estate
 	api     *client.Client
 	sites   map[string]*site
 	members map[string]*member // fakes; none where the members are ledgers
-	log     *slog.Logger
 
 	mu      sync.Mutex
 	cutFile string
@@ -60,7 +58,7 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 	t.Helper()
 	u := &units{
 		estate: newEstate(t, servers), sites: map[string]*site{}, members: map[string]*member{},
-		cutFile: filepath.Join(t.TempDir(), "cuts.json"), log: slog.New(slog.DiscardHandler),
+		cutFile: filepath.Join(t.TempDir(), "cuts.json"),
 		network: cut.File{Places: map[string]process.Place{}},
 	}
 	for _, c := range u.configs {
@@ -69,7 +67,7 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 	u.api = u.client()
 	u.leader()
 	for _, name := range centers() {
-		s := &site{units: u, center: name, ports: map[string]string{}}
+		s := &site{units: u, center: name, log: u.log.With("at", name), ports: map[string]string{}}
 		u.sites[name] = s
 		for _, what := range []string{"relay", "agent", "admin", "ledger", "webhook"} {
 			s.ports[what] = freePort(t)
@@ -264,7 +262,7 @@ func (u *units) reaches(name string, phase switchover.Phase, within time.Duratio
 // stays sees that a switchover does not leave a phase for a while.
 func (u *units) stays(name string, phase switchover.Phase, during time.Duration) {
 	u.t.Helper()
-	u.reaches(name, phase, 10*time.Second)
+	u.reaches(name, phase, 30*time.Second)
 	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if now := u.phase(name); now != phase {
 			u.t.Fatalf("switchover %s is %s, and must stay %s", name, now, phase)

@@ -124,7 +124,9 @@ func (m *member) called(a fence.Action) int {
 	return m.calls[a]
 }
 
-func (m *member) do(ctx context.Context, a fence.Action, r fence.Request, change func(*fence.State)) (fence.State, error) {
+func (m *member) do(
+	ctx context.Context, a fence.Action, r fence.Request, change func(*fence.State),
+) (fence.State, error) {
 	m.mu.Lock()
 	m.calls[a]++
 	gate := m.gates[a]

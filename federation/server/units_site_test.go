@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 type site struct {
 	*units
 	center string
+	log    *slog.Logger
 	ports  map[string]string
 	cut    *cut.Cut
 	dir    string // the ledger's
@@ -172,10 +174,11 @@ func (s *site) startAgent() {
 	dir := s.t.TempDir()
 	registry := filepath.Join(dir, "registry.yaml")
 	check(s.t, os.WriteFile(registry, []byte("services: []\n"), 0o600))
+	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleAgent, Name: cluster(s.center)}
 	config := agents.Config{
 		Cluster: cluster(s.center), Place: s.place(), DataDir: dir,
 		Listen:       agents.Listen{Admin: s.ports["admin"], GRPC: s.ports["agent"]},
-		Certificates: issue(s.t, s.authority, identity.ID{TrustDomain: trustDomain, Role: identity.RoleAgent, Name: cluster(s.center)}),
+		Certificates: issue(s.t, s.authority, id),
 		Sources:      []agents.Source{{Name: "static", Type: agents.SourceFile, Path: registry}},
 	}
 	for _, c := range s.configs {

@@ -139,7 +139,7 @@ func (w *writers) all() []write {
 func (w *writers) flows(shard int, cell string) {
 	w.u.t.Helper()
 	now := time.Now()
-	eventually(w.u.t, fmt.Sprintf("write of shard %d through %s", shard, cell), 10*time.Second, func() bool {
+	eventually(w.u.t, fmt.Sprintf("write of shard %d through %s", shard, cell), 30*time.Second, func() bool {
 		return slices.ContainsFunc(w.all(), func(one write) bool {
 			return one.shard == shard && one.cell == cell && one.acknowledged && one.asked.After(now)
 		})
