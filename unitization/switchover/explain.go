@@ -17,7 +17,7 @@ func (s State) Waiting(name string) string {
 		return fmt.Sprintf("It waits for the approval of plan %s: look at it, then approve the switchover, or "+
 			"delete it.", sw.Hash)
 	case PhaseApproved:
-		return "It waits until the relays within reach have the target's endpoints, then it freezes; abort is possible."
+		return s.waitingApproved(sw)
 	case PhaseFrozen:
 		return s.waitingFrozen(sw)
 	case PhaseFencing:
@@ -27,15 +27,22 @@ func (s State) Waiting(name string) string {
 	case PhaseCaughtUp:
 		return "Everything is ready: the leader commits next. Without a leader it waits for one; abort is possible."
 	case PhaseCommitted:
-		return "It waits until " + s.silent(sw) + " reported the promotion. There is no way back: bring its agent " +
-			"back, or " +
-			"declare a Disaster that supersedes this switchover."
+		return "It waits until " + s.silent(sw) + " reported the promotion. There is no way back: mend its driver or its " +
+			"agent, or declare a Disaster that supersedes this switchover."
 	case PhaseOpened:
 		return s.waitingOpened(sw)
 	case PhaseDone:
 		return "It is done."
 	}
 	return strings.TrimSpace(fmt.Sprintf("It has ended: %s. %s", sw.Phase, sw.Message))
+}
+
+func (s State) waitingApproved(sw *Switchover) string {
+	if sw.Mode == Disaster {
+		return "The leader freezes it next. Without a leader it waits for one; abort is possible."
+	}
+	return "It waits until the relays within reach have the target's endpoints, and until those that must acknowledge " +
+		"the freeze can, or their permits have ended: seconds. Then it freezes; abort is possible."
 }
 
 func (s State) waitingFrozen(sw *Switchover) string {
@@ -54,8 +61,7 @@ func (s State) waitingFrozen(sw *Switchover) string {
 			"no leader waits: look at the servers.", list(who))
 	}
 	return fmt.Sprintf("It waits until %s acknowledged the freeze: every guard there refuses, and has no write in "+
-		"flight. If "+
-		"they are out of reach, abort it, and declare a Disaster.", list(who))
+		"flight. For those out of reach it waits until their permits have ended: seconds. %s", list(who), s.abortable(sw))
 }
 
 func (s State) waitingFencing(sw *Switchover) string {
@@ -86,7 +92,8 @@ func (s State) waitingFencing(sw *Switchover) string {
 func (s State) lacksPrimary(sw *Switchover, move StoreMove, store *Store) string {
 	switch {
 	case sw.Mode == Planned:
-		return "the old primary " + move.Primary + " (out of reach: abort, and declare a Disaster)"
+		return "the old primary " + move.Primary + " (mend its driver or its agent; out of reach: abort, and declare a " +
+			"Disaster)"
 	case store.HoldsPermit:
 		return "the old primary " + move.Primary + ", or the end of its permit"
 	}

@@ -20,9 +20,10 @@ func TestWaitingSaysWhatToDo(t *testing.T) {
 	s = approved(t, smallState(t), "x", evacuateHangzhou)
 	says(s, "x", "endpoints")
 	s = mustApply(t, s, Freeze{"x", "uid-x"}, CloseSession{"relay-hz-a"})
-	says(s, "x", "relay-hz-a (hz-a, closed), relay-hz-b (hz-b)", "abort it, and declare a Disaster")
+	says(s, "x", "relay-hz-a (hz-a, closed), relay-hz-b (hz-b)", "permits have ended", "Abort gives everything back")
 	s = acked(t, s, "x")
-	says(s, "x", "the old primary hz-a (out of reach: abort", "2 more of the members hz-a, sh-a, sz-a (0 of 3",
+	says(s, "x", "the old primary hz-a (mend its driver or its agent; out of reach: abort",
+		"2 more of the members hz-a, sh-a, sz-a (0 of 3",
 		"Abort gives")
 	fenced := report(t, report(t, s, "s", "hz-a", Position{1, 9}), "s", "sh-a", Position{})
 	says(fenced, "x", "sh-a of store s to position 1/9", "declare it again")
