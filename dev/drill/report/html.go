@@ -15,10 +15,10 @@ var page string
 // HTML writes the report as one page that needs nothing else.
 func (r Report) HTML(w io.Writer) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"ms":       func(v float64) string { return fmt.Sprintf("%.1f", v) },
-		"seconds":  func(v float64) string { return fmt.Sprintf("%.1f", v) },
-		"percent":  func(v float64) string { return fmt.Sprintf("%.3f", v*100) },
-		"pair":     pair,
+		"ms":      func(v float64) string { return fmt.Sprintf("%.1f", v) },
+		"seconds": func(v float64) string { return fmt.Sprintf("%.1f", v) },
+		"percent": func(v float64) string { return fmt.Sprintf("%.3f", v*100) },
+		"most":    most, "pair": pair,
 		"triple":   triple,
 		"minus":    func(a, b float64) float64 { return a - b },
 		"add":      func(a, b int) int { return a + b },
