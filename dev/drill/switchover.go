@@ -71,7 +71,7 @@ func (d *Drill) switchOver(ctx context.Context, name string, spec v1alpha1.Switc
 // waitSwitchover watches a switchover to its end.
 func (d *Drill) waitSwitchover(ctx context.Context, name string, run *oracle.Switchover) (s *v1alpha1.Switchover, err error) {
 	var last error
-	found, err := waitUntil(ctx, endsIn, lookEvery, func() bool {
+	found, err := waitUntil(ctx, endsIn, 5*lookEvery, func() bool {
 		if s, last = d.client.Switchovers().Get(ctx, name, metav1.GetOptions{}); last != nil {
 			return false
 		}
