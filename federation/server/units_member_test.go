@@ -22,7 +22,6 @@ type member struct {
 	gates    map[fence.Action]chan struct{} // calls wait here
 	answers  http.HandlerFunc               // in place of the member's own
 	calls    map[fence.Action]int
-	opened   time.Time
 	openings []opening
 	// forgets says that it closes in words only, when it is fenced.
 	forgets bool
