@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,14 +27,15 @@ func newRouteExplainCommand() *cobra.Command {
 	var api apiFlags
 	var unitization, key, output string
 	cmd := &cobra.Command{
-		Use:   "explain --unitization NAME --key KEY",
+		Use:   "explain --key KEY",
 		Short: "Say which rule gives a key its shard, and which unit and cells serve it now",
-		Long: `Ask the API for a Unitization, and say how a key becomes a shard (an override, the last digits, or modulo) and who owns
-that shard now: range, unit, active cells, state, and since which epoch.`,
+		Long: `Ask the API for the Unitizations, and say how a key becomes a shard (an override, the last digits, or modulo) and who
+owns that shard now: range, unit, active cells, state, and since which epoch. Without --unitization all that have a key
+answer.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if unitization == "" {
-				return process.Usagef("unitization: must be named, as in --unitization users")
+			if key == "" {
+				return process.Usagef("key: must be given, as in --key 20880042")
 			}
 			if output != "text" && output != "json" {
 				return process.Usagef("output: %q is neither text nor json", output)
@@ -43,28 +45,56 @@ that shard now: range, unit, active cells, state, and since which epoch.`,
 				return err
 			}
 			defer c.Close()
-			u, err := c.Unitizations().Get(cmd.Context(), unitization, metav1.GetOptions{})
+			list, err := c.Unitizations().List(cmd.Context(), metav1.ListOptions{})
 			if err != nil {
 				return err
 			}
-			e, err := explain(u, key)
+			explanations, err := explainAll(list.Items, unitization, key)
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(e)
-			}
-			fmt.Fprint(cmd.OutOrStdout(), e)
-			return nil
+			return writeExplanations(cmd.OutOrStdout(), explanations, output)
 		},
 	}
 	api.register(cmd)
-	cmd.Flags().StringVar(&unitization, "unitization", "", "the `name` of the Unitization")
+	cmd.Flags().StringVar(&unitization, "unitization", "", "the `name` of a Unitization; empty: all with a key")
 	cmd.Flags().StringVar(&key, "key", "", "the sharding `key`, as it is sent")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// explainAll explains the key by one Unitization, or by all that have a key.
+func explainAll(all []v1alpha1.Unitization, name, key string) (explanations []route.Explanation, err error) {
+	for i := range all {
+		u := &all[i]
+		if name != "" && u.Name != name || name == "" && u.Spec.Key == nil {
+			continue
+		}
+		e, err := explain(u, key)
+		if err != nil {
+			return nil, err
+		}
+		explanations = append(explanations, e)
+	}
+	if len(explanations) == 0 {
+		return nil, fmt.Errorf("unitization %q: there is none of this name that has a key", name)
+	}
+	return explanations, nil
+}
+
+func writeExplanations(out io.Writer, explanations []route.Explanation, output string) error {
+	if output == "json" {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(explanations)
+	}
+	for i, e := range explanations {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		fmt.Fprint(out, e)
+	}
+	return nil
 }
 
 // explain compiles a Unitization's rules and map.
