@@ -44,7 +44,7 @@ func TestAWrongEstateFileIsRefusedWithFieldValueAndWhatWouldBeRight(t *testing.T
 		"service":        {"name: catalog", "name: katalog", []string{"services[0].name", "katalog", "catalog, orders"}},
 		"service twice":  {"name: catalog", "name: assets", []string{"services[1].name", "assets"}},
 		"instances":      {"catalog, instances: 2", "catalog, instances: 10", []string{"services[0].instances: 10"}},
-		"rate":           {"rate: 20", "rate: -1", []string{"rate", "-1", "between 0"}},
+		"rate":           {"rate: 10", "rate: -1", []string{"rate", "-1", "between 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Replace(dev.DefaultEstate(), wrong.old, wrong.new, 1)

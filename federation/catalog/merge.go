@@ -123,7 +123,9 @@ func conflictsOf(exports []export, merged []*decision) []Conflict {
 	}
 	slices.SortStableFunc(out, func(a, b Conflict) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Used.GetName(), b.Used.GetName()),
-			cmp.Compare(a.Declared.GetName(), b.Declared.GetName()), cmp.Compare(a.Declared.GetNumber(), b.Declared.GetNumber()))
+			cmp.Compare(a.Declared.GetName(), b.Declared.GetName()), cmp.Compare(a.Declared.GetNumber(), b.Declared.GetNumber()),
+			cmp.Compare(a.Declared.GetProtocol(), b.Declared.GetProtocol()), cmp.Compare(a.Used.GetNumber(), b.Used.GetNumber()),
+			cmp.Compare(a.Decider, b.Decider))
 	})
 	return slices.CompactFunc(out, Conflict.equal)
 }
