@@ -35,6 +35,7 @@ type Drill struct {
 	quickWrites atomic.Bool
 	visited     []visit // by churn
 	baselines   int     // how often everything was returned to the baseline
+	networkCut  bool
 	// primaries are the members of stores that take writes in the end, unitizationOf whose stores they are.
 	primaries, unitizationOf map[string]string
 

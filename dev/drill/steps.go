@@ -49,8 +49,11 @@ func (d *Drill) steps(ctx context.Context, stopWriting func()) error {
 	return nil
 }
 
-// restore starts again what a step, or somebody else, killed.
+// restore starts again what a step, or somebody else, killed. Behind a cut nothing becomes ready: that waits until it heals.
 func (d *Drill) restore(ctx context.Context) error {
+	if d.networkCut {
+		return nil
+	}
 	dead := d.site.Supervisor().NotRunning()
 	if len(dead) == 0 {
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/dev"
+	"pentad.dev/pentad/dev/drill/report"
 	"pentad.dev/pentad/dev/sample/record"
 	"pentad.dev/pentad/process/cut"
 )
@@ -193,7 +194,8 @@ func (d *Drill) cutRegion(ctx context.Context) error {
 	if err := d.site.Cut(cut.Between{From: cut.Selector{Region: region}}); err != nil {
 		return err
 	}
-	d.book.mark("cut", "", "the network of "+region+" is cut")
+	d.networkCut = true
+	d.book.mark(report.MarkPolicy, "", "the network of "+region+" is cut")
 	begun := record.Now()
 	if err := d.leave(ctx, "cut-"+region, v1alpha1.SwitchoverDisaster, region); err != nil {
 		return err
@@ -222,7 +224,11 @@ func (d *Drill) heal(ctx context.Context) error {
 	if err := d.site.Heal(); err != nil {
 		return err
 	}
-	d.book.mark("cut", "", "the network is whole again")
+	d.networkCut = false
+	d.book.mark(report.MarkPolicy, "", "the network is whole again")
+	if err := d.restore(ctx); err != nil {
+		return err
+	}
 	if err := d.staleClients(ctx); err != nil {
 		return err
 	}

@@ -10,6 +10,10 @@ import (
 // written: every acknowledged write is in the owner's store once, and nowhere else.
 func written(u UnitHistory) Finding {
 	f := Finding{Rule: RuleWritten, Bound: "every one, once"}
+	if len(u.Primaries) == 0 {
+		f.violation("nothing is known of who owns what in the end")
+		return f
+	}
 	type place struct {
 		store  string
 		shard  int

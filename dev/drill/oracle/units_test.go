@@ -124,6 +124,7 @@ var unitPlants = []struct {
 		u.Logs[2].Entries[0].Shard = 1
 	}, "stored under shard 1"},
 	{"the owner's log is not there", oracle.RuleWritten, func(u *oracle.UnitHistory) { u.Logs = u.Logs[:2] }, "nothing is known"},
+	{"nobody knows the owners", oracle.RuleWritten, func(u *oracle.UnitHistory) { u.Primaries = nil }, "who owns what"},
 	{"two members under one token", oracle.RuleOneWriter, func(u *oracle.UnitHistory) { u.Stored[60].By = "a" }, "both accepted"},
 	{"the old primary goes on", oracle.RuleOneWriter, func(u *oracle.UnitHistory) {
 		e := u.Stored[39]
