@@ -83,14 +83,29 @@ func (s *Site) directions() {
 Try, in another terminal:
 
   export KUBECONFIG=%s
-  kubectl get pentad                   # centers, clusters and policies
+  kubectl get pentad                 # everything that is declared
   kubectl --context %s get centers   # any server answers
   %s status --data %s
   $EDITOR %s   # set an instance to "state: Draining"
   kill -9 %d   # the server of %s; the rest goes on
-
+%s
 Ctrl-C stops everything; the same command resumes.
-`, s.Kubeconfig(), last, s.cfg.Binary, s.cfg.Data, s.path("registry", first+".yaml"), s.pid(ServerName(first)), first)
+`, s.Kubeconfig(), last, s.cfg.Binary, s.cfg.Data, s.path("registry", first+".yaml"), s.pid(ServerName(first)), first,
+		s.unitDirections())
+}
+
+// unitDirections say how to move units, where there are some.
+func (s *Site) unitDirections() string {
+	if len(s.estate.Unitizations) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`
+  kubectl get unitizations,stores    # who owns what
+  kubectl create -f - <<<'{apiVersion: pentad.dev/v1alpha1, kind: Switchover, metadata: {name: leave},
+    spec: {mode: Planned, evacuate: {region: %s}}}'
+  %s switchover approve leave        # shows the plan, and asks
+  %s switchover explain leave
+`, s.estate.Places()[0].Region, s.cfg.Binary, s.cfg.Binary)
 }
 
 func (s *Site) pid(name string) int {
