@@ -57,7 +57,7 @@ var planted = []struct {
 	{"the higher hash is the newer", func(f *faults) { f.orderByHash = true }, []string{"catch-up", "never back"}},
 	{
 		"other types wait with the routes", func(f *faults) { f.holdOthers = true },
-		[]string{"catch-up", "never back", "grpc-go: not taken back"},
+		[]string{"catch-up", "grpc-go: not taken back"},
 	},
 	{"any version taken for ours", func(f *faults) { f.anyVersion = true }, []string{"catch-up-foreign"}},
 	{"the highest since of a set never falls", func(f *faults) { f.sinceSticks = true }, []string{"since", "equal"}},
