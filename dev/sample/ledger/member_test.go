@@ -53,6 +53,9 @@ func TestWritesSurviveMovesKillsAndCuts(t *testing.T) {
 	if _, err := e.members["sh"].driver.Fence(t.Context(), late); err != nil && !errors.Is(err, fence.ErrLowerToken) {
 		t.Errorf("a late fence: %v", err)
 	}
+	if s := e.members["sh"].member.State(); s.GetToken() < late.Token || s.GetAccepting() {
+		t.Errorf("after a late fence at token %d: %v", late.Token, s)
+	}
 	time.Sleep(300 * time.Millisecond)
 	acked := stop()
 	if len(acked) < 100 {
