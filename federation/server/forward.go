@@ -14,7 +14,7 @@ import (
 // forwarded is the service that other servers reach the leader by. Only servers may call it.
 type forwarded struct {
 	intentpb.UnimplementedIntentServer
-	server *Server
+	server *Core
 }
 
 func (f forwarded) Propose(ctx context.Context, request *intentpb.ProposeRequest) (*intentpb.ProposeResponse, error) {

@@ -13,7 +13,7 @@ import (
 // asksWithin bounds a round of asking all servers what they hear of sessions: who does not answer is left out.
 const asksWithin = 300 * time.Millisecond
 
-func (s *Server) openController() (err error) {
+func (s *Core) openController() (err error) {
 	s.controller, err = controller.New(controller.Config{
 		Machine: s.machine, Propose: s.proposeHere, Progress: s.allProgress, Feeds: s.feeds, Log: s.log,
 	})
@@ -21,7 +21,7 @@ func (s *Server) openController() (err error) {
 }
 
 // proposeHere proposes at this node alone: what a leader has waited for is no business of its successor's.
-func (s *Server) proposeHere(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
+func (s *Core) proposeHere(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
 	data, err := intent.Encode(command)
 	if err != nil {
 		return intent.Result{}, err
@@ -34,7 +34,7 @@ func (s *Server) proposeHere(ctx context.Context, command *intentpb.Command) (in
 }
 
 // allProgress asks all servers what they hear of sessions.
-func (s *Server) allProgress(ctx context.Context) []*intentpb.SessionProgress {
+func (s *Core) allProgress(ctx context.Context) []*intentpb.SessionProgress {
 	ctx, cancel := context.WithTimeout(ctx, asksWithin)
 	defer cancel()
 	all := progress(s.permits)
@@ -56,7 +56,7 @@ func (s *Server) allProgress(ctx context.Context) []*intentpb.SessionProgress {
 }
 
 // lead runs the controller whenever, and as long as, this node leads.
-func (s *Server) lead(ctx context.Context) error {
+func (s *Core) lead(ctx context.Context) error {
 	for {
 		leadership, changed := s.node.Leadership()
 		if leadership.Local && ctx.Err() == nil {
@@ -72,7 +72,7 @@ func (s *Server) lead(ctx context.Context) error {
 }
 
 // leadTerm runs the controller until the leadership in that term ends.
-func (s *Server) leadTerm(ctx context.Context, term uint64) {
+func (s *Core) leadTerm(ctx context.Context, term uint64) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -37,7 +37,7 @@ type Explanation struct {
 }
 
 // pages are what operators can ask and do beside the API's objects. The API server lets viewers read and admins post.
-func (s *Server) pages() http.Handler {
+func (s *Core) pages() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /pentad/leadership", func(w http.ResponseWriter, _ *http.Request) {
 		leader, _, term := s.node.Leader()
@@ -54,7 +54,7 @@ func answer(w http.ResponseWriter, body any) {
 }
 
 // transfer hands the leadership to the voter that the body names.
-func (s *Server) transfer(w http.ResponseWriter, r *http.Request) {
+func (s *Core) transfer(w http.ResponseWriter, r *http.Request) {
 	var order struct {
 		To string `json:"to"`
 	}
@@ -86,7 +86,7 @@ func (s *Server) transfer(w http.ResponseWriter, r *http.Request) {
 }
 
 // transferHere does nothing when the voter leads already.
-func (s *Server) transferHere(ctx context.Context, to string) error {
+func (s *Core) transferHere(ctx context.Context, to string) error {
 	if to == s.config.Name {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (f forwarded) TransferLeadership(
 }
 
 // explain says what a switchover waits for, from this server's replica and what it hears.
-func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+func (s *Core) explain(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	state := s.machine.View().Ownership()
 	o := state.Switchovers[name]
@@ -149,7 +149,7 @@ func relaysSay(
 }
 
 // storesSay is what agents report of a switchover's stores, when their orders are not obeyed.
-func (s *Server) storesSay(state switchover.State, o *switchover.Switchover) (details []string) {
+func (s *Core) storesSay(state switchover.State, o *switchover.Switchover) (details []string) {
 	for _, move := range o.Plan.Stores {
 		store := state.Stores[move.Store]
 		if store == nil || store.Order == nil || store.Order.UID != o.UID {
@@ -169,7 +169,7 @@ func (s *Server) storesSay(state switchover.State, o *switchover.Switchover) (de
 }
 
 // memberSays is empty when the member has obeyed.
-func (s *Server) memberSays(store, member string, order *switchover.Order) string {
+func (s *Core) memberSays(store, member string, order *switchover.Order) string {
 	said := s.reportOf(store, member)
 	asked := fmt.Sprintf("asked for %s with token %d", order.Action, order.Token)
 	switch {
@@ -184,7 +184,7 @@ func (s *Server) memberSays(store, member string, order *switchover.Order) strin
 }
 
 // reportOf is what the agent of a store's member last said of it; nil: nothing.
-func (s *Server) reportOf(store, member string) *modelpb.StoreReport {
+func (s *Core) reportOf(store, member string) *modelpb.StoreReport {
 	declared := s.machine.View().Lookup()
 	for _, id := range s.feeds.IDs() {
 		cluster, source, ok := model.SplitFeedID(id)

@@ -69,7 +69,7 @@ func (a authority) decide(ctx context.Context, command *intentpb.Command) error 
 }
 
 // mayHold lets relays and agents ask for permits in their own name, for the center that their cluster is declared in.
-func (s *Server) mayHold(ctx context.Context, open *permitpb.Open) error {
+func (s *Core) mayHold(ctx context.Context, open *permitpb.Open) error {
 	caller, err := identity.Caller(ctx)
 	if err != nil {
 		return status.Error(codes.Unauthenticated, err.Error())
@@ -114,7 +114,7 @@ func newID() []byte {
 	return id
 }
 
-func (s *Server) cluster(name string) (*v1alpha1.Cluster, bool) {
+func (s *Core) cluster(name string) (*v1alpha1.Cluster, bool) {
 	for cluster := range s.machine.View().Lookup().Clusters() {
 		if cluster.Name == name {
 			return cluster, true
@@ -124,7 +124,7 @@ func (s *Server) cluster(name string) (*v1alpha1.Cluster, bool) {
 }
 
 // concerns says whether a Unitization has cells in a center: permits bring the maps of those alone.
-func (s *Server) concerns(unitization, center string) bool {
+func (s *Core) concerns(unitization, center string) bool {
 	for u := range s.machine.View().Lookup().Unitizations() {
 		if u.Name != unitization {
 			continue
@@ -141,7 +141,7 @@ func (s *Server) concerns(unitization, center string) bool {
 }
 
 // servePermits makes the root of all permits, and the service that relays and agents ask it by.
-func (s *Server) servePermits(metrics process.Metrics) (err error) {
+func (s *Core) servePermits(metrics process.Metrics) (err error) {
 	s.permits, err = stream.NewRoot(stream.RootConfig{
 		Authority: authority{s.backend}, Concerns: s.concerns, Log: s.log, Metrics: metrics,
 	})

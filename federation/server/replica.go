@@ -19,16 +19,16 @@ import (
 // exitDisk is the exit status of a process that its disk ended; a supervisor starts it again.
 const exitDisk = 3
 
-func (s *Server) consensusConfig(metrics process.Metrics) consensus.Config {
+func (s *Core) consensusConfig(metrics process.Metrics) consensus.Config {
 	var voters []consensus.Member
 	for _, p := range s.config.Servers {
 		voters = append(voters, consensus.Member{ID: p.Name, Address: p.Raft})
 	}
 	return consensus.Config{
-		ID: s.config.Name, Dir: filepath.Join(s.config.DataDir, "raft"), Listener: s.listeners["raft"],
-		ServerTLS: s.raftID.Server(identity.RoleServer), ClientTLS: s.raftID.Client(identity.RoleServer),
+		ID: s.config.Name, Dir: filepath.Join(s.config.DataDir, "raft"), Listener: s.env.Raft, FS: s.env.FS,
+		ServerTLS: s.env.RaftIdentity.Server(identity.RoleServer), ClientTLS: s.env.RaftIdentity.Client(identity.RoleServer),
 		Voters: voters, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
-		Dial: s.cut.Dialer(), Logger: s.log, Metrics: metrics, Fatal: func(err error) { exit(s.log, err) },
+		Dial: s.env.Dial, Logger: s.log, Metrics: metrics, Fatal: s.env.Fatal,
 	}
 }
 
@@ -39,15 +39,15 @@ func exit(log *slog.Logger, err error) {
 }
 
 // newBackend connects, lazily, to the other servers.
-func (s *Server) newBackend() (*backend, error) {
+func (s *Core) newBackend() (*backend, error) {
 	b := &backend{
 		node: s.node, machine: s.machine, vacancy: s.vacancy, peers: map[string]intentpb.IntentClient{},
 		patience: electionsWaited * s.config.electionTimeout(), attempt: electionsWaited * s.config.electionTimeout(),
 	}
 	for _, p := range s.config.others() {
 		conn, err := grpc.NewClient("passthrough:///"+p.GRPC,
-			grpc.WithContextDialer(s.cut.Dial), grpc.WithNoProxy(),
-			grpc.WithTransportCredentials(credentials.NewTLS(s.identity.Client(identity.RoleServer))),
+			grpc.WithContextDialer(s.env.Dial), grpc.WithNoProxy(),
+			grpc.WithTransportCredentials(credentials.NewTLS(s.env.Identity.Client(identity.RoleServer))),
 			grpc.WithDisableServiceConfig(),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: time.Second},

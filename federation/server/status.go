@@ -20,7 +20,7 @@ type Status struct {
 	Peers []feed.PeerStatus `json:"peers"`
 }
 
-func (s *Server) status() any {
+func (s *Core) status() any {
 	return Status{
 		Name: s.config.Name, Place: s.config.Place, Version: process.Version(), Raft: s.node.Status(),
 		Revision: s.machine.Revision(), Feeds: s.feeds.Report(), Peers: s.follower.Status(),

@@ -97,6 +97,13 @@ type Command struct {
 	//	*Command_OpenSession
 	//	*Command_CloseSession
 	//	*Command_RemoveSession
+	//	*Command_SetServer
+	//	*Command_JoinServer
+	//	*Command_RemoveServer
+	//	*Command_CreateToken
+	//	*Command_RaiseLevel
+	//	*Command_SetLiveness
+	//	*Command_Reconcile
 	Operation     isCommand_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -279,6 +286,69 @@ func (x *Command) GetRemoveSession() *RemoveSession {
 	return nil
 }
 
+func (x *Command) GetSetServer() *SetServer {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_SetServer); ok {
+			return x.SetServer
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetJoinServer() *JoinServer {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_JoinServer); ok {
+			return x.JoinServer
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveServer() *RemoveServer {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_RemoveServer); ok {
+			return x.RemoveServer
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCreateToken() *CreateToken {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_CreateToken); ok {
+			return x.CreateToken
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRaiseLevel() *RaiseLevel {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_RaiseLevel); ok {
+			return x.RaiseLevel
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetLiveness() *SetLiveness {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_SetLiveness); ok {
+			return x.SetLiveness
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetReconcile() *Reconcile {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_Reconcile); ok {
+			return x.Reconcile
+		}
+	}
+	return nil
+}
+
 type isCommand_Operation interface {
 	isCommand_Operation()
 }
@@ -339,6 +409,35 @@ type Command_RemoveSession struct {
 	RemoveSession *RemoveSession `protobuf:"bytes,16,opt,name=remove_session,json=removeSession,proto3,oneof"`
 }
 
+type Command_SetServer struct {
+	SetServer *SetServer `protobuf:"bytes,17,opt,name=set_server,json=setServer,proto3,oneof"`
+}
+
+type Command_JoinServer struct {
+	JoinServer *JoinServer `protobuf:"bytes,18,opt,name=join_server,json=joinServer,proto3,oneof"`
+}
+
+type Command_RemoveServer struct {
+	RemoveServer *RemoveServer `protobuf:"bytes,19,opt,name=remove_server,json=removeServer,proto3,oneof"`
+}
+
+type Command_CreateToken struct {
+	CreateToken *CreateToken `protobuf:"bytes,20,opt,name=create_token,json=createToken,proto3,oneof"`
+}
+
+type Command_RaiseLevel struct {
+	RaiseLevel *RaiseLevel `protobuf:"bytes,21,opt,name=raise_level,json=raiseLevel,proto3,oneof"`
+}
+
+type Command_SetLiveness struct {
+	// From level 2 on.
+	SetLiveness *SetLiveness `protobuf:"bytes,22,opt,name=set_liveness,json=setLiveness,proto3,oneof"`
+}
+
+type Command_Reconcile struct {
+	Reconcile *Reconcile `protobuf:"bytes,23,opt,name=reconcile,proto3,oneof"`
+}
+
 func (*Command_Create) isCommand_Operation() {}
 
 func (*Command_Update) isCommand_Operation() {}
@@ -366,6 +465,20 @@ func (*Command_OpenSession) isCommand_Operation() {}
 func (*Command_CloseSession) isCommand_Operation() {}
 
 func (*Command_RemoveSession) isCommand_Operation() {}
+
+func (*Command_SetServer) isCommand_Operation() {}
+
+func (*Command_JoinServer) isCommand_Operation() {}
+
+func (*Command_RemoveServer) isCommand_Operation() {}
+
+func (*Command_CreateToken) isCommand_Operation() {}
+
+func (*Command_RaiseLevel) isCommand_Operation() {}
+
+func (*Command_SetLiveness) isCommand_Operation() {}
+
+func (*Command_Reconcile) isCommand_Operation() {}
 
 // Create stores an object that does not exist.
 type Create struct {
@@ -1402,6 +1515,615 @@ func (x *Session) GetClosed() bool {
 	return false
 }
 
+// Server is a federation server of the estate, as it announces itself.
+type Server struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Center string                 `protobuf:"bytes,3,opt,name=center,proto3" json:"center,omitempty"`
+	// folder is the UUID of its data folder: a server whose disk was lost comes back with another one.
+	Folder string `protobuf:"bytes,4,opt,name=folder,proto3" json:"folder,omitempty"`
+	// raft, grpc and api are where others reach it, host:port.
+	Raft string `protobuf:"bytes,5,opt,name=raft,proto3" json:"raft,omitempty"`
+	Grpc string `protobuf:"bytes,6,opt,name=grpc,proto3" json:"grpc,omitempty"`
+	Api  string `protobuf:"bytes,7,opt,name=api,proto3" json:"api,omitempty"`
+	// level is the highest that its version knows, version what its build calls itself.
+	Level   uint32 `protobuf:"varint,8,opt,name=level,proto3" json:"level,omitempty"`
+	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	// voter says what an operator wants it to be; a read replica has no vote. Clean-up of dead servers never changes it.
+	Voter         bool `protobuf:"varint,10,opt,name=voter,proto3" json:"voter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Server) Reset() {
+	*x = Server{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Server) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Server) ProtoMessage() {}
+
+func (x *Server) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Server.ProtoReflect.Descriptor instead.
+func (*Server) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Server) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Server) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Server) GetCenter() string {
+	if x != nil {
+		return x.Center
+	}
+	return ""
+}
+
+func (x *Server) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *Server) GetRaft() string {
+	if x != nil {
+		return x.Raft
+	}
+	return ""
+}
+
+func (x *Server) GetGrpc() string {
+	if x != nil {
+		return x.Grpc
+	}
+	return ""
+}
+
+func (x *Server) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *Server) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Server) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Server) GetVoter() bool {
+	if x != nil {
+		return x.Voter
+	}
+	return false
+}
+
+// SetServer replaces what is known of a server that is one already, or of the first ones of a new estate.
+type SetServer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetServer) Reset() {
+	*x = SetServer{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetServer) ProtoMessage() {}
+
+func (x *SetServer) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetServer.ProtoReflect.Descriptor instead.
+func (*SetServer) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SetServer) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+// JoinServer makes a server a member, and spends a token. It is repeated without effect by the same folder.
+type JoinServer struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// token is the SHA-256 of the token.
+	Token         []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinServer) Reset() {
+	*x = JoinServer{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinServer) ProtoMessage() {}
+
+func (x *JoinServer) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinServer.ProtoReflect.Descriptor instead.
+func (*JoinServer) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *JoinServer) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *JoinServer) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+// RemoveServer forgets a server: its folder is not let in again.
+type RemoveServer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Folder        string                 `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveServer) Reset() {
+	*x = RemoveServer{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveServer) ProtoMessage() {}
+
+func (x *RemoveServer) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveServer.ProtoReflect.Descriptor instead.
+func (*RemoveServer) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RemoveServer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveServer) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+// CreateToken lets one server join.
+type CreateToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// token is the SHA-256 of the token.
+	Token           []byte `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	ExpiresAtUnixMs int64  `protobuf:"varint,2,opt,name=expires_at_unix_ms,json=expiresAtUnixMs,proto3" json:"expires_at_unix_ms,omitempty"`
+	Creator         string `protobuf:"bytes,3,opt,name=creator,proto3" json:"creator,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CreateToken) Reset() {
+	*x = CreateToken{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateToken) ProtoMessage() {}
+
+func (x *CreateToken) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
+func (*CreateToken) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CreateToken) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *CreateToken) GetExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.ExpiresAtUnixMs
+	}
+	return 0
+}
+
+func (x *CreateToken) GetCreator() string {
+	if x != nil {
+		return x.Creator
+	}
+	return ""
+}
+
+// Token is a CreateToken in the state, and what it was spent on. It is forgotten some time after it has expired.
+type Token struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Token           []byte                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	ExpiresAtUnixMs int64                  `protobuf:"varint,2,opt,name=expires_at_unix_ms,json=expiresAtUnixMs,proto3" json:"expires_at_unix_ms,omitempty"`
+	Creator         string                 `protobuf:"bytes,3,opt,name=creator,proto3" json:"creator,omitempty"`
+	// server and folder are who joined with it; empty until then.
+	Server        string `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
+	Folder        string `protobuf:"bytes,5,opt,name=folder,proto3" json:"folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Token) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Token) GetExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.ExpiresAtUnixMs
+	}
+	return 0
+}
+
+func (x *Token) GetCreator() string {
+	if x != nil {
+		return x.Creator
+	}
+	return ""
+}
+
+func (x *Token) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Token) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+// RaiseLevel lets commands of a level into the log. Every server must know it.
+type RaiseLevel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseLevel) Reset() {
+	*x = RaiseLevel{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseLevel) ProtoMessage() {}
+
+func (x *RaiseLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseLevel.ProtoReflect.Descriptor instead.
+func (*RaiseLevel) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RaiseLevel) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// SetLiveness says that clusters are expired, or are not any more.
+type SetLiveness struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clusters      []*ClusterLiveness     `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLiveness) Reset() {
+	*x = SetLiveness{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLiveness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLiveness) ProtoMessage() {}
+
+func (x *SetLiveness) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLiveness.ProtoReflect.Descriptor instead.
+func (*SetLiveness) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SetLiveness) GetClusters() []*ClusterLiveness {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+type ClusterLiveness struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Expired       bool                   `protobuf:"varint,3,opt,name=expired,proto3" json:"expired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterLiveness) Reset() {
+	*x = ClusterLiveness{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterLiveness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterLiveness) ProtoMessage() {}
+
+func (x *ClusterLiveness) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterLiveness.ProtoReflect.Descriptor instead.
+func (*ClusterLiveness) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ClusterLiveness) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ClusterLiveness) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *ClusterLiveness) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+// Reconcile goes on with the unit stores after the intent was restored from an older state.
+type Reconcile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// term is the proposer's, in which it waited until every permit of before had ended.
+	Term          uint64 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reconcile) Reset() {
+	*x = Reconcile{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reconcile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reconcile) ProtoMessage() {}
+
+func (x *Reconcile) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
+func (*Reconcile) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Reconcile) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 // Result is the state machine's answer to a Command: ok, or refused, or (neither) a lost race.
 type Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1419,7 +2141,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[18]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +2153,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[18]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +2166,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{18}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Result) GetOk() bool {
@@ -1491,7 +2213,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[19]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +2225,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[19]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +2238,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{19}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Object) GetKind() string {
@@ -1569,7 +2291,7 @@ type FieldError struct {
 
 func (x *FieldError) Reset() {
 	*x = FieldError{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[20]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +2303,7 @@ func (x *FieldError) String() string {
 func (*FieldError) ProtoMessage() {}
 
 func (x *FieldError) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[20]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +2316,7 @@ func (x *FieldError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldError.ProtoReflect.Descriptor instead.
 func (*FieldError) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{20}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FieldError) GetType() string {
@@ -1635,6 +2357,9 @@ type Frame struct {
 	//	*Frame_Object
 	//	*Frame_Answer
 	//	*Frame_Ownership
+	//	*Frame_Server
+	//	*Frame_Token
+	//	*Frame_Cluster
 	Part          isFrame_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1642,7 +2367,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[21]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +2379,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[21]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +2392,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{21}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Frame) GetPart() isFrame_Part {
@@ -1713,6 +2438,33 @@ func (x *Frame) GetOwnership() []byte {
 	return nil
 }
 
+func (x *Frame) GetServer() *Server {
+	if x != nil {
+		if x, ok := x.Part.(*Frame_Server); ok {
+			return x.Server
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetToken() *Token {
+	if x != nil {
+		if x, ok := x.Part.(*Frame_Token); ok {
+			return x.Token
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetCluster() *ClusterLiveness {
+	if x != nil {
+		if x, ok := x.Part.(*Frame_Cluster); ok {
+			return x.Cluster
+		}
+	}
+	return nil
+}
+
 type isFrame_Part interface {
 	isFrame_Part()
 }
@@ -1734,6 +2486,19 @@ type Frame_Ownership struct {
 	Ownership []byte `protobuf:"bytes,4,opt,name=ownership,proto3,oneof"`
 }
 
+type Frame_Server struct {
+	Server *Server `protobuf:"bytes,5,opt,name=server,proto3,oneof"`
+}
+
+type Frame_Token struct {
+	Token *Token `protobuf:"bytes,6,opt,name=token,proto3,oneof"`
+}
+
+type Frame_Cluster struct {
+	// cluster is one that has expired.
+	Cluster *ClusterLiveness `protobuf:"bytes,7,opt,name=cluster,proto3,oneof"`
+}
+
 func (*Frame_Header) isFrame_Part() {}
 
 func (*Frame_Object) isFrame_Part() {}
@@ -1742,22 +2507,30 @@ func (*Frame_Answer) isFrame_Part() {}
 
 func (*Frame_Ownership) isFrame_Part() {}
 
+func (*Frame_Server) isFrame_Part() {}
+
+func (*Frame_Token) isFrame_Part() {}
+
+func (*Frame_Cluster) isFrame_Part() {}
+
 // Header begins a snapshot.
 type Header struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Revision    uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// applied is the Raft index of the last command in the snapshot.
-	Applied       uint64 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
-	Objects       uint64 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`
-	Answers       uint64 `protobuf:"varint,5,opt,name=answers,proto3" json:"answers,omitempty"`
+	Applied uint64 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
+	Objects uint64 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`
+	Answers uint64 `protobuf:"varint,5,opt,name=answers,proto3" json:"answers,omitempty"`
+	// level is the state's: commands above it are not in the log. 0 means 1.
+	Level         uint32 `protobuf:"varint,6,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[22]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +2542,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[22]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +2555,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{22}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Header) GetIncarnation() uint64 {
@@ -1820,6 +2593,13 @@ func (x *Header) GetAnswers() uint64 {
 	return 0
 }
 
+func (x *Header) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 // Answer is a command's remembered result.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1832,7 +2612,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[23]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +2624,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[23]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +2637,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{23}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Answer) GetId() []byte {
@@ -1884,7 +2664,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2676,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2689,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{24}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ProposeRequest) GetCommand() []byte {
@@ -1931,7 +2711,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2723,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2736,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{25}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProposeResponse) GetResult() []byte {
@@ -1981,7 +2761,7 @@ type ReadRevisionRequest struct {
 
 func (x *ReadRevisionRequest) Reset() {
 	*x = ReadRevisionRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2773,7 @@ func (x *ReadRevisionRequest) String() string {
 func (*ReadRevisionRequest) ProtoMessage() {}
 
 func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2786,7 @@ func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionRequest.ProtoReflect.Descriptor instead.
 func (*ReadRevisionRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{36}
 }
 
 type ReadRevisionResponse struct {
@@ -2018,7 +2798,7 @@ type ReadRevisionResponse struct {
 
 func (x *ReadRevisionResponse) Reset() {
 	*x = ReadRevisionResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2810,7 @@ func (x *ReadRevisionResponse) String() string {
 func (*ReadRevisionResponse) ProtoMessage() {}
 
 func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2823,7 @@ func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionResponse.ProtoReflect.Descriptor instead.
 func (*ReadRevisionResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadRevisionResponse) GetRevision() uint64 {
@@ -2061,7 +2841,7 @@ type ProgressRequest struct {
 
 func (x *ProgressRequest) Reset() {
 	*x = ProgressRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2853,7 @@ func (x *ProgressRequest) String() string {
 func (*ProgressRequest) ProtoMessage() {}
 
 func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2866,7 @@ func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
 func (*ProgressRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{38}
 }
 
 type ProgressResponse struct {
@@ -2098,7 +2878,7 @@ type ProgressResponse struct {
 
 func (x *ProgressResponse) Reset() {
 	*x = ProgressResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2890,7 @@ func (x *ProgressResponse) String() string {
 func (*ProgressResponse) ProtoMessage() {}
 
 func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2903,7 @@ func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressResponse.ProtoReflect.Descriptor instead.
 func (*ProgressResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ProgressResponse) GetSessions() []*SessionProgress {
@@ -2147,7 +2927,7 @@ type SessionProgress struct {
 
 func (x *SessionProgress) Reset() {
 	*x = SessionProgress{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2939,7 @@ func (x *SessionProgress) String() string {
 func (*SessionProgress) ProtoMessage() {}
 
 func (x *SessionProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2952,7 @@ func (x *SessionProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionProgress.ProtoReflect.Descriptor instead.
 func (*SessionProgress) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SessionProgress) GetSession() string {
@@ -2206,7 +2986,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2998,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +3011,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -2249,7 +3029,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +3041,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,14 +3054,15 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{42}
 }
 
 var File_federation_intent_intentpb_intent_proto protoreflect.FileDescriptor
 
 const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\n" +
-	"'federation/intent/intentpb/intent.proto\x12\x10pentad.intent.v1\"\x96\a\n" +
+	"'federation/intent/intentpb/intent.proto\x12\x10pentad.intent.v1\"\xe2\n" +
+	"\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12-\n" +
 	"\x13proposed_at_unix_ms\x18\x02 \x01(\x03R\x10proposedAtUnixMs\x122\n" +
@@ -2301,7 +3082,17 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\tconverged\x18\r \x01(\v2\x1b.pentad.intent.v1.ConvergedH\x00R\tconverged\x12B\n" +
 	"\fopen_session\x18\x0e \x01(\v2\x1d.pentad.intent.v1.OpenSessionH\x00R\vopenSession\x12E\n" +
 	"\rclose_session\x18\x0f \x01(\v2\x1e.pentad.intent.v1.CloseSessionH\x00R\fcloseSession\x12H\n" +
-	"\x0eremove_session\x18\x10 \x01(\v2\x1f.pentad.intent.v1.RemoveSessionH\x00R\rremoveSessionB\v\n" +
+	"\x0eremove_session\x18\x10 \x01(\v2\x1f.pentad.intent.v1.RemoveSessionH\x00R\rremoveSession\x12<\n" +
+	"\n" +
+	"set_server\x18\x11 \x01(\v2\x1b.pentad.intent.v1.SetServerH\x00R\tsetServer\x12?\n" +
+	"\vjoin_server\x18\x12 \x01(\v2\x1c.pentad.intent.v1.JoinServerH\x00R\n" +
+	"joinServer\x12E\n" +
+	"\rremove_server\x18\x13 \x01(\v2\x1e.pentad.intent.v1.RemoveServerH\x00R\fremoveServer\x12B\n" +
+	"\fcreate_token\x18\x14 \x01(\v2\x1d.pentad.intent.v1.CreateTokenH\x00R\vcreateToken\x12?\n" +
+	"\vraise_level\x18\x15 \x01(\v2\x1c.pentad.intent.v1.RaiseLevelH\x00R\n" +
+	"raiseLevel\x12B\n" +
+	"\fset_liveness\x18\x16 \x01(\v2\x1d.pentad.intent.v1.SetLivenessH\x00R\vsetLiveness\x12;\n" +
+	"\treconcile\x18\x17 \x01(\v2\x1b.pentad.intent.v1.ReconcileH\x00R\treconcileB\v\n" +
 	"\toperation\"F\n" +
 	"\x06Create\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
@@ -2381,7 +3172,49 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12\x16\n" +
 	"\x06center\x18\x05 \x01(\tR\x06center\x12\x16\n" +
-	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xa0\x01\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xe4\x01\n" +
+	"\x06Server\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x16\n" +
+	"\x06center\x18\x03 \x01(\tR\x06center\x12\x16\n" +
+	"\x06folder\x18\x04 \x01(\tR\x06folder\x12\x12\n" +
+	"\x04raft\x18\x05 \x01(\tR\x04raft\x12\x12\n" +
+	"\x04grpc\x18\x06 \x01(\tR\x04grpc\x12\x10\n" +
+	"\x03api\x18\a \x01(\tR\x03api\x12\x14\n" +
+	"\x05level\x18\b \x01(\rR\x05level\x12\x18\n" +
+	"\aversion\x18\t \x01(\tR\aversion\x12\x14\n" +
+	"\x05voter\x18\n" +
+	" \x01(\bR\x05voter\"=\n" +
+	"\tSetServer\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\"T\n" +
+	"\n" +
+	"JoinServer\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\":\n" +
+	"\fRemoveServer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06folder\x18\x02 \x01(\tR\x06folder\"j\n" +
+	"\vCreateToken\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\x12+\n" +
+	"\x12expires_at_unix_ms\x18\x02 \x01(\x03R\x0fexpiresAtUnixMs\x12\x18\n" +
+	"\acreator\x18\x03 \x01(\tR\acreator\"\x94\x01\n" +
+	"\x05Token\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\x12+\n" +
+	"\x12expires_at_unix_ms\x18\x02 \x01(\x03R\x0fexpiresAtUnixMs\x12\x18\n" +
+	"\acreator\x18\x03 \x01(\tR\acreator\x12\x16\n" +
+	"\x06server\x18\x04 \x01(\tR\x06server\x12\x16\n" +
+	"\x06folder\x18\x05 \x01(\tR\x06folder\"\"\n" +
+	"\n" +
+	"RaiseLevel\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"L\n" +
+	"\vSetLiveness\x12=\n" +
+	"\bclusters\x18\x01 \x03(\v2!.pentad.intent.v1.ClusterLivenessR\bclusters\"W\n" +
+	"\x0fClusterLiveness\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x18\n" +
+	"\aexpired\x18\x03 \x01(\bR\aexpired\"\x1f\n" +
+	"\tReconcile\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\"\xa0\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x122\n" +
@@ -2398,19 +3231,23 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xcb\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xef\x02\n" +
 	"\x05Frame\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x18.pentad.intent.v1.HeaderH\x00R\x06header\x122\n" +
 	"\x06object\x18\x02 \x01(\v2\x18.pentad.intent.v1.ObjectH\x00R\x06object\x122\n" +
 	"\x06answer\x18\x03 \x01(\v2\x18.pentad.intent.v1.AnswerH\x00R\x06answer\x12\x1e\n" +
-	"\townership\x18\x04 \x01(\fH\x00R\townershipB\x06\n" +
-	"\x04part\"\x94\x01\n" +
+	"\townership\x18\x04 \x01(\fH\x00R\townership\x122\n" +
+	"\x06server\x18\x05 \x01(\v2\x18.pentad.intent.v1.ServerH\x00R\x06server\x12/\n" +
+	"\x05token\x18\x06 \x01(\v2\x17.pentad.intent.v1.TokenH\x00R\x05token\x12=\n" +
+	"\acluster\x18\a \x01(\v2!.pentad.intent.v1.ClusterLivenessH\x00R\aclusterB\x06\n" +
+	"\x04part\"\xaa\x01\n" +
 	"\x06Header\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12\x18\n" +
 	"\aobjects\x18\x04 \x01(\x04R\aobjects\x12\x18\n" +
-	"\aanswers\x18\x05 \x01(\x04R\aanswers\"0\n" +
+	"\aanswers\x18\x05 \x01(\x04R\aanswers\x12\x14\n" +
+	"\x05level\x18\x06 \x01(\rR\x05level\"0\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\fR\x06result\"*\n" +
@@ -2455,7 +3292,7 @@ func file_federation_intent_intentpb_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(Holder)(0),                        // 0: pentad.intent.v1.Holder
 	(*Command)(nil),                    // 1: pentad.intent.v1.Command
@@ -2476,21 +3313,31 @@ var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(*CloseSession)(nil),               // 16: pentad.intent.v1.CloseSession
 	(*RemoveSession)(nil),              // 17: pentad.intent.v1.RemoveSession
 	(*Session)(nil),                    // 18: pentad.intent.v1.Session
-	(*Result)(nil),                     // 19: pentad.intent.v1.Result
-	(*Object)(nil),                     // 20: pentad.intent.v1.Object
-	(*FieldError)(nil),                 // 21: pentad.intent.v1.FieldError
-	(*Frame)(nil),                      // 22: pentad.intent.v1.Frame
-	(*Header)(nil),                     // 23: pentad.intent.v1.Header
-	(*Answer)(nil),                     // 24: pentad.intent.v1.Answer
-	(*ProposeRequest)(nil),             // 25: pentad.intent.v1.ProposeRequest
-	(*ProposeResponse)(nil),            // 26: pentad.intent.v1.ProposeResponse
-	(*ReadRevisionRequest)(nil),        // 27: pentad.intent.v1.ReadRevisionRequest
-	(*ReadRevisionResponse)(nil),       // 28: pentad.intent.v1.ReadRevisionResponse
-	(*ProgressRequest)(nil),            // 29: pentad.intent.v1.ProgressRequest
-	(*ProgressResponse)(nil),           // 30: pentad.intent.v1.ProgressResponse
-	(*SessionProgress)(nil),            // 31: pentad.intent.v1.SessionProgress
-	(*TransferLeadershipRequest)(nil),  // 32: pentad.intent.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 33: pentad.intent.v1.TransferLeadershipResponse
+	(*Server)(nil),                     // 19: pentad.intent.v1.Server
+	(*SetServer)(nil),                  // 20: pentad.intent.v1.SetServer
+	(*JoinServer)(nil),                 // 21: pentad.intent.v1.JoinServer
+	(*RemoveServer)(nil),               // 22: pentad.intent.v1.RemoveServer
+	(*CreateToken)(nil),                // 23: pentad.intent.v1.CreateToken
+	(*Token)(nil),                      // 24: pentad.intent.v1.Token
+	(*RaiseLevel)(nil),                 // 25: pentad.intent.v1.RaiseLevel
+	(*SetLiveness)(nil),                // 26: pentad.intent.v1.SetLiveness
+	(*ClusterLiveness)(nil),            // 27: pentad.intent.v1.ClusterLiveness
+	(*Reconcile)(nil),                  // 28: pentad.intent.v1.Reconcile
+	(*Result)(nil),                     // 29: pentad.intent.v1.Result
+	(*Object)(nil),                     // 30: pentad.intent.v1.Object
+	(*FieldError)(nil),                 // 31: pentad.intent.v1.FieldError
+	(*Frame)(nil),                      // 32: pentad.intent.v1.Frame
+	(*Header)(nil),                     // 33: pentad.intent.v1.Header
+	(*Answer)(nil),                     // 34: pentad.intent.v1.Answer
+	(*ProposeRequest)(nil),             // 35: pentad.intent.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 36: pentad.intent.v1.ProposeResponse
+	(*ReadRevisionRequest)(nil),        // 37: pentad.intent.v1.ReadRevisionRequest
+	(*ReadRevisionResponse)(nil),       // 38: pentad.intent.v1.ReadRevisionResponse
+	(*ProgressRequest)(nil),            // 39: pentad.intent.v1.ProgressRequest
+	(*ProgressResponse)(nil),           // 40: pentad.intent.v1.ProgressResponse
+	(*SessionProgress)(nil),            // 41: pentad.intent.v1.SessionProgress
+	(*TransferLeadershipRequest)(nil),  // 42: pentad.intent.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 43: pentad.intent.v1.TransferLeadershipResponse
 }
 var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	2,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
@@ -2507,29 +3354,42 @@ var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	15, // 11: pentad.intent.v1.Command.open_session:type_name -> pentad.intent.v1.OpenSession
 	16, // 12: pentad.intent.v1.Command.close_session:type_name -> pentad.intent.v1.CloseSession
 	17, // 13: pentad.intent.v1.Command.remove_session:type_name -> pentad.intent.v1.RemoveSession
-	9,  // 14: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
-	12, // 15: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
-	18, // 16: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
-	0,  // 17: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
-	20, // 18: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
-	21, // 19: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
-	23, // 20: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
-	20, // 21: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
-	24, // 22: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
-	31, // 23: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
-	25, // 24: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
-	27, // 25: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
-	29, // 26: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
-	32, // 27: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
-	26, // 28: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
-	28, // 29: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
-	30, // 30: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
-	33, // 31: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
-	28, // [28:32] is the sub-list for method output_type
-	24, // [24:28] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	20, // 14: pentad.intent.v1.Command.set_server:type_name -> pentad.intent.v1.SetServer
+	21, // 15: pentad.intent.v1.Command.join_server:type_name -> pentad.intent.v1.JoinServer
+	22, // 16: pentad.intent.v1.Command.remove_server:type_name -> pentad.intent.v1.RemoveServer
+	23, // 17: pentad.intent.v1.Command.create_token:type_name -> pentad.intent.v1.CreateToken
+	25, // 18: pentad.intent.v1.Command.raise_level:type_name -> pentad.intent.v1.RaiseLevel
+	26, // 19: pentad.intent.v1.Command.set_liveness:type_name -> pentad.intent.v1.SetLiveness
+	28, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
+	9,  // 21: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
+	12, // 22: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
+	18, // 23: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
+	0,  // 24: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
+	19, // 25: pentad.intent.v1.SetServer.server:type_name -> pentad.intent.v1.Server
+	19, // 26: pentad.intent.v1.JoinServer.server:type_name -> pentad.intent.v1.Server
+	27, // 27: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
+	30, // 28: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
+	31, // 29: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
+	33, // 30: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
+	30, // 31: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
+	34, // 32: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
+	19, // 33: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
+	24, // 34: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
+	27, // 35: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
+	41, // 36: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
+	35, // 37: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
+	37, // 38: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
+	39, // 39: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
+	42, // 40: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
+	36, // 41: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
+	38, // 42: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
+	40, // 43: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
+	43, // 44: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
+	41, // [41:45] is the sub-list for method output_type
+	37, // [37:41] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_federation_intent_intentpb_intent_proto_init() }
@@ -2552,12 +3412,22 @@ func file_federation_intent_intentpb_intent_proto_init() {
 		(*Command_OpenSession)(nil),
 		(*Command_CloseSession)(nil),
 		(*Command_RemoveSession)(nil),
+		(*Command_SetServer)(nil),
+		(*Command_JoinServer)(nil),
+		(*Command_RemoveServer)(nil),
+		(*Command_CreateToken)(nil),
+		(*Command_RaiseLevel)(nil),
+		(*Command_SetLiveness)(nil),
+		(*Command_Reconcile)(nil),
 	}
-	file_federation_intent_intentpb_intent_proto_msgTypes[21].OneofWrappers = []any{
+	file_federation_intent_intentpb_intent_proto_msgTypes[31].OneofWrappers = []any{
 		(*Frame_Header)(nil),
 		(*Frame_Object)(nil),
 		(*Frame_Answer)(nil),
 		(*Frame_Ownership)(nil),
+		(*Frame_Server)(nil),
+		(*Frame_Token)(nil),
+		(*Frame_Cluster)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2565,7 +3435,7 @@ func file_federation_intent_intentpb_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_intent_intentpb_intent_proto_rawDesc), len(file_federation_intent_intentpb_intent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,212 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/controller"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/feed/feedpb"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/intent"
+	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/federation/model"
+	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/unitization/permit/stream"
+)
+
+// Environment is what a Core has of the world: everything that a simulation puts its own in the place of.
+type Environment struct {
+	// Raft and GRPC take the other servers', the agents' and the relays' calls; the Core closes them.
+	Raft, GRPC net.Listener
+	// Dial connects to another server's address.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// FS is the file system under the Raft log; nil: the operating system's.
+	FS consensus.FS
+	// Identity and RaftIdentity are the server's towards everyone and towards the other voters.
+	Identity, RaftIdentity *identity.Source
+	// Metrics takes the Core's numbers.
+	Metrics process.Metrics
+	// Fatal ends the process when its disk failed.
+	Fatal func(error)
+}
+
+// Core is a federation server without what belongs to its process: the replicated intent, feeds, permits, and what
+// only a leader does. The API and the admin page stand on it.
+type Core struct {
+	config   Config
+	env      Environment
+	log      *slog.Logger
+	machine  *intent.FSM
+	node     *consensus.Node
+	vacancy  *vacancy
+	peers    []*grpc.ClientConn
+	feeds    *feed.Set
+	service  *feed.Service
+	follower *feed.Follower
+	grpc     *grpc.Server
+
+	backend    *backend
+	permits    *stream.Root
+	controller *controller.Controller
+}
+
+// NewCore opens the data folders; Run closes them, or Close. The folder of the process is the caller's to hold.
+func NewCore(config Config, env Environment, log *slog.Logger) (_ *Core, err error) {
+	s := &Core{config: config, env: env, log: log, vacancy: newVacancy()}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.machine, err = intent.New(intent.Config{Feed: feed.Options{Log: s.log}}); err != nil {
+		return nil, err
+	}
+	if s.node, err = consensus.New(s.consensusConfig(env.Metrics)); errors.Is(err, consensus.ErrFolder) {
+		return nil, &process.UsageError{Err: err}
+	} else if err != nil {
+		return nil, err
+	}
+	if s.backend, err = s.newBackend(); err != nil {
+		return nil, err
+	}
+	if err = s.openFeeds(env.Metrics); err != nil {
+		return nil, err
+	}
+	s.serveGRPC()
+	return s, errors.Join(s.servePermits(env.Metrics), s.openController())
+}
+
+// machine is intent.FSM as consensus wants it: the two rooms don't know each other.
+type machine struct{ *intent.FSM }
+
+func (m machine) Snapshot() (consensus.Snapshot, error) { return m.FSM.Snapshot() }
+
+func (s *Core) openFeeds(metrics process.Metrics) (err error) {
+	if s.feeds, err = feed.OpenSet(filepath.Join(s.config.DataDir, "feeds"), feed.Options{Log: s.log}); err != nil {
+		return err
+	}
+	s.feeds.Add(s.machine.Feed())
+	s.service, err = feed.NewService(feed.ServiceConfig{
+		Set: s.feeds, Authorize: s.mayPublish, AuthorizeRead: s.mayRead, Validator: validate, Log: s.log, Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.follower, err = feed.NewFollower(feed.FollowerConfig{
+		Set: s.feeds, Peers: s.feedPeers(), Want: want, Validator: validate, Log: s.log, Metrics: metrics,
+		Dialer: s.env.Dial,
+	})
+	return err
+}
+
+// want is every cluster's feed; the intent each server writes for itself.
+func want(id feed.ID) (feed.Filter, bool) { return feed.Filter{}, id != feed.IntentID }
+
+func validate(_ feed.ID, r *feed.Record) error {
+	if r.Value == nil {
+		return nil
+	}
+	return model.Check(r.Kind, r.Key, r.Value)
+}
+
+// feedPeers are the other servers, nearest first.
+func (s *Core) feedPeers() []feed.Peer {
+	others := process.Nearest(s.config.Place, s.config.others(), func(p Peer) process.Place { return p.Place })
+	peers := make([]feed.Peer, len(others))
+	for i, p := range others {
+		peers[i] = feed.Peer{Name: p.Name, Address: p.GRPC, TLS: s.env.Identity.Client(identity.RoleServer)}
+	}
+	return peers
+}
+
+func (s *Core) serveGRPC() {
+	options := append(feed.ServerOptions(),
+		grpc.Creds(credentials.NewTLS(s.env.Identity.Server(identity.RoleServer, identity.RoleAgent, identity.RoleRelay))),
+		grpc.ChainUnaryInterceptor(serversOnly))
+	s.grpc = grpc.NewServer(options...)
+	feedpb.RegisterFeedsServer(s.grpc, s.service)
+	intentpb.RegisterIntentServer(s.grpc, forwarded{server: s})
+}
+
+// serversOnly guards the unary methods: they are what servers forward to each other.
+func serversOnly(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	caller, err := identity.Caller(ctx)
+	if err != nil {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
+	if caller.Role != identity.RoleServer {
+		return nil, status.Errorf(codes.PermissionDenied, "%s may not call %s: only servers may", caller, info.FullMethod)
+	}
+	return handler(ctx, request)
+}
+
+// mayPublish lets an agent write its own cluster's feeds, and nobody anything else.
+func (s *Core) mayPublish(ctx context.Context, id feed.ID) error {
+	caller, err := identity.Caller(ctx)
+	if err != nil {
+		return err
+	}
+	cluster, _, _ := model.SplitFeedID(id)
+	if caller.Role != identity.RoleAgent || cluster == "" || caller.Name != cluster {
+		return fmt.Errorf("%s may not publish feed %s: only the agent of its cluster may", caller, id)
+	}
+	return nil
+}
+
+// mayRead lets every server, agent and relay read every feed; the listener takes nobody else.
+func (s *Core) mayRead(ctx context.Context, _ feed.ID) error {
+	_, err := identity.Caller(ctx)
+	return err
+}
+
+// ready says whether a linearizable read can be answered here.
+func (s *Core) ready() error {
+	if leader, _, _ := s.node.Leader(); leader == "" {
+		return errors.New("no leader is known: a majority of the voters must be up and reach each other")
+	}
+	return nil
+}
+
+// Run serves until ctx ends, and returns when everything has stopped. A disk that fails or hangs ends it with an error.
+func (s *Core) Run(ctx context.Context) error {
+	defer s.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.node.Run(ctx) })
+	group.Go(func() error { return s.vacancy.run(ctx, s.node) })
+	group.Go(func() error { return s.feeds.Run(ctx) })
+	group.Go(func() error { return s.follower.Run(ctx) })
+	group.Go(func() error { return s.permits.Run(ctx) })
+	group.Go(func() error { return s.lead(ctx) })
+	group.Go(func() error {
+		stop := context.AfterFunc(ctx, s.grpc.Stop)
+		defer stop()
+		if err := s.grpc.Serve(s.env.GRPC); !errors.Is(err, grpc.ErrServerStopped) {
+			return err
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// Close frees what a Core holds that was not run, and the connections of one that was.
+func (s *Core) Close() {
+	for _, conn := range s.peers {
+		_ = conn.Close()
+	}
+	s.peers = nil
+	if s.node != nil {
+		_ = s.node.Close()
+	}
+}
