@@ -33,6 +33,8 @@ var walls = []wall{
 	{"federation/apiserver", []string{"federation/intent", "federation/feed", "federation/model", "crds"}},
 	{"federation/catalog", []string{"federation/feed", "federation/model", "crds"}},
 	{"federation/identity", nil},
+	{"federation/backup", nil},
+	{"federation/sim", []string{"federation", "unitization", "xds-relay", "agents", "client", "crds", "process", "dev/sample"}},
 	{"federation/controller", []string{"federation/intent", "federation/feed", "federation/model", "crds", "unitization"}},
 	{"federation/server", []string{"federation", "crds", "process", "unitization"}},
 	{"unitization", []string{"unitization"}},
@@ -44,6 +46,8 @@ var walls = []wall{
 	{"agents", []string{"federation/feed", "federation/model", "federation/catalog", "federation/identity", "unitization", "crds", "process"}},
 	{"client", []string{"crds"}},
 	{"dev", []string{"federation", "unitization", "xds-relay", "agents", "client", "crds", "process", "dev"}},
+	{"e2e-multicluster", []string{"federation", "unitization", "xds-relay", "agents", "client", "crds", "process", "dev"}},
+	{"ops", []string{"federation", "unitization", "xds-relay", "agents", "client", "crds", "process", "dev"}},
 	{"cmd", []string{"federation", "unitization", "xds-relay", "agents", "client", "crds", "process", "dev"}},
 	{"tools", nil},
 }
