@@ -40,6 +40,8 @@ type Environment struct {
 	Metrics process.Metrics
 	// Fatal ends the process when its disk failed.
 	Fatal func(error)
+	// Adjust is zero but in simulations.
+	Adjust Adjust
 }
 
 // Core is a federation server without what belongs to its process: the replicated intent, feeds, permits, and what
@@ -70,10 +72,10 @@ func NewCore(config Config, env Environment, log *slog.Logger) (_ *Core, err err
 			s.Close()
 		}
 	}()
-	if s.machine, err = intent.New(intent.Config{Feed: feed.Options{Log: s.log}}); err != nil {
+	if s.machine, err = intent.New(adjusted(intent.Config{Feed: s.feedOptions()}, env.Adjust.Intent)); err != nil {
 		return nil, err
 	}
-	if s.node, err = consensus.New(s.consensusConfig(env.Metrics)); errors.Is(err, consensus.ErrFolder) {
+	if s.node, err = consensus.New(adjusted(s.consensusConfig(env.Metrics), env.Adjust.Consensus)); errors.Is(err, consensus.ErrFolder) {
 		return nil, &process.UsageError{Err: err}
 	} else if err != nil {
 		return nil, err
@@ -93,8 +95,12 @@ type machine struct{ *intent.FSM }
 
 func (m machine) Snapshot() (consensus.Snapshot, error) { return m.FSM.Snapshot() }
 
+func (s *Core) feedOptions() feed.Options {
+	return adjusted(feed.Options{Log: s.log}, s.env.Adjust.Feeds)
+}
+
 func (s *Core) openFeeds(metrics process.Metrics) (err error) {
-	if s.feeds, err = feed.OpenSet(filepath.Join(s.config.DataDir, "feeds"), feed.Options{Log: s.log}); err != nil {
+	if s.feeds, err = feed.OpenSet(filepath.Join(s.config.DataDir, "feeds"), s.feedOptions()); err != nil {
 		return err
 	}
 	s.feeds.Add(s.machine.Feed())

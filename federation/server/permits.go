@@ -142,9 +142,9 @@ func (s *Core) concerns(unitization, center string) bool {
 
 // servePermits makes the root of all permits, and the service that relays and agents ask it by.
 func (s *Core) servePermits(metrics process.Metrics) (err error) {
-	s.permits, err = stream.NewRoot(stream.RootConfig{
+	s.permits, err = stream.NewRoot(adjusted(stream.RootConfig{
 		Authority: authority{s.backend}, Concerns: s.concerns, Log: s.log, Metrics: metrics,
-	})
+	}, s.env.Adjust.Permits))
 	if err != nil {
 		return err
 	}
