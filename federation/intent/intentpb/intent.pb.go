@@ -73,6 +73,115 @@ func (Holder) EnumDescriptor() ([]byte, []int) {
 	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{0}
 }
 
+type Standing int32
+
+const (
+	Standing_STANDING_UNSPECIFIED Standing = 0
+	// STANDING_MEMBER: one of its servers, with this folder.
+	Standing_STANDING_MEMBER Standing = 1
+	// STANDING_OTHER_FOLDER: the name is one of its servers, with another folder.
+	Standing_STANDING_OTHER_FOLDER Standing = 2
+	Standing_STANDING_REMOVED      Standing = 3
+	Standing_STANDING_UNKNOWN      Standing = 4
+)
+
+// Enum value maps for Standing.
+var (
+	Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_MEMBER",
+		2: "STANDING_OTHER_FOLDER",
+		3: "STANDING_REMOVED",
+		4: "STANDING_UNKNOWN",
+	}
+	Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED":  0,
+		"STANDING_MEMBER":       1,
+		"STANDING_OTHER_FOLDER": 2,
+		"STANDING_REMOVED":      3,
+		"STANDING_UNKNOWN":      4,
+	}
+)
+
+func (x Standing) Enum() *Standing {
+	p := new(Standing)
+	*p = x
+	return p
+}
+
+func (x Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_intent_intentpb_intent_proto_enumTypes[1].Descriptor()
+}
+
+func (Standing) Type() protoreflect.EnumType {
+	return &file_federation_intent_intentpb_intent_proto_enumTypes[1]
+}
+
+func (x Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Standing.Descriptor instead.
+func (Standing) EnumDescriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{1}
+}
+
+type Order int32
+
+const (
+	Order_ORDER_UNSPECIFIED Order = 0
+	Order_ORDER_PROMOTE     Order = 1
+	Order_ORDER_DEMOTE      Order = 2
+	Order_ORDER_REMOVE      Order = 3
+)
+
+// Enum value maps for Order.
+var (
+	Order_name = map[int32]string{
+		0: "ORDER_UNSPECIFIED",
+		1: "ORDER_PROMOTE",
+		2: "ORDER_DEMOTE",
+		3: "ORDER_REMOVE",
+	}
+	Order_value = map[string]int32{
+		"ORDER_UNSPECIFIED": 0,
+		"ORDER_PROMOTE":     1,
+		"ORDER_DEMOTE":      2,
+		"ORDER_REMOVE":      3,
+	}
+)
+
+func (x Order) Enum() *Order {
+	p := new(Order)
+	*p = x
+	return p
+}
+
+func (x Order) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Order) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_intent_intentpb_intent_proto_enumTypes[2].Descriptor()
+}
+
+func (Order) Type() protoreflect.EnumType {
+	return &file_federation_intent_intentpb_intent_proto_enumTypes[2]
+}
+
+func (x Order) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Order.Descriptor instead.
+func (Order) EnumDescriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{2}
+}
+
 // Command is one entry of the Raft log. What cannot be decoded completely, fields unknown to the reader included, stops
 // the node: a replica that skipped an entry would differ from the others for ever.
 type Command struct {
@@ -1531,7 +1640,9 @@ type Server struct {
 	Level   uint32 `protobuf:"varint,8,opt,name=level,proto3" json:"level,omitempty"`
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	// voter says what an operator wants it to be; a read replica has no vote. Clean-up of dead servers never changes it.
-	Voter         bool `protobuf:"varint,10,opt,name=voter,proto3" json:"voter,omitempty"`
+	Voter bool `protobuf:"varint,10,opt,name=voter,proto3" json:"voter,omitempty"`
+	// removed: it is no server any more, and this folder of it never will be.
+	Removed       bool `protobuf:"varint,11,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1632,6 +1743,13 @@ func (x *Server) GetVersion() string {
 func (x *Server) GetVoter() bool {
 	if x != nil {
 		return x.Voter
+	}
+	return false
+}
+
+func (x *Server) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
 	}
 	return false
 }
@@ -2347,8 +2465,8 @@ func (x *FieldError) GetMessage() string {
 	return ""
 }
 
-// Frame is a part of a snapshot: one Header, the ownership, the Objects in the order of kind and name, the Answers from
-// the oldest on.
+// Frame is a part of a snapshot: one Header, the ownership, the Servers in the order of names, the Tokens in the order of
+// hashes, the Objects in the order of kind and name, the Answers from the oldest on.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Part:
@@ -2523,7 +2641,11 @@ type Header struct {
 	Objects uint64 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`
 	Answers uint64 `protobuf:"varint,5,opt,name=answers,proto3" json:"answers,omitempty"`
 	// level is the state's: commands above it are not in the log. 0 means 1.
-	Level         uint32 `protobuf:"varint,6,opt,name=level,proto3" json:"level,omitempty"`
+	Level   uint32 `protobuf:"varint,6,opt,name=level,proto3" json:"level,omitempty"`
+	Servers uint64 `protobuf:"varint,7,opt,name=servers,proto3" json:"servers,omitempty"`
+	Tokens  uint64 `protobuf:"varint,8,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// founded: from here on servers come with tokens only.
+	Founded       bool `protobuf:"varint,9,opt,name=founded,proto3" json:"founded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2598,6 +2720,27 @@ func (x *Header) GetLevel() uint32 {
 		return x.Level
 	}
 	return 0
+}
+
+func (x *Header) GetServers() uint64 {
+	if x != nil {
+		return x.Servers
+	}
+	return 0
+}
+
+func (x *Header) GetTokens() uint64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *Header) GetFounded() bool {
+	if x != nil {
+		return x.Founded
+	}
+	return false
 }
 
 // Answer is a command's remembered result.
@@ -3057,6 +3200,670 @@ func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
 	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{42}
 }
 
+type EnrolRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// server is the caller.
+	Server *Server `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// expected are the voters that the caller's configuration names.
+	Expected      []*Expected `protobuf:"bytes,2,rep,name=expected,proto3" json:"expected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolRequest) Reset() {
+	*x = EnrolRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolRequest) ProtoMessage() {}
+
+func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolRequest.ProtoReflect.Descriptor instead.
+func (*EnrolRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *EnrolRequest) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *EnrolRequest) GetExpected() []*Expected {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+// Expected is a voter that a configuration names.
+type Expected struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Raft          string                 `protobuf:"bytes,2,opt,name=raft,proto3" json:"raft,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expected) Reset() {
+	*x = Expected{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expected) ProtoMessage() {}
+
+func (x *Expected) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expected.ProtoReflect.Descriptor instead.
+func (*Expected) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Expected) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Expected) GetRaft() string {
+	if x != nil {
+		return x.Raft
+	}
+	return ""
+}
+
+type EnrolResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// server is who answers.
+	Server *Server `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// expected are the voters that its configuration names.
+	Expected []*Expected `protobuf:"bytes,2,rep,name=expected,proto3" json:"expected,omitempty"`
+	// cluster is the UUID of what it is enrolled in; empty: nothing yet.
+	Cluster string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// roster has the folders of the first voters by name.
+	Roster map[string]string `protobuf:"bytes,4,rep,name=roster,proto3" json:"roster,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// standing is what the caller is to it, when it is enrolled.
+	Standing Standing `protobuf:"varint,5,opt,name=standing,proto3,enum=pentad.intent.v1.Standing" json:"standing,omitempty"`
+	// folder is the folder by which it knows the caller's name; empty: none.
+	Folder        string `protobuf:"bytes,6,opt,name=folder,proto3" json:"folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolResponse) Reset() {
+	*x = EnrolResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolResponse) ProtoMessage() {}
+
+func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolResponse.ProtoReflect.Descriptor instead.
+func (*EnrolResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *EnrolResponse) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetExpected() []*Expected {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *EnrolResponse) GetRoster() map[string]string {
+	if x != nil {
+		return x.Roster
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
+}
+
+func (x *EnrolResponse) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+type JoinRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// token is the secret itself.
+	Token         []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinRequest) Reset() {
+	*x = JoinRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinRequest) ProtoMessage() {}
+
+func (x *JoinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
+func (*JoinRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *JoinRequest) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *JoinRequest) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+type JoinResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Roster        map[string]string      `protobuf:"bytes,2,rep,name=roster,proto3" json:"roster,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinResponse) Reset() {
+	*x = JoinResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinResponse) ProtoMessage() {}
+
+func (x *JoinResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
+func (*JoinResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *JoinResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *JoinResponse) GetRoster() map[string]string {
+	if x != nil {
+		return x.Roster
+	}
+	return nil
+}
+
+type AnnounceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceRequest) Reset() {
+	*x = AnnounceRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceRequest) ProtoMessage() {}
+
+func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
+func (*AnnounceRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *AnnounceRequest) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+type AnnounceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// standing of the caller in the replicated state.
+	Standing      Standing `protobuf:"varint,1,opt,name=standing,proto3,enum=pentad.intent.v1.Standing" json:"standing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceResponse) Reset() {
+	*x = AnnounceResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceResponse) ProtoMessage() {}
+
+func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
+func (*AnnounceResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *AnnounceResponse) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
+}
+
+type ChangeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Order Order                  `protobuf:"varint,2,opt,name=order,proto3,enum=pentad.intent.v1.Order" json:"order,omitempty"`
+	// force carries it out although a rule of caution speaks against it.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRequest) Reset() {
+	*x = ChangeRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRequest) ProtoMessage() {}
+
+func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
+func (*ChangeRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ChangeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChangeRequest) GetOrder() Order {
+	if x != nil {
+		return x.Order
+	}
+	return Order_ORDER_UNSPECIFIED
+}
+
+func (x *ChangeRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type ChangeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeResponse) Reset() {
+	*x = ChangeResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeResponse) ProtoMessage() {}
+
+func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
+func (*ChangeResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ChangeResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type MembersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersRequest) Reset() {
+	*x = MembersRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersRequest) ProtoMessage() {}
+
+func (x *MembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
+func (*MembersRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{52}
+}
+
+type MembersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Members       []*MemberState         `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersResponse) Reset() {
+	*x = MembersResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersResponse) ProtoMessage() {}
+
+func (x *MembersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
+func (*MembersResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *MembersResponse) GetMembers() []*MemberState {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// MemberState is a server as the leader sees it.
+type MemberState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// in_raft: Raft's configuration has it; votes: with a vote.
+	InRaft bool `protobuf:"varint,2,opt,name=in_raft,json=inRaft,proto3" json:"in_raft,omitempty"`
+	Votes  bool `protobuf:"varint,3,opt,name=votes,proto3" json:"votes,omitempty"`
+	Leads  bool `protobuf:"varint,4,opt,name=leads,proto3" json:"leads,omitempty"`
+	// heard_ms is how long ago the leader heard of it; -1: never.
+	HeardMs int64 `protobuf:"varint,5,opt,name=heard_ms,json=heardMs,proto3" json:"heard_ms,omitempty"`
+	// behind is how many log entries it lacks.
+	Behind        uint64 `protobuf:"varint,6,opt,name=behind,proto3" json:"behind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberState) Reset() {
+	*x = MemberState{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberState) ProtoMessage() {}
+
+func (x *MemberState) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberState.ProtoReflect.Descriptor instead.
+func (*MemberState) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *MemberState) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *MemberState) GetInRaft() bool {
+	if x != nil {
+		return x.InRaft
+	}
+	return false
+}
+
+func (x *MemberState) GetVotes() bool {
+	if x != nil {
+		return x.Votes
+	}
+	return false
+}
+
+func (x *MemberState) GetLeads() bool {
+	if x != nil {
+		return x.Leads
+	}
+	return false
+}
+
+func (x *MemberState) GetHeardMs() int64 {
+	if x != nil {
+		return x.HeardMs
+	}
+	return 0
+}
+
+func (x *MemberState) GetBehind() uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
 var File_federation_intent_intentpb_intent_proto protoreflect.FileDescriptor
 
 const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
@@ -3172,7 +3979,7 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12\x16\n" +
 	"\x06center\x18\x05 \x01(\tR\x06center\x12\x16\n" +
-	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xe4\x01\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"\xfe\x01\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x16\n" +
@@ -3184,7 +3991,8 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x05level\x18\b \x01(\rR\x05level\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12\x14\n" +
 	"\x05voter\x18\n" +
-	" \x01(\bR\x05voter\"=\n" +
+	" \x01(\bR\x05voter\x12\x18\n" +
+	"\aremoved\x18\v \x01(\bR\aremoved\"=\n" +
 	"\tSetServer\x120\n" +
 	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\"T\n" +
 	"\n" +
@@ -3240,14 +4048,17 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x06server\x18\x05 \x01(\v2\x18.pentad.intent.v1.ServerH\x00R\x06server\x12/\n" +
 	"\x05token\x18\x06 \x01(\v2\x17.pentad.intent.v1.TokenH\x00R\x05token\x12=\n" +
 	"\acluster\x18\a \x01(\v2!.pentad.intent.v1.ClusterLivenessH\x00R\aclusterB\x06\n" +
-	"\x04part\"\xaa\x01\n" +
+	"\x04part\"\xf6\x01\n" +
 	"\x06Header\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12\x18\n" +
 	"\aobjects\x18\x04 \x01(\x04R\aobjects\x12\x18\n" +
 	"\aanswers\x18\x05 \x01(\x04R\aanswers\x12\x14\n" +
-	"\x05level\x18\x06 \x01(\rR\x05level\"0\n" +
+	"\x05level\x18\x06 \x01(\rR\x05level\x12\x18\n" +
+	"\aservers\x18\a \x01(\x04R\aservers\x12\x16\n" +
+	"\x06tokens\x18\b \x01(\x04R\x06tokens\x12\x18\n" +
+	"\afounded\x18\t \x01(\bR\afounded\"0\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\fR\x06result\"*\n" +
@@ -3268,16 +4079,79 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\brendered\x18\x03 \x01(\x04R\brendered\"+\n" +
 	"\x19TransferLeadershipRequest\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\tR\x02to\"\x1c\n" +
-	"\x1aTransferLeadershipResponse*D\n" +
+	"\x1aTransferLeadershipResponse\"x\n" +
+	"\fEnrolRequest\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\x126\n" +
+	"\bexpected\x18\x02 \x03(\v2\x1a.pentad.intent.v1.ExpectedR\bexpected\"2\n" +
+	"\bExpected\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04raft\x18\x02 \x01(\tR\x04raft\"\xe3\x02\n" +
+	"\rEnrolResponse\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\x126\n" +
+	"\bexpected\x18\x02 \x03(\v2\x1a.pentad.intent.v1.ExpectedR\bexpected\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12C\n" +
+	"\x06roster\x18\x04 \x03(\v2+.pentad.intent.v1.EnrolResponse.RosterEntryR\x06roster\x126\n" +
+	"\bstanding\x18\x05 \x01(\x0e2\x1a.pentad.intent.v1.StandingR\bstanding\x12\x16\n" +
+	"\x06folder\x18\x06 \x01(\tR\x06folder\x1a9\n" +
+	"\vRosterEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
+	"\vJoinRequest\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\"\xa7\x01\n" +
+	"\fJoinResponse\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12B\n" +
+	"\x06roster\x18\x02 \x03(\v2*.pentad.intent.v1.JoinResponse.RosterEntryR\x06roster\x1a9\n" +
+	"\vRosterEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\x0fAnnounceRequest\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\"J\n" +
+	"\x10AnnounceResponse\x126\n" +
+	"\bstanding\x18\x01 \x01(\x0e2\x1a.pentad.intent.v1.StandingR\bstanding\"h\n" +
+	"\rChangeRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
+	"\x05order\x18\x02 \x01(\x0e2\x17.pentad.intent.v1.OrderR\x05order\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"*\n" +
+	"\x0eChangeResponse\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\"\x10\n" +
+	"\x0eMembersRequest\"J\n" +
+	"\x0fMembersResponse\x127\n" +
+	"\amembers\x18\x01 \x03(\v2\x1d.pentad.intent.v1.MemberStateR\amembers\"\xb7\x01\n" +
+	"\vMemberState\x120\n" +
+	"\x06server\x18\x01 \x01(\v2\x18.pentad.intent.v1.ServerR\x06server\x12\x17\n" +
+	"\ain_raft\x18\x02 \x01(\bR\x06inRaft\x12\x14\n" +
+	"\x05votes\x18\x03 \x01(\bR\x05votes\x12\x14\n" +
+	"\x05leads\x18\x04 \x01(\bR\x05leads\x12\x19\n" +
+	"\bheard_ms\x18\x05 \x01(\x03R\aheardMs\x12\x16\n" +
+	"\x06behind\x18\x06 \x01(\x04R\x06behind*D\n" +
 	"\x06Holder\x12\x16\n" +
 	"\x12HOLDER_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fHOLDER_RELAY\x10\x01\x12\x10\n" +
-	"\fHOLDER_AGENT\x10\x022\xfb\x02\n" +
+	"\fHOLDER_AGENT\x10\x02*\x80\x01\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSTANDING_MEMBER\x10\x01\x12\x19\n" +
+	"\x15STANDING_OTHER_FOLDER\x10\x02\x12\x14\n" +
+	"\x10STANDING_REMOVED\x10\x03\x12\x14\n" +
+	"\x10STANDING_UNKNOWN\x10\x04*U\n" +
+	"\x05Order\x12\x15\n" +
+	"\x11ORDER_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rORDER_PROMOTE\x10\x01\x12\x10\n" +
+	"\fORDER_DEMOTE\x10\x02\x12\x10\n" +
+	"\fORDER_REMOVE\x10\x032\xfb\x02\n" +
 	"\x06Intent\x12N\n" +
 	"\aPropose\x12 .pentad.intent.v1.ProposeRequest\x1a!.pentad.intent.v1.ProposeResponse\x12]\n" +
 	"\fReadRevision\x12%.pentad.intent.v1.ReadRevisionRequest\x1a&.pentad.intent.v1.ReadRevisionResponse\x12Q\n" +
 	"\bProgress\x12!.pentad.intent.v1.ProgressRequest\x1a\".pentad.intent.v1.ProgressResponse\x12o\n" +
-	"\x12TransferLeadership\x12+.pentad.intent.v1.TransferLeadershipRequest\x1a,.pentad.intent.v1.TransferLeadershipResponseB.Z,pentad.dev/pentad/federation/intent/intentpbb\x06proto3"
+	"\x12TransferLeadership\x12+.pentad.intent.v1.TransferLeadershipRequest\x1a,.pentad.intent.v1.TransferLeadershipResponse2\x8d\x03\n" +
+	"\n" +
+	"Membership\x12H\n" +
+	"\x05Enrol\x12\x1e.pentad.intent.v1.EnrolRequest\x1a\x1f.pentad.intent.v1.EnrolResponse\x12E\n" +
+	"\x04Join\x12\x1d.pentad.intent.v1.JoinRequest\x1a\x1e.pentad.intent.v1.JoinResponse\x12Q\n" +
+	"\bAnnounce\x12!.pentad.intent.v1.AnnounceRequest\x1a\".pentad.intent.v1.AnnounceResponse\x12K\n" +
+	"\x06Change\x12\x1f.pentad.intent.v1.ChangeRequest\x1a .pentad.intent.v1.ChangeResponse\x12N\n" +
+	"\aMembers\x12 .pentad.intent.v1.MembersRequest\x1a!.pentad.intent.v1.MembersResponseB.Z,pentad.dev/pentad/federation/intent/intentpbb\x06proto3"
 
 var (
 	file_federation_intent_intentpb_intent_proto_rawDescOnce sync.Once
@@ -3291,105 +4165,144 @@ func file_federation_intent_intentpb_intent_proto_rawDescGZIP() []byte {
 	return file_federation_intent_intentpb_intent_proto_rawDescData
 }
 
-var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(Holder)(0),                        // 0: pentad.intent.v1.Holder
-	(*Command)(nil),                    // 1: pentad.intent.v1.Command
-	(*Create)(nil),                     // 2: pentad.intent.v1.Create
-	(*Update)(nil),                     // 3: pentad.intent.v1.Update
-	(*Delete)(nil),                     // 4: pentad.intent.v1.Delete
-	(*Approve)(nil),                    // 5: pentad.intent.v1.Approve
-	(*Abort)(nil),                      // 6: pentad.intent.v1.Abort
-	(*Freeze)(nil),                     // 7: pentad.intent.v1.Freeze
-	(*AckFreeze)(nil),                  // 8: pentad.intent.v1.AckFreeze
-	(*FreezeAck)(nil),                  // 9: pentad.intent.v1.FreezeAck
-	(*WaitedOut)(nil),                  // 10: pentad.intent.v1.WaitedOut
-	(*StoreReports)(nil),               // 11: pentad.intent.v1.StoreReports
-	(*StoreReport)(nil),                // 12: pentad.intent.v1.StoreReport
-	(*Commit)(nil),                     // 13: pentad.intent.v1.Commit
-	(*Converged)(nil),                  // 14: pentad.intent.v1.Converged
-	(*OpenSession)(nil),                // 15: pentad.intent.v1.OpenSession
-	(*CloseSession)(nil),               // 16: pentad.intent.v1.CloseSession
-	(*RemoveSession)(nil),              // 17: pentad.intent.v1.RemoveSession
-	(*Session)(nil),                    // 18: pentad.intent.v1.Session
-	(*Server)(nil),                     // 19: pentad.intent.v1.Server
-	(*SetServer)(nil),                  // 20: pentad.intent.v1.SetServer
-	(*JoinServer)(nil),                 // 21: pentad.intent.v1.JoinServer
-	(*RemoveServer)(nil),               // 22: pentad.intent.v1.RemoveServer
-	(*CreateToken)(nil),                // 23: pentad.intent.v1.CreateToken
-	(*Token)(nil),                      // 24: pentad.intent.v1.Token
-	(*RaiseLevel)(nil),                 // 25: pentad.intent.v1.RaiseLevel
-	(*SetLiveness)(nil),                // 26: pentad.intent.v1.SetLiveness
-	(*ClusterLiveness)(nil),            // 27: pentad.intent.v1.ClusterLiveness
-	(*Reconcile)(nil),                  // 28: pentad.intent.v1.Reconcile
-	(*Result)(nil),                     // 29: pentad.intent.v1.Result
-	(*Object)(nil),                     // 30: pentad.intent.v1.Object
-	(*FieldError)(nil),                 // 31: pentad.intent.v1.FieldError
-	(*Frame)(nil),                      // 32: pentad.intent.v1.Frame
-	(*Header)(nil),                     // 33: pentad.intent.v1.Header
-	(*Answer)(nil),                     // 34: pentad.intent.v1.Answer
-	(*ProposeRequest)(nil),             // 35: pentad.intent.v1.ProposeRequest
-	(*ProposeResponse)(nil),            // 36: pentad.intent.v1.ProposeResponse
-	(*ReadRevisionRequest)(nil),        // 37: pentad.intent.v1.ReadRevisionRequest
-	(*ReadRevisionResponse)(nil),       // 38: pentad.intent.v1.ReadRevisionResponse
-	(*ProgressRequest)(nil),            // 39: pentad.intent.v1.ProgressRequest
-	(*ProgressResponse)(nil),           // 40: pentad.intent.v1.ProgressResponse
-	(*SessionProgress)(nil),            // 41: pentad.intent.v1.SessionProgress
-	(*TransferLeadershipRequest)(nil),  // 42: pentad.intent.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 43: pentad.intent.v1.TransferLeadershipResponse
+	(Standing)(0),                      // 1: pentad.intent.v1.Standing
+	(Order)(0),                         // 2: pentad.intent.v1.Order
+	(*Command)(nil),                    // 3: pentad.intent.v1.Command
+	(*Create)(nil),                     // 4: pentad.intent.v1.Create
+	(*Update)(nil),                     // 5: pentad.intent.v1.Update
+	(*Delete)(nil),                     // 6: pentad.intent.v1.Delete
+	(*Approve)(nil),                    // 7: pentad.intent.v1.Approve
+	(*Abort)(nil),                      // 8: pentad.intent.v1.Abort
+	(*Freeze)(nil),                     // 9: pentad.intent.v1.Freeze
+	(*AckFreeze)(nil),                  // 10: pentad.intent.v1.AckFreeze
+	(*FreezeAck)(nil),                  // 11: pentad.intent.v1.FreezeAck
+	(*WaitedOut)(nil),                  // 12: pentad.intent.v1.WaitedOut
+	(*StoreReports)(nil),               // 13: pentad.intent.v1.StoreReports
+	(*StoreReport)(nil),                // 14: pentad.intent.v1.StoreReport
+	(*Commit)(nil),                     // 15: pentad.intent.v1.Commit
+	(*Converged)(nil),                  // 16: pentad.intent.v1.Converged
+	(*OpenSession)(nil),                // 17: pentad.intent.v1.OpenSession
+	(*CloseSession)(nil),               // 18: pentad.intent.v1.CloseSession
+	(*RemoveSession)(nil),              // 19: pentad.intent.v1.RemoveSession
+	(*Session)(nil),                    // 20: pentad.intent.v1.Session
+	(*Server)(nil),                     // 21: pentad.intent.v1.Server
+	(*SetServer)(nil),                  // 22: pentad.intent.v1.SetServer
+	(*JoinServer)(nil),                 // 23: pentad.intent.v1.JoinServer
+	(*RemoveServer)(nil),               // 24: pentad.intent.v1.RemoveServer
+	(*CreateToken)(nil),                // 25: pentad.intent.v1.CreateToken
+	(*Token)(nil),                      // 26: pentad.intent.v1.Token
+	(*RaiseLevel)(nil),                 // 27: pentad.intent.v1.RaiseLevel
+	(*SetLiveness)(nil),                // 28: pentad.intent.v1.SetLiveness
+	(*ClusterLiveness)(nil),            // 29: pentad.intent.v1.ClusterLiveness
+	(*Reconcile)(nil),                  // 30: pentad.intent.v1.Reconcile
+	(*Result)(nil),                     // 31: pentad.intent.v1.Result
+	(*Object)(nil),                     // 32: pentad.intent.v1.Object
+	(*FieldError)(nil),                 // 33: pentad.intent.v1.FieldError
+	(*Frame)(nil),                      // 34: pentad.intent.v1.Frame
+	(*Header)(nil),                     // 35: pentad.intent.v1.Header
+	(*Answer)(nil),                     // 36: pentad.intent.v1.Answer
+	(*ProposeRequest)(nil),             // 37: pentad.intent.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 38: pentad.intent.v1.ProposeResponse
+	(*ReadRevisionRequest)(nil),        // 39: pentad.intent.v1.ReadRevisionRequest
+	(*ReadRevisionResponse)(nil),       // 40: pentad.intent.v1.ReadRevisionResponse
+	(*ProgressRequest)(nil),            // 41: pentad.intent.v1.ProgressRequest
+	(*ProgressResponse)(nil),           // 42: pentad.intent.v1.ProgressResponse
+	(*SessionProgress)(nil),            // 43: pentad.intent.v1.SessionProgress
+	(*TransferLeadershipRequest)(nil),  // 44: pentad.intent.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 45: pentad.intent.v1.TransferLeadershipResponse
+	(*EnrolRequest)(nil),               // 46: pentad.intent.v1.EnrolRequest
+	(*Expected)(nil),                   // 47: pentad.intent.v1.Expected
+	(*EnrolResponse)(nil),              // 48: pentad.intent.v1.EnrolResponse
+	(*JoinRequest)(nil),                // 49: pentad.intent.v1.JoinRequest
+	(*JoinResponse)(nil),               // 50: pentad.intent.v1.JoinResponse
+	(*AnnounceRequest)(nil),            // 51: pentad.intent.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),           // 52: pentad.intent.v1.AnnounceResponse
+	(*ChangeRequest)(nil),              // 53: pentad.intent.v1.ChangeRequest
+	(*ChangeResponse)(nil),             // 54: pentad.intent.v1.ChangeResponse
+	(*MembersRequest)(nil),             // 55: pentad.intent.v1.MembersRequest
+	(*MembersResponse)(nil),            // 56: pentad.intent.v1.MembersResponse
+	(*MemberState)(nil),                // 57: pentad.intent.v1.MemberState
+	nil,                                // 58: pentad.intent.v1.EnrolResponse.RosterEntry
+	nil,                                // 59: pentad.intent.v1.JoinResponse.RosterEntry
 }
 var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
-	2,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
-	3,  // 1: pentad.intent.v1.Command.update:type_name -> pentad.intent.v1.Update
-	4,  // 2: pentad.intent.v1.Command.delete:type_name -> pentad.intent.v1.Delete
-	5,  // 3: pentad.intent.v1.Command.approve:type_name -> pentad.intent.v1.Approve
-	6,  // 4: pentad.intent.v1.Command.abort:type_name -> pentad.intent.v1.Abort
-	7,  // 5: pentad.intent.v1.Command.freeze:type_name -> pentad.intent.v1.Freeze
-	8,  // 6: pentad.intent.v1.Command.ack_freeze:type_name -> pentad.intent.v1.AckFreeze
-	10, // 7: pentad.intent.v1.Command.waited_out:type_name -> pentad.intent.v1.WaitedOut
-	11, // 8: pentad.intent.v1.Command.store_reports:type_name -> pentad.intent.v1.StoreReports
-	13, // 9: pentad.intent.v1.Command.commit:type_name -> pentad.intent.v1.Commit
-	14, // 10: pentad.intent.v1.Command.converged:type_name -> pentad.intent.v1.Converged
-	15, // 11: pentad.intent.v1.Command.open_session:type_name -> pentad.intent.v1.OpenSession
-	16, // 12: pentad.intent.v1.Command.close_session:type_name -> pentad.intent.v1.CloseSession
-	17, // 13: pentad.intent.v1.Command.remove_session:type_name -> pentad.intent.v1.RemoveSession
-	20, // 14: pentad.intent.v1.Command.set_server:type_name -> pentad.intent.v1.SetServer
-	21, // 15: pentad.intent.v1.Command.join_server:type_name -> pentad.intent.v1.JoinServer
-	22, // 16: pentad.intent.v1.Command.remove_server:type_name -> pentad.intent.v1.RemoveServer
-	23, // 17: pentad.intent.v1.Command.create_token:type_name -> pentad.intent.v1.CreateToken
-	25, // 18: pentad.intent.v1.Command.raise_level:type_name -> pentad.intent.v1.RaiseLevel
-	26, // 19: pentad.intent.v1.Command.set_liveness:type_name -> pentad.intent.v1.SetLiveness
-	28, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
-	9,  // 21: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
-	12, // 22: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
-	18, // 23: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
+	4,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
+	5,  // 1: pentad.intent.v1.Command.update:type_name -> pentad.intent.v1.Update
+	6,  // 2: pentad.intent.v1.Command.delete:type_name -> pentad.intent.v1.Delete
+	7,  // 3: pentad.intent.v1.Command.approve:type_name -> pentad.intent.v1.Approve
+	8,  // 4: pentad.intent.v1.Command.abort:type_name -> pentad.intent.v1.Abort
+	9,  // 5: pentad.intent.v1.Command.freeze:type_name -> pentad.intent.v1.Freeze
+	10, // 6: pentad.intent.v1.Command.ack_freeze:type_name -> pentad.intent.v1.AckFreeze
+	12, // 7: pentad.intent.v1.Command.waited_out:type_name -> pentad.intent.v1.WaitedOut
+	13, // 8: pentad.intent.v1.Command.store_reports:type_name -> pentad.intent.v1.StoreReports
+	15, // 9: pentad.intent.v1.Command.commit:type_name -> pentad.intent.v1.Commit
+	16, // 10: pentad.intent.v1.Command.converged:type_name -> pentad.intent.v1.Converged
+	17, // 11: pentad.intent.v1.Command.open_session:type_name -> pentad.intent.v1.OpenSession
+	18, // 12: pentad.intent.v1.Command.close_session:type_name -> pentad.intent.v1.CloseSession
+	19, // 13: pentad.intent.v1.Command.remove_session:type_name -> pentad.intent.v1.RemoveSession
+	22, // 14: pentad.intent.v1.Command.set_server:type_name -> pentad.intent.v1.SetServer
+	23, // 15: pentad.intent.v1.Command.join_server:type_name -> pentad.intent.v1.JoinServer
+	24, // 16: pentad.intent.v1.Command.remove_server:type_name -> pentad.intent.v1.RemoveServer
+	25, // 17: pentad.intent.v1.Command.create_token:type_name -> pentad.intent.v1.CreateToken
+	27, // 18: pentad.intent.v1.Command.raise_level:type_name -> pentad.intent.v1.RaiseLevel
+	28, // 19: pentad.intent.v1.Command.set_liveness:type_name -> pentad.intent.v1.SetLiveness
+	30, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
+	11, // 21: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
+	14, // 22: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
+	20, // 23: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
 	0,  // 24: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
-	19, // 25: pentad.intent.v1.SetServer.server:type_name -> pentad.intent.v1.Server
-	19, // 26: pentad.intent.v1.JoinServer.server:type_name -> pentad.intent.v1.Server
-	27, // 27: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
-	30, // 28: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
-	31, // 29: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
-	33, // 30: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
-	30, // 31: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
-	34, // 32: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
-	19, // 33: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
-	24, // 34: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
-	27, // 35: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
-	41, // 36: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
-	35, // 37: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
-	37, // 38: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
-	39, // 39: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
-	42, // 40: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
-	36, // 41: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
-	38, // 42: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
-	40, // 43: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
-	43, // 44: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
-	41, // [41:45] is the sub-list for method output_type
-	37, // [37:41] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	21, // 25: pentad.intent.v1.SetServer.server:type_name -> pentad.intent.v1.Server
+	21, // 26: pentad.intent.v1.JoinServer.server:type_name -> pentad.intent.v1.Server
+	29, // 27: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
+	32, // 28: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
+	33, // 29: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
+	35, // 30: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
+	32, // 31: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
+	36, // 32: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
+	21, // 33: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
+	26, // 34: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
+	29, // 35: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
+	43, // 36: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
+	21, // 37: pentad.intent.v1.EnrolRequest.server:type_name -> pentad.intent.v1.Server
+	47, // 38: pentad.intent.v1.EnrolRequest.expected:type_name -> pentad.intent.v1.Expected
+	21, // 39: pentad.intent.v1.EnrolResponse.server:type_name -> pentad.intent.v1.Server
+	47, // 40: pentad.intent.v1.EnrolResponse.expected:type_name -> pentad.intent.v1.Expected
+	58, // 41: pentad.intent.v1.EnrolResponse.roster:type_name -> pentad.intent.v1.EnrolResponse.RosterEntry
+	1,  // 42: pentad.intent.v1.EnrolResponse.standing:type_name -> pentad.intent.v1.Standing
+	21, // 43: pentad.intent.v1.JoinRequest.server:type_name -> pentad.intent.v1.Server
+	59, // 44: pentad.intent.v1.JoinResponse.roster:type_name -> pentad.intent.v1.JoinResponse.RosterEntry
+	21, // 45: pentad.intent.v1.AnnounceRequest.server:type_name -> pentad.intent.v1.Server
+	1,  // 46: pentad.intent.v1.AnnounceResponse.standing:type_name -> pentad.intent.v1.Standing
+	2,  // 47: pentad.intent.v1.ChangeRequest.order:type_name -> pentad.intent.v1.Order
+	57, // 48: pentad.intent.v1.MembersResponse.members:type_name -> pentad.intent.v1.MemberState
+	21, // 49: pentad.intent.v1.MemberState.server:type_name -> pentad.intent.v1.Server
+	37, // 50: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
+	39, // 51: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
+	41, // 52: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
+	44, // 53: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
+	46, // 54: pentad.intent.v1.Membership.Enrol:input_type -> pentad.intent.v1.EnrolRequest
+	49, // 55: pentad.intent.v1.Membership.Join:input_type -> pentad.intent.v1.JoinRequest
+	51, // 56: pentad.intent.v1.Membership.Announce:input_type -> pentad.intent.v1.AnnounceRequest
+	53, // 57: pentad.intent.v1.Membership.Change:input_type -> pentad.intent.v1.ChangeRequest
+	55, // 58: pentad.intent.v1.Membership.Members:input_type -> pentad.intent.v1.MembersRequest
+	38, // 59: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
+	40, // 60: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
+	42, // 61: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
+	45, // 62: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
+	48, // 63: pentad.intent.v1.Membership.Enrol:output_type -> pentad.intent.v1.EnrolResponse
+	50, // 64: pentad.intent.v1.Membership.Join:output_type -> pentad.intent.v1.JoinResponse
+	52, // 65: pentad.intent.v1.Membership.Announce:output_type -> pentad.intent.v1.AnnounceResponse
+	54, // 66: pentad.intent.v1.Membership.Change:output_type -> pentad.intent.v1.ChangeResponse
+	56, // 67: pentad.intent.v1.Membership.Members:output_type -> pentad.intent.v1.MembersResponse
+	59, // [59:68] is the sub-list for method output_type
+	50, // [50:59] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_federation_intent_intentpb_intent_proto_init() }
@@ -3434,10 +4347,10 @@ func file_federation_intent_intentpb_intent_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_intent_intentpb_intent_proto_rawDesc), len(file_federation_intent_intentpb_intent_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   43,
+			NumEnums:      3,
+			NumMessages:   57,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_federation_intent_intentpb_intent_proto_goTypes,
 		DependencyIndexes: file_federation_intent_intentpb_intent_proto_depIdxs,
