@@ -2093,8 +2093,10 @@ func (x *RaiseLevel) GetLevel() uint32 {
 
 // SetLiveness says that clusters are expired, or are not any more.
 type SetLiveness struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Clusters      []*ClusterLiveness     `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Clusters []*ClusterLiveness     `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// held says why clusters that would be expired are not; empty: none is held back. It is the Estate's condition.
+	Held          *Held `protobuf:"bytes,2,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2136,18 +2138,81 @@ func (x *SetLiveness) GetClusters() []*ClusterLiveness {
 	return nil
 }
 
+func (x *SetLiveness) GetHeld() *Held {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+// Held is why withdrawals are held back.
+type Held struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// reason is one word, message a sentence for people.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Held) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Held) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type ClusterLiveness struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
-	Expired       bool                   `protobuf:"varint,3,opt,name=expired,proto3" json:"expired,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Uid     string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Expired bool                   `protobuf:"varint,3,opt,name=expired,proto3" json:"expired,omitempty"`
+	// since_unix_ms is when that was decided: in snapshots only, a command brings its own time.
+	SinceUnixMs   int64 `protobuf:"varint,4,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterLiveness) Reset() {
 	*x = ClusterLiveness{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2224,7 @@ func (x *ClusterLiveness) String() string {
 func (*ClusterLiveness) ProtoMessage() {}
 
 func (x *ClusterLiveness) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2237,7 @@ func (x *ClusterLiveness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterLiveness.ProtoReflect.Descriptor instead.
 func (*ClusterLiveness) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ClusterLiveness) GetCluster() string {
@@ -2196,6 +2261,13 @@ func (x *ClusterLiveness) GetExpired() bool {
 	return false
 }
 
+func (x *ClusterLiveness) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
 // Reconcile goes on with the unit stores after the intent was restored from an older state.
 type Reconcile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2207,7 +2279,7 @@ type Reconcile struct {
 
 func (x *Reconcile) Reset() {
 	*x = Reconcile{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2291,7 @@ func (x *Reconcile) String() string {
 func (*Reconcile) ProtoMessage() {}
 
 func (x *Reconcile) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2304,7 @@ func (x *Reconcile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
 func (*Reconcile) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Reconcile) GetTerm() uint64 {
@@ -2259,7 +2331,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2343,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2356,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Result) GetOk() bool {
@@ -2331,7 +2403,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2415,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2428,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Object) GetKind() string {
@@ -2409,7 +2481,7 @@ type FieldError struct {
 
 func (x *FieldError) Reset() {
 	*x = FieldError{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2493,7 @@ func (x *FieldError) String() string {
 func (*FieldError) ProtoMessage() {}
 
 func (x *FieldError) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2506,7 @@ func (x *FieldError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldError.ProtoReflect.Descriptor instead.
 func (*FieldError) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FieldError) GetType() string {
@@ -2485,7 +2557,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +2569,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +2582,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Frame) GetPart() isFrame_Part {
@@ -2613,7 +2685,7 @@ type Frame_Token struct {
 }
 
 type Frame_Cluster struct {
-	// cluster is one that has expired.
+	// cluster is one that has expired, or had.
 	Cluster *ClusterLiveness `protobuf:"bytes,7,opt,name=cluster,proto3,oneof"`
 }
 
@@ -2652,7 +2724,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2736,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2749,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Header) GetIncarnation() uint64 {
@@ -2755,7 +2827,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +2839,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2780,7 +2852,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{33}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Answer) GetId() []byte {
@@ -2807,7 +2879,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2891,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2904,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{34}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProposeRequest) GetCommand() []byte {
@@ -2854,7 +2926,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +2938,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +2951,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{35}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProposeResponse) GetResult() []byte {
@@ -2904,7 +2976,7 @@ type ReadRevisionRequest struct {
 
 func (x *ReadRevisionRequest) Reset() {
 	*x = ReadRevisionRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +2988,7 @@ func (x *ReadRevisionRequest) String() string {
 func (*ReadRevisionRequest) ProtoMessage() {}
 
 func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3001,7 @@ func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionRequest.ProtoReflect.Descriptor instead.
 func (*ReadRevisionRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{36}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{37}
 }
 
 type ReadRevisionResponse struct {
@@ -2941,7 +3013,7 @@ type ReadRevisionResponse struct {
 
 func (x *ReadRevisionResponse) Reset() {
 	*x = ReadRevisionResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3025,7 @@ func (x *ReadRevisionResponse) String() string {
 func (*ReadRevisionResponse) ProtoMessage() {}
 
 func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3038,7 @@ func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionResponse.ProtoReflect.Descriptor instead.
 func (*ReadRevisionResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{37}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReadRevisionResponse) GetRevision() uint64 {
@@ -2984,7 +3056,7 @@ type ProgressRequest struct {
 
 func (x *ProgressRequest) Reset() {
 	*x = ProgressRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3068,7 @@ func (x *ProgressRequest) String() string {
 func (*ProgressRequest) ProtoMessage() {}
 
 func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3081,7 @@ func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
 func (*ProgressRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{38}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{39}
 }
 
 type ProgressResponse struct {
@@ -3021,7 +3093,7 @@ type ProgressResponse struct {
 
 func (x *ProgressResponse) Reset() {
 	*x = ProgressResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3105,7 @@ func (x *ProgressResponse) String() string {
 func (*ProgressResponse) ProtoMessage() {}
 
 func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3118,7 @@ func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressResponse.ProtoReflect.Descriptor instead.
 func (*ProgressResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{39}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ProgressResponse) GetSessions() []*SessionProgress {
@@ -3070,7 +3142,7 @@ type SessionProgress struct {
 
 func (x *SessionProgress) Reset() {
 	*x = SessionProgress{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3154,7 @@ func (x *SessionProgress) String() string {
 func (*SessionProgress) ProtoMessage() {}
 
 func (x *SessionProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3167,7 @@ func (x *SessionProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionProgress.ProtoReflect.Descriptor instead.
 func (*SessionProgress) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{40}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SessionProgress) GetSession() string {
@@ -3119,6 +3191,159 @@ func (x *SessionProgress) GetRendered() uint64 {
 	return 0
 }
 
+type HearingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HearingRequest) Reset() {
+	*x = HearingRequest{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HearingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HearingRequest) ProtoMessage() {}
+
+func (x *HearingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HearingRequest.ProtoReflect.Descriptor instead.
+func (*HearingRequest) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{42}
+}
+
+// HearingResponse has durations by this server's monotonic clock, never times.
+type HearingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// up_ms is how long the server has listened: what it has not heard of, it has not heard of for so long.
+	UpMs int64 `protobuf:"varint,1,opt,name=up_ms,json=upMs,proto3" json:"up_ms,omitempty"`
+	// clusters are those of which it holds a feed.
+	Clusters      []*ClusterHearing `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HearingResponse) Reset() {
+	*x = HearingResponse{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HearingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HearingResponse) ProtoMessage() {}
+
+func (x *HearingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HearingResponse.ProtoReflect.Descriptor instead.
+func (*HearingResponse) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *HearingResponse) GetUpMs() int64 {
+	if x != nil {
+		return x.UpMs
+	}
+	return 0
+}
+
+func (x *HearingResponse) GetClusters() []*ClusterHearing {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+type ClusterHearing struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// heard says that a sign of life of the cluster's writer reached this server since it started.
+	Heard bool `protobuf:"varint,2,opt,name=heard,proto3" json:"heard,omitempty"`
+	// age_ms is how old the youngest one is, as each hop measured it, added up.
+	AgeMs         int64 `protobuf:"varint,3,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterHearing) Reset() {
+	*x = ClusterHearing{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterHearing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterHearing) ProtoMessage() {}
+
+func (x *ClusterHearing) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterHearing.ProtoReflect.Descriptor instead.
+func (*ClusterHearing) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ClusterHearing) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ClusterHearing) GetHeard() bool {
+	if x != nil {
+		return x.Heard
+	}
+	return false
+}
+
+func (x *ClusterHearing) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
 type TransferLeadershipRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// to is the voter's name.
@@ -3129,7 +3354,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3366,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3379,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{41}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -3172,7 +3397,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3409,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3422,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{42}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{46}
 }
 
 type EnrolRequest struct {
@@ -3212,7 +3437,7 @@ type EnrolRequest struct {
 
 func (x *EnrolRequest) Reset() {
 	*x = EnrolRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3224,7 +3449,7 @@ func (x *EnrolRequest) String() string {
 func (*EnrolRequest) ProtoMessage() {}
 
 func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3237,7 +3462,7 @@ func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrolRequest.ProtoReflect.Descriptor instead.
 func (*EnrolRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{43}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EnrolRequest) GetServer() *Server {
@@ -3265,7 +3490,7 @@ type Expected struct {
 
 func (x *Expected) Reset() {
 	*x = Expected{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3502,7 @@ func (x *Expected) String() string {
 func (*Expected) ProtoMessage() {}
 
 func (x *Expected) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3515,7 @@ func (x *Expected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expected.ProtoReflect.Descriptor instead.
 func (*Expected) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{44}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Expected) GetName() string {
@@ -3327,7 +3552,7 @@ type EnrolResponse struct {
 
 func (x *EnrolResponse) Reset() {
 	*x = EnrolResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3564,7 @@ func (x *EnrolResponse) String() string {
 func (*EnrolResponse) ProtoMessage() {}
 
 func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3352,7 +3577,7 @@ func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrolResponse.ProtoReflect.Descriptor instead.
 func (*EnrolResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{45}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EnrolResponse) GetServer() *Server {
@@ -3408,7 +3633,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3645,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3658,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{46}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *JoinRequest) GetServer() *Server {
@@ -3460,7 +3685,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3697,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3710,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{47}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *JoinResponse) GetCluster() string {
@@ -3511,7 +3736,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3748,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3761,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{48}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AnnounceRequest) GetServer() *Server {
@@ -3556,7 +3781,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3793,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3806,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{49}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AnnounceResponse) GetStanding() Standing {
@@ -3603,7 +3828,7 @@ type ChangeRequest struct {
 
 func (x *ChangeRequest) Reset() {
 	*x = ChangeRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3840,7 @@ func (x *ChangeRequest) String() string {
 func (*ChangeRequest) ProtoMessage() {}
 
 func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3853,7 @@ func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{50}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ChangeRequest) GetName() string {
@@ -3661,7 +3886,7 @@ type ChangeResponse struct {
 
 func (x *ChangeResponse) Reset() {
 	*x = ChangeResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3898,7 @@ func (x *ChangeResponse) String() string {
 func (*ChangeResponse) ProtoMessage() {}
 
 func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3911,7 @@ func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
 func (*ChangeResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{51}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ChangeResponse) GetMessage() string {
@@ -3704,7 +3929,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3716,7 +3941,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3729,7 +3954,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{52}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{56}
 }
 
 type MembersResponse struct {
@@ -3741,7 +3966,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +3978,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +3991,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{53}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *MembersResponse) GetMembers() []*MemberState {
@@ -3794,7 +4019,7 @@ type MemberState struct {
 
 func (x *MemberState) Reset() {
 	*x = MemberState{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3806,7 +4031,7 @@ func (x *MemberState) String() string {
 func (*MemberState) ProtoMessage() {}
 
 func (x *MemberState) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3819,7 +4044,7 @@ func (x *MemberState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberState.ProtoReflect.Descriptor instead.
 func (*MemberState) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{54}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *MemberState) GetServer() *Server {
@@ -4014,13 +4239,18 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x06folder\x18\x05 \x01(\tR\x06folder\"\"\n" +
 	"\n" +
 	"RaiseLevel\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\rR\x05level\"L\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"x\n" +
 	"\vSetLiveness\x12=\n" +
-	"\bclusters\x18\x01 \x03(\v2!.pentad.intent.v1.ClusterLivenessR\bclusters\"W\n" +
+	"\bclusters\x18\x01 \x03(\v2!.pentad.intent.v1.ClusterLivenessR\bclusters\x12*\n" +
+	"\x04held\x18\x02 \x01(\v2\x16.pentad.intent.v1.HeldR\x04held\"8\n" +
+	"\x04Held\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"{\n" +
 	"\x0fClusterLiveness\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x18\n" +
-	"\aexpired\x18\x03 \x01(\bR\aexpired\"\x1f\n" +
+	"\aexpired\x18\x03 \x01(\bR\aexpired\x12\"\n" +
+	"\rsince_unix_ms\x18\x04 \x01(\x03R\vsinceUnixMs\"\x1f\n" +
 	"\tReconcile\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\"\xa0\x01\n" +
 	"\x06Result\x12\x0e\n" +
@@ -4076,7 +4306,15 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x0fSessionProgress\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x15\n" +
 	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\x12\x1a\n" +
-	"\brendered\x18\x03 \x01(\x04R\brendered\"+\n" +
+	"\brendered\x18\x03 \x01(\x04R\brendered\"\x10\n" +
+	"\x0eHearingRequest\"d\n" +
+	"\x0fHearingResponse\x12\x13\n" +
+	"\x05up_ms\x18\x01 \x01(\x03R\x04upMs\x12<\n" +
+	"\bclusters\x18\x02 \x03(\v2 .pentad.intent.v1.ClusterHearingR\bclusters\"W\n" +
+	"\x0eClusterHearing\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05heard\x18\x02 \x01(\bR\x05heard\x12\x15\n" +
+	"\x06age_ms\x18\x03 \x01(\x03R\x05ageMs\"+\n" +
 	"\x19TransferLeadershipRequest\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\tR\x02to\"\x1c\n" +
 	"\x1aTransferLeadershipResponse\"x\n" +
@@ -4139,11 +4377,12 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x11ORDER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rORDER_PROMOTE\x10\x01\x12\x10\n" +
 	"\fORDER_DEMOTE\x10\x02\x12\x10\n" +
-	"\fORDER_REMOVE\x10\x032\xfb\x02\n" +
+	"\fORDER_REMOVE\x10\x032\xcb\x03\n" +
 	"\x06Intent\x12N\n" +
 	"\aPropose\x12 .pentad.intent.v1.ProposeRequest\x1a!.pentad.intent.v1.ProposeResponse\x12]\n" +
 	"\fReadRevision\x12%.pentad.intent.v1.ReadRevisionRequest\x1a&.pentad.intent.v1.ReadRevisionResponse\x12Q\n" +
-	"\bProgress\x12!.pentad.intent.v1.ProgressRequest\x1a\".pentad.intent.v1.ProgressResponse\x12o\n" +
+	"\bProgress\x12!.pentad.intent.v1.ProgressRequest\x1a\".pentad.intent.v1.ProgressResponse\x12N\n" +
+	"\aHearing\x12 .pentad.intent.v1.HearingRequest\x1a!.pentad.intent.v1.HearingResponse\x12o\n" +
 	"\x12TransferLeadership\x12+.pentad.intent.v1.TransferLeadershipRequest\x1a,.pentad.intent.v1.TransferLeadershipResponse2\x8d\x03\n" +
 	"\n" +
 	"Membership\x12H\n" +
@@ -4166,7 +4405,7 @@ func file_federation_intent_intentpb_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(Holder)(0),                        // 0: pentad.intent.v1.Holder
 	(Standing)(0),                      // 1: pentad.intent.v1.Standing
@@ -4197,37 +4436,41 @@ var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(*Token)(nil),                      // 26: pentad.intent.v1.Token
 	(*RaiseLevel)(nil),                 // 27: pentad.intent.v1.RaiseLevel
 	(*SetLiveness)(nil),                // 28: pentad.intent.v1.SetLiveness
-	(*ClusterLiveness)(nil),            // 29: pentad.intent.v1.ClusterLiveness
-	(*Reconcile)(nil),                  // 30: pentad.intent.v1.Reconcile
-	(*Result)(nil),                     // 31: pentad.intent.v1.Result
-	(*Object)(nil),                     // 32: pentad.intent.v1.Object
-	(*FieldError)(nil),                 // 33: pentad.intent.v1.FieldError
-	(*Frame)(nil),                      // 34: pentad.intent.v1.Frame
-	(*Header)(nil),                     // 35: pentad.intent.v1.Header
-	(*Answer)(nil),                     // 36: pentad.intent.v1.Answer
-	(*ProposeRequest)(nil),             // 37: pentad.intent.v1.ProposeRequest
-	(*ProposeResponse)(nil),            // 38: pentad.intent.v1.ProposeResponse
-	(*ReadRevisionRequest)(nil),        // 39: pentad.intent.v1.ReadRevisionRequest
-	(*ReadRevisionResponse)(nil),       // 40: pentad.intent.v1.ReadRevisionResponse
-	(*ProgressRequest)(nil),            // 41: pentad.intent.v1.ProgressRequest
-	(*ProgressResponse)(nil),           // 42: pentad.intent.v1.ProgressResponse
-	(*SessionProgress)(nil),            // 43: pentad.intent.v1.SessionProgress
-	(*TransferLeadershipRequest)(nil),  // 44: pentad.intent.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 45: pentad.intent.v1.TransferLeadershipResponse
-	(*EnrolRequest)(nil),               // 46: pentad.intent.v1.EnrolRequest
-	(*Expected)(nil),                   // 47: pentad.intent.v1.Expected
-	(*EnrolResponse)(nil),              // 48: pentad.intent.v1.EnrolResponse
-	(*JoinRequest)(nil),                // 49: pentad.intent.v1.JoinRequest
-	(*JoinResponse)(nil),               // 50: pentad.intent.v1.JoinResponse
-	(*AnnounceRequest)(nil),            // 51: pentad.intent.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),           // 52: pentad.intent.v1.AnnounceResponse
-	(*ChangeRequest)(nil),              // 53: pentad.intent.v1.ChangeRequest
-	(*ChangeResponse)(nil),             // 54: pentad.intent.v1.ChangeResponse
-	(*MembersRequest)(nil),             // 55: pentad.intent.v1.MembersRequest
-	(*MembersResponse)(nil),            // 56: pentad.intent.v1.MembersResponse
-	(*MemberState)(nil),                // 57: pentad.intent.v1.MemberState
-	nil,                                // 58: pentad.intent.v1.EnrolResponse.RosterEntry
-	nil,                                // 59: pentad.intent.v1.JoinResponse.RosterEntry
+	(*Held)(nil),                       // 29: pentad.intent.v1.Held
+	(*ClusterLiveness)(nil),            // 30: pentad.intent.v1.ClusterLiveness
+	(*Reconcile)(nil),                  // 31: pentad.intent.v1.Reconcile
+	(*Result)(nil),                     // 32: pentad.intent.v1.Result
+	(*Object)(nil),                     // 33: pentad.intent.v1.Object
+	(*FieldError)(nil),                 // 34: pentad.intent.v1.FieldError
+	(*Frame)(nil),                      // 35: pentad.intent.v1.Frame
+	(*Header)(nil),                     // 36: pentad.intent.v1.Header
+	(*Answer)(nil),                     // 37: pentad.intent.v1.Answer
+	(*ProposeRequest)(nil),             // 38: pentad.intent.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 39: pentad.intent.v1.ProposeResponse
+	(*ReadRevisionRequest)(nil),        // 40: pentad.intent.v1.ReadRevisionRequest
+	(*ReadRevisionResponse)(nil),       // 41: pentad.intent.v1.ReadRevisionResponse
+	(*ProgressRequest)(nil),            // 42: pentad.intent.v1.ProgressRequest
+	(*ProgressResponse)(nil),           // 43: pentad.intent.v1.ProgressResponse
+	(*SessionProgress)(nil),            // 44: pentad.intent.v1.SessionProgress
+	(*HearingRequest)(nil),             // 45: pentad.intent.v1.HearingRequest
+	(*HearingResponse)(nil),            // 46: pentad.intent.v1.HearingResponse
+	(*ClusterHearing)(nil),             // 47: pentad.intent.v1.ClusterHearing
+	(*TransferLeadershipRequest)(nil),  // 48: pentad.intent.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 49: pentad.intent.v1.TransferLeadershipResponse
+	(*EnrolRequest)(nil),               // 50: pentad.intent.v1.EnrolRequest
+	(*Expected)(nil),                   // 51: pentad.intent.v1.Expected
+	(*EnrolResponse)(nil),              // 52: pentad.intent.v1.EnrolResponse
+	(*JoinRequest)(nil),                // 53: pentad.intent.v1.JoinRequest
+	(*JoinResponse)(nil),               // 54: pentad.intent.v1.JoinResponse
+	(*AnnounceRequest)(nil),            // 55: pentad.intent.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),           // 56: pentad.intent.v1.AnnounceResponse
+	(*ChangeRequest)(nil),              // 57: pentad.intent.v1.ChangeRequest
+	(*ChangeResponse)(nil),             // 58: pentad.intent.v1.ChangeResponse
+	(*MembersRequest)(nil),             // 59: pentad.intent.v1.MembersRequest
+	(*MembersResponse)(nil),            // 60: pentad.intent.v1.MembersResponse
+	(*MemberState)(nil),                // 61: pentad.intent.v1.MemberState
+	nil,                                // 62: pentad.intent.v1.EnrolResponse.RosterEntry
+	nil,                                // 63: pentad.intent.v1.JoinResponse.RosterEntry
 }
 var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	4,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
@@ -4250,59 +4493,63 @@ var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	25, // 17: pentad.intent.v1.Command.create_token:type_name -> pentad.intent.v1.CreateToken
 	27, // 18: pentad.intent.v1.Command.raise_level:type_name -> pentad.intent.v1.RaiseLevel
 	28, // 19: pentad.intent.v1.Command.set_liveness:type_name -> pentad.intent.v1.SetLiveness
-	30, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
+	31, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
 	11, // 21: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
 	14, // 22: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
 	20, // 23: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
 	0,  // 24: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
 	21, // 25: pentad.intent.v1.SetServer.server:type_name -> pentad.intent.v1.Server
 	21, // 26: pentad.intent.v1.JoinServer.server:type_name -> pentad.intent.v1.Server
-	29, // 27: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
-	32, // 28: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
-	33, // 29: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
-	35, // 30: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
-	32, // 31: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
-	36, // 32: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
-	21, // 33: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
-	26, // 34: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
-	29, // 35: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
-	43, // 36: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
-	21, // 37: pentad.intent.v1.EnrolRequest.server:type_name -> pentad.intent.v1.Server
-	47, // 38: pentad.intent.v1.EnrolRequest.expected:type_name -> pentad.intent.v1.Expected
-	21, // 39: pentad.intent.v1.EnrolResponse.server:type_name -> pentad.intent.v1.Server
-	47, // 40: pentad.intent.v1.EnrolResponse.expected:type_name -> pentad.intent.v1.Expected
-	58, // 41: pentad.intent.v1.EnrolResponse.roster:type_name -> pentad.intent.v1.EnrolResponse.RosterEntry
-	1,  // 42: pentad.intent.v1.EnrolResponse.standing:type_name -> pentad.intent.v1.Standing
-	21, // 43: pentad.intent.v1.JoinRequest.server:type_name -> pentad.intent.v1.Server
-	59, // 44: pentad.intent.v1.JoinResponse.roster:type_name -> pentad.intent.v1.JoinResponse.RosterEntry
-	21, // 45: pentad.intent.v1.AnnounceRequest.server:type_name -> pentad.intent.v1.Server
-	1,  // 46: pentad.intent.v1.AnnounceResponse.standing:type_name -> pentad.intent.v1.Standing
-	2,  // 47: pentad.intent.v1.ChangeRequest.order:type_name -> pentad.intent.v1.Order
-	57, // 48: pentad.intent.v1.MembersResponse.members:type_name -> pentad.intent.v1.MemberState
-	21, // 49: pentad.intent.v1.MemberState.server:type_name -> pentad.intent.v1.Server
-	37, // 50: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
-	39, // 51: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
-	41, // 52: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
-	44, // 53: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
-	46, // 54: pentad.intent.v1.Membership.Enrol:input_type -> pentad.intent.v1.EnrolRequest
-	49, // 55: pentad.intent.v1.Membership.Join:input_type -> pentad.intent.v1.JoinRequest
-	51, // 56: pentad.intent.v1.Membership.Announce:input_type -> pentad.intent.v1.AnnounceRequest
-	53, // 57: pentad.intent.v1.Membership.Change:input_type -> pentad.intent.v1.ChangeRequest
-	55, // 58: pentad.intent.v1.Membership.Members:input_type -> pentad.intent.v1.MembersRequest
-	38, // 59: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
-	40, // 60: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
-	42, // 61: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
-	45, // 62: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
-	48, // 63: pentad.intent.v1.Membership.Enrol:output_type -> pentad.intent.v1.EnrolResponse
-	50, // 64: pentad.intent.v1.Membership.Join:output_type -> pentad.intent.v1.JoinResponse
-	52, // 65: pentad.intent.v1.Membership.Announce:output_type -> pentad.intent.v1.AnnounceResponse
-	54, // 66: pentad.intent.v1.Membership.Change:output_type -> pentad.intent.v1.ChangeResponse
-	56, // 67: pentad.intent.v1.Membership.Members:output_type -> pentad.intent.v1.MembersResponse
-	59, // [59:68] is the sub-list for method output_type
-	50, // [50:59] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	30, // 27: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
+	29, // 28: pentad.intent.v1.SetLiveness.held:type_name -> pentad.intent.v1.Held
+	33, // 29: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
+	34, // 30: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
+	36, // 31: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
+	33, // 32: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
+	37, // 33: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
+	21, // 34: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
+	26, // 35: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
+	30, // 36: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
+	44, // 37: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
+	47, // 38: pentad.intent.v1.HearingResponse.clusters:type_name -> pentad.intent.v1.ClusterHearing
+	21, // 39: pentad.intent.v1.EnrolRequest.server:type_name -> pentad.intent.v1.Server
+	51, // 40: pentad.intent.v1.EnrolRequest.expected:type_name -> pentad.intent.v1.Expected
+	21, // 41: pentad.intent.v1.EnrolResponse.server:type_name -> pentad.intent.v1.Server
+	51, // 42: pentad.intent.v1.EnrolResponse.expected:type_name -> pentad.intent.v1.Expected
+	62, // 43: pentad.intent.v1.EnrolResponse.roster:type_name -> pentad.intent.v1.EnrolResponse.RosterEntry
+	1,  // 44: pentad.intent.v1.EnrolResponse.standing:type_name -> pentad.intent.v1.Standing
+	21, // 45: pentad.intent.v1.JoinRequest.server:type_name -> pentad.intent.v1.Server
+	63, // 46: pentad.intent.v1.JoinResponse.roster:type_name -> pentad.intent.v1.JoinResponse.RosterEntry
+	21, // 47: pentad.intent.v1.AnnounceRequest.server:type_name -> pentad.intent.v1.Server
+	1,  // 48: pentad.intent.v1.AnnounceResponse.standing:type_name -> pentad.intent.v1.Standing
+	2,  // 49: pentad.intent.v1.ChangeRequest.order:type_name -> pentad.intent.v1.Order
+	61, // 50: pentad.intent.v1.MembersResponse.members:type_name -> pentad.intent.v1.MemberState
+	21, // 51: pentad.intent.v1.MemberState.server:type_name -> pentad.intent.v1.Server
+	38, // 52: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
+	40, // 53: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
+	42, // 54: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
+	45, // 55: pentad.intent.v1.Intent.Hearing:input_type -> pentad.intent.v1.HearingRequest
+	48, // 56: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
+	50, // 57: pentad.intent.v1.Membership.Enrol:input_type -> pentad.intent.v1.EnrolRequest
+	53, // 58: pentad.intent.v1.Membership.Join:input_type -> pentad.intent.v1.JoinRequest
+	55, // 59: pentad.intent.v1.Membership.Announce:input_type -> pentad.intent.v1.AnnounceRequest
+	57, // 60: pentad.intent.v1.Membership.Change:input_type -> pentad.intent.v1.ChangeRequest
+	59, // 61: pentad.intent.v1.Membership.Members:input_type -> pentad.intent.v1.MembersRequest
+	39, // 62: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
+	41, // 63: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
+	43, // 64: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
+	46, // 65: pentad.intent.v1.Intent.Hearing:output_type -> pentad.intent.v1.HearingResponse
+	49, // 66: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
+	52, // 67: pentad.intent.v1.Membership.Enrol:output_type -> pentad.intent.v1.EnrolResponse
+	54, // 68: pentad.intent.v1.Membership.Join:output_type -> pentad.intent.v1.JoinResponse
+	56, // 69: pentad.intent.v1.Membership.Announce:output_type -> pentad.intent.v1.AnnounceResponse
+	58, // 70: pentad.intent.v1.Membership.Change:output_type -> pentad.intent.v1.ChangeResponse
+	60, // 71: pentad.intent.v1.Membership.Members:output_type -> pentad.intent.v1.MembersResponse
+	62, // [62:72] is the sub-list for method output_type
+	52, // [52:62] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_federation_intent_intentpb_intent_proto_init() }
@@ -4333,7 +4580,7 @@ func file_federation_intent_intentpb_intent_proto_init() {
 		(*Command_SetLiveness)(nil),
 		(*Command_Reconcile)(nil),
 	}
-	file_federation_intent_intentpb_intent_proto_msgTypes[31].OneofWrappers = []any{
+	file_federation_intent_intentpb_intent_proto_msgTypes[32].OneofWrappers = []any{
 		(*Frame_Header)(nil),
 		(*Frame_Object)(nil),
 		(*Frame_Answer)(nil),
@@ -4348,7 +4595,7 @@ func file_federation_intent_intentpb_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_intent_intentpb_intent_proto_rawDesc), len(file_federation_intent_intentpb_intent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   57,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

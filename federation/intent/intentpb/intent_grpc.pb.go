@@ -25,6 +25,7 @@ const (
 	Intent_Propose_FullMethodName            = "/pentad.intent.v1.Intent/Propose"
 	Intent_ReadRevision_FullMethodName       = "/pentad.intent.v1.Intent/ReadRevision"
 	Intent_Progress_FullMethodName           = "/pentad.intent.v1.Intent/Progress"
+	Intent_Hearing_FullMethodName            = "/pentad.intent.v1.Intent/Hearing"
 	Intent_TransferLeadership_FullMethodName = "/pentad.intent.v1.Intent/TransferLeadership"
 )
 
@@ -41,6 +42,8 @@ type IntentClient interface {
 	ReadRevision(ctx context.Context, in *ReadRevisionRequest, opts ...grpc.CallOption) (*ReadRevisionResponse, error)
 	// Progress says what this server hears of the sessions that ask it for permits. It is telemetry.
 	Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (*ProgressResponse, error)
+	// Hearing says when this server last heard of the clusters' writers, by any path. It is telemetry, too.
+	Hearing(ctx context.Context, in *HearingRequest, opts ...grpc.CallOption) (*HearingResponse, error)
 	// TransferLeadership has the leader hand its office to another voter. Only the leader can; others say FailedPrecondition.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error)
 }
@@ -83,6 +86,16 @@ func (c *intentClient) Progress(ctx context.Context, in *ProgressRequest, opts .
 	return out, nil
 }
 
+func (c *intentClient) Hearing(ctx context.Context, in *HearingRequest, opts ...grpc.CallOption) (*HearingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HearingResponse)
+	err := c.cc.Invoke(ctx, Intent_Hearing_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *intentClient) TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TransferLeadershipResponse)
@@ -106,6 +119,8 @@ type IntentServer interface {
 	ReadRevision(context.Context, *ReadRevisionRequest) (*ReadRevisionResponse, error)
 	// Progress says what this server hears of the sessions that ask it for permits. It is telemetry.
 	Progress(context.Context, *ProgressRequest) (*ProgressResponse, error)
+	// Hearing says when this server last heard of the clusters' writers, by any path. It is telemetry, too.
+	Hearing(context.Context, *HearingRequest) (*HearingResponse, error)
 	// TransferLeadership has the leader hand its office to another voter. Only the leader can; others say FailedPrecondition.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error)
 	mustEmbedUnimplementedIntentServer()
@@ -126,6 +141,9 @@ func (UnimplementedIntentServer) ReadRevision(context.Context, *ReadRevisionRequ
 }
 func (UnimplementedIntentServer) Progress(context.Context, *ProgressRequest) (*ProgressResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Progress not implemented")
+}
+func (UnimplementedIntentServer) Hearing(context.Context, *HearingRequest) (*HearingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Hearing not implemented")
 }
 func (UnimplementedIntentServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
@@ -205,6 +223,24 @@ func _Intent_Progress_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Intent_Hearing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HearingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IntentServer).Hearing(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Intent_Hearing_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IntentServer).Hearing(ctx, req.(*HearingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Intent_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TransferLeadershipRequest)
 	if err := dec(in); err != nil {
@@ -241,6 +277,10 @@ var Intent_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Progress",
 			Handler:    _Intent_Progress_Handler,
+		},
+		{
+			MethodName: "Hearing",
+			Handler:    _Intent_Hearing_Handler,
 		},
 		{
 			MethodName: "TransferLeadership",
