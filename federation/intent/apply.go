@@ -76,6 +76,9 @@ func (f *FSM) publish(e *entry, id, answer []byte) {
 	if e.owned {
 		f.ownershipNews()
 	}
+	if e.membersMoved {
+		f.tellMembers()
+	}
 	f.news()
 }
 

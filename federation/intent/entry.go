@@ -24,10 +24,15 @@ type entry struct {
 	// owned says that the entry changed the ownership state, also where no object shows it: a session, an
 	// acknowledgement.
 	owned bool
+	// membersMoved says that the entry changed servers, tokens or the level.
+	membersMoved bool
 }
 
 // execute carries a command out. What it does to the state only stays when the result is OK.
 func (e *entry) execute(command *intentpb.Command) Result {
+	if err := e.state.members.allowed(command); err != nil && !e.f.config.broken.has(brokenLevelGate) {
+		return e.refuse(field.ErrorList{field.Forbidden(field.NewPath("kind"), err.Error())})
+	}
 	switch o := command.GetOperation().(type) {
 	case *intentpb.Command_Create:
 		return e.create(o.Create)
@@ -107,7 +112,7 @@ func (e *entry) settle(errs field.ErrorList, object, prev *Object) Result {
 	case prev != nil:
 		e.remove(prev)
 	}
-	if e.owned && len(e.events) == 0 && !e.f.config.broken.has(brokenSilentSessions) {
+	if (e.owned || e.membersMoved) && len(e.events) == 0 && !e.f.config.broken.has(brokenSilentSessions) {
 		e.step() // nothing that an object shows, but who waits for this revision has it
 	}
 	result := Result{OK: true, Revision: e.state.revision}

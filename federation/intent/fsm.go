@@ -19,6 +19,8 @@ type Config struct {
 	Unchecked []string
 	// Feed are the options of the intent feed.
 	Feed feed.Options
+	// Level is the highest level of commands that this replica knows, as an older build would; 0: Level.
+	Level uint32
 
 	// broken breaks rules on purpose. Only tests set it.
 	broken breakage
@@ -32,6 +34,9 @@ const defaultHistory = 2048
 func (c Config) Validate() error {
 	if c.History < 0 {
 		return fmt.Errorf("intent: history %d: must not be negative", c.History)
+	}
+	if c.Level > Level {
+		return fmt.Errorf("intent: level %d: this version knows up to %d", c.Level, Level)
 	}
 	for _, kind := range c.Unchecked {
 		if kind == "" || slices.Contains(v1alpha1.Kinds(), kind) {
@@ -56,6 +61,8 @@ type FSM struct {
 	wake chan struct{}
 	// owned is closed when the ownership has changed.
 	owned chan struct{}
+	// membersNews is closed when servers, tokens or the level have changed.
+	membersNews chan struct{}
 }
 
 // New makes an empty FSM.
@@ -65,6 +72,9 @@ func New(config Config) (*FSM, error) {
 	}
 	if config.History == 0 {
 		config.History = defaultHistory
+	}
+	if config.Level == 0 {
+		config.Level = Level
 	}
 	if config.answers == (limits{}) {
 		config.answers = limits{count: maxAnswers, bytes: maxAnswerBytes}
@@ -77,6 +87,8 @@ func New(config Config) (*FSM, error) {
 		histories: map[string]*history{},
 		wake:      make(chan struct{}),
 		owned:     make(chan struct{}),
+
+		membersNews: make(chan struct{}),
 	}
 	for _, kind := range f.kinds() {
 		f.histories[kind] = newHistory(config.History, f.state.objects, f.state.revision)
@@ -89,17 +101,25 @@ func (f *FSM) kinds() []string { return append(v1alpha1.Kinds(), f.config.Unchec
 
 func (f *FSM) unchecked(kind string) bool { return slices.Contains(f.config.Unchecked, kind) }
 
-// Check says whether an encoded command can be applied, or why Apply would stop the node. A leader asks before it
-// proposes what another server sent.
-func (f *FSM) Check(command []byte) error {
-	_, err := f.decode(command)
-	return err
+// Check says whether an encoded command may go into the log, or why Apply would stop a node: this one, or with a
+// LevelError one that knows less. A leader asks before it proposes.
+func (f *FSM) Check(encoded []byte) error {
+	command, err := f.decode(encoded)
+	if err != nil || f.config.broken.has(brokenLevelGate) {
+		return err
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.state.members.allowed(command)
 }
 
 func (f *FSM) decode(encoded []byte) (*intentpb.Command, error) {
 	command, err := Decode(encoded)
 	if err != nil {
 		return nil, err
+	}
+	if needs := levelOf(command); needs > f.config.Level {
+		return nil, fmt.Errorf("%w: %s: %w", ErrCommand, whatOf(command), &ErrLevel{Has: needs, Knows: f.config.Level})
 	}
 	kind, _ := subject(command)
 	if kind == "" {

@@ -61,7 +61,7 @@ func checkTransition(command *intentpb.Command) error {
 		return errors.Join(checkID("id", o.RemoveSession.GetId()),
 			positive("term", o.RemoveSession.GetTerm(), "the proposer's term"))
 	}
-	return errors.New("operation: must be one that this version knows")
+	return checkMember(command)
 }
 
 func checkSubject(o interface {

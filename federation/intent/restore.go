@@ -38,6 +38,7 @@ func (f *FSM) Restore(r io.Reader) error {
 	}
 	f.restartFeed()
 	f.ownershipNews()
+	f.tellMembers()
 	f.news()
 	return nil
 }
@@ -73,6 +74,8 @@ type picture struct {
 	state   state
 	answers *answers
 	last    []byte // key of the last object
+	// lastServer and lastToken are the name and the hash of the last ones.
+	lastServer, lastToken string
 	// owned says that the ownership was there: snapshots of before there was any have none.
 	owned bool
 }
@@ -86,9 +89,13 @@ func (p *picture) add(frame *intentpb.Frame) error {
 		p.header = part.Header
 		p.state.incarnation, p.state.revision = p.header.GetIncarnation(), p.header.GetRevision()
 		p.state.applied = p.header.GetApplied()
-		return nil
+		return p.beginMembers()
 	case *intentpb.Frame_Ownership:
 		return p.addOwnership(part.Ownership)
+	case *intentpb.Frame_Server:
+		return p.addServer(part.Server)
+	case *intentpb.Frame_Token:
+		return p.addToken(part.Token)
 	case *intentpb.Frame_Object:
 		return p.addObject(part.Object)
 	case *intentpb.Frame_Answer:
@@ -140,6 +147,9 @@ func (p *picture) complete() error {
 	if p.header == nil || p.header.GetObjects() != objects || p.header.GetAnswers() != answers {
 		return fmt.Errorf("%w: %d objects and %d answers: must be %d and %d, as its header says",
 			ErrSnapshot, objects, answers, p.header.GetObjects(), p.header.GetAnswers())
+	}
+	if err := p.completeMembers(); err != nil {
+		return err
 	}
 	if !p.owned && p.state.incarnation > 0 {
 		p.state.ownership.Epoch = p.state.incarnation << revisionBits

@@ -33,6 +33,7 @@ func (f *FSM) Snapshot() (Snapshot, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	s := &snapshot{state: f.state, answers: f.answers.list(), broken: f.config.broken}
+	s.state.members = s.state.members.broken(f.config.broken)
 	if f.config.broken.has(brokenAnswersNotSaved) {
 		s.answers = nil
 	}
@@ -55,10 +56,13 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 	out.frame(&intentpb.Frame{Part: &intentpb.Frame_Header{Header: &intentpb.Header{
 		Incarnation: s.state.incarnation, Revision: s.state.revision, Applied: s.state.applied,
 		Objects: uint64(s.state.tree.Len()), Answers: uint64(len(s.answers)),
+		Level: s.state.members.level, Founded: s.state.members.founded,
+		Servers: uint64(len(s.state.members.servers)), Tokens: uint64(len(s.state.members.tokens)),
 	}}})
 	if !s.broken.has(brokenOwnershipNotSaved) {
 		out.ownership(s.state.ownership)
 	}
+	out.members(s.state.members)
 	s.each(func(object *Object) bool {
 		out.frame(&intentpb.Frame{Part: &intentpb.Frame_Object{Object: object.proto()}})
 		return out.err == nil

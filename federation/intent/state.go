@@ -30,10 +30,11 @@ type state struct {
 	objects
 	// ownership is everything that decides who may write; the status of Stores, Unitizations and Switchovers shows it.
 	ownership switchover.State
+	members   membership
 }
 
 func newState() state {
-	return state{revision: emptyRevision, objects: newObjects()}
+	return state{revision: emptyRevision, objects: newObjects(), members: membership{level: firstLevel}}
 }
 
 // objects are all objects with what is needed to check references between them. It is immutable; it is a

@@ -53,7 +53,7 @@ func (e *entry) decide(command *intentpb.Command) field.ErrorList {
 	case *intentpb.Command_RemoveSession:
 		return e.advance(switchover.RemoveSession{ID: o.RemoveSession.GetId()})
 	}
-	panic("intent: unreachable: decoded commands have an operation that is known")
+	return e.member(command)
 }
 
 // approve makes the plan again from the present state. The machine compares: the approver must have seen what will

@@ -21,6 +21,7 @@ type View struct {
 	only      string
 	objects   objects
 	ownership switchover.State
+	members   membership
 }
 
 // Revision is the revision that the picture shows.
@@ -54,7 +55,8 @@ func (v View) Lookup() v1alpha1.Lookup {
 func (f *FSM) View() View {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return View{revision: f.state.revision, objects: f.state.objects, ownership: f.state.ownership}
+	return View{revision: f.state.revision, objects: f.state.objects, ownership: f.state.ownership,
+		members: f.state.members}
 }
 
 // Ownership is the state of ownership in the same picture; empty in a view of one kind. It must not be changed.
