@@ -277,10 +277,10 @@ func (c *cluster) drop() {
 	}
 }
 
-// isHeartbeat says whether a message is one that raft's fast path would take.
-func isHeartbeat(req any) bool {
+// bare says whether a message is one that raft's fast path would take.
+func bare(req any) bool {
 	a, ok := req.(*raft.AppendEntriesRequest)
-	return ok && a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
+	return ok && isHeartbeat(a)
 }
 
 func hasEntries(req any) bool {

@@ -75,6 +75,8 @@ type Config struct {
 	// committed command cannot be applied. If it returns, the node acknowledges nothing any more and Run returns the
 	// error. Default: panic in a goroutine of its own, which nothing can recover.
 	Fatal func(error)
+	// Observer is nil but in simulations.
+	Observer Observer
 
 	// break_ plants a violated rule; tests only. The zero value keeps every rule.
 	break_ plants

@@ -84,6 +84,7 @@ func (f *folder) openStores(cfg *Config, d *disk, logger hclog.Logger) (err erro
 	if f.store, err = newLogStore(cfg.Dir, d, f.meta, cfg.SegmentSize, logger); err != nil {
 		return err
 	}
+	f.store.observer = cfg.Observer
 	f.log = newCachedLog(f.store)
 	return nil
 }

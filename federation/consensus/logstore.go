@@ -20,6 +20,7 @@ type logStore struct {
 	meta        *metaStore
 	segmentSize int
 	logger      hclog.Logger
+	observer    Observer      // may be nil
 	running     atomic.Bool   // raft's own goroutines use it
 	stopped     chan struct{} // closed when nothing can leave this node any more
 	wal         atomic.Pointer[wal.WAL]
@@ -84,6 +85,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	case err == nil:
 		s.cut, s.refuse = false, nil
 		s.note(entries)
+		s.observe(entries)
 		return nil
 	case isFull(err) && !s.cut:
 		s.refuse = fmt.Errorf("%w: %w", ErrDiskFull, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,14 +18,15 @@ import (
 
 // Node is one voter. Its methods may be called by anyone at any time, also before Run and after it.
 type Node struct {
-	cfg     Config
-	log     *slog.Logger
-	raftLog hclog.Logger
-	folder  *folder
-	machine *machine
-	rounds  *rounds
-	metrics *metrics
-	raft    atomic.Pointer[raft.Raft] // nil until Run has started it
+	cfg      Config
+	log      *slog.Logger
+	raftLog  hclog.Logger
+	folder   *folder
+	machine  *machine
+	rounds   *rounds
+	contacts *contacts
+	metrics  *metrics
+	raft     atomic.Pointer[raft.Raft] // nil until Run has started it
 
 	kick    chan struct{} // a read waits for a message to be sent; capacity 1
 	changed atomic.Pointer[chan struct{}]
@@ -45,7 +47,7 @@ func New(cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, log: cfg.Logger, raftLog: newLogger(cfg.Logger, "raft"), kick: make(chan struct{}, 1),
 		dead: make(chan struct{}), stopped: make(chan struct{})}
-	n.rounds = newRounds(&n.cfg.break_)
+	n.rounds, n.contacts = newRounds(&n.cfg.break_), newContacts()
 	n.machine = newMachine(cfg.Machine, n.die)
 	changed := make(chan struct{})
 	n.changed.Store(&changed)
@@ -106,8 +108,8 @@ func (n *Node) die(err error) {
 // when everything has stopped and the folder is free. It is called once.
 func (n *Node) Run(ctx context.Context) error {
 	s := newStream(&n.cfg, n.raftLog)
-	t := newTransport(&n.cfg, s, n.rounds, n.raftLog)
-	t.peers = n.otherVoters
+	t := newTransport(&n.cfg, s, n.rounds, n.contacts, n.raftLog)
+	t.peers, t.serves = n.otherVoters, n.serves
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
@@ -191,4 +193,17 @@ func (n *Node) otherVoters() (others []raft.ServerID, needed int) {
 		voters++
 	}
 	return others, voters/2 + 1 - self
+}
+
+// serves says whether this node leads in that term and the other one is a member: raft then wants it to follow.
+func (n *Node) serves(id raft.ServerID, term uint64) bool {
+	r := n.raft.Load()
+	if r == nil {
+		return true // raft is about to be started; nobody leads yet
+	}
+	if r.State() != raft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	return slices.ContainsFunc(r.GetConfiguration().Configuration().Servers,
+		func(s raft.Server) bool { return s.ID == id })
 }

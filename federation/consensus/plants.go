@@ -16,6 +16,7 @@ type plants struct {
 	joinInFlight        bool // rule 2: a read takes the number of one that is waiting already
 	trustAppliedIndex   bool // rule 2: a read does not wait for the state machine
 	skipOwnEntry        bool // rule 2: a read does not wait for an entry of this term
+	stockBackoff        bool // raft doubles its wait for a member that does not answer
 	noSync              bool // promise 1: what is written is not synced
 	noDiskTimeout       bool // rule 4: a disk that hangs goes unnoticed
 	noMend              bool // the log's end is left as the crash left it
@@ -30,6 +31,7 @@ type gate interface {
 }
 
 func (t *transport) enter(to raft.ServerID, req any) error {
+	t.observe(req)
 	if t.gate == nil {
 		return nil
 	}

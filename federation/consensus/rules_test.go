@@ -28,6 +28,8 @@ var rules = []struct {
 		plants{trustAppliedIndex: true}, readWithSlowMachine},
 	{"2 ReadIndex: an entry of this term first", "a new leader reads at once",
 		plants{skipOwnEntry: true}, readBeforeOwnEntry},
+	{"a member that returns is served at once", "raft's own wait of up to 10 s",
+		plants{stockBackoff: true}, returnsAfterLong},
 	{"fsync before an acknowledgement (cluster)", "writes are not synced",
 		plants{noSync: true}, powerCutEverywhere},
 	{"fsync before an acknowledgement (log)", "writes are not synced",
@@ -96,7 +98,7 @@ func newStaleCluster(t *testing.T, p plants) *staleCluster {
 	})
 	var heartbeats atomic.Int64 // n1's, in flight
 	c.links.set(func(from, _ string, req any, answer bool) error {
-		if from == "n1" && isHeartbeat(req) {
+		if from == "n1" && bare(req) {
 			heartbeats.Add(1)
 			if answer {
 				heartbeats.Add(-2)
@@ -203,7 +205,7 @@ func readJoinsRoundInFlight(t *testing.T, p plants) error {
 	// The first read is confirmed by a heartbeat that was sent after it began: it may see 7.
 	first := c.read(timeout(t, 20*time.Second))
 	for req := range c.held {
-		if isHeartbeat(req) {
+		if bare(req) {
 			break
 		}
 	}

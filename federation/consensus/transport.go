@@ -1,31 +1,41 @@
 package consensus
 
 import (
+	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with three differences.
+// transport is raft's network transport with four differences.
 //
 //   - It never installs raft's heartbeat handler. That handler runs appendEntries beside raft's main loop, and between
 //     two steps of an election it gives a node that just won term t the term t+1 of another leader
 //     (hashicorp/raft issue 695). Every message goes through the main loop.
 //   - It tells rounds of each answered AppendEntries, with the number taken when it was sent.
+//   - Replication to a member that cannot be reached waits until it can, see contacts.
 //   - On the wire and in the stored vote a node is its id, not its address. Addresses come from the configuration and
 //     may change between two starts; a vote stored as an address would then count for whoever has it now.
 type transport struct {
 	*raft.NetworkTransport
-	rounds  *rounds
-	peers   func() (others []raft.ServerID, needed int)
-	address func(id string) string
-	gate    gate
-	plants  *plants
+	rounds   *rounds
+	contacts *contacts
+	peers    func() (others []raft.ServerID, needed int)
+	serves   func(id raft.ServerID, term uint64) bool // this node leads in that term, and that is a member
+	address  func(id string) string
+	interval time.Duration // between two heartbeats to a member that cannot be reached, at most
+	gate     gate
+	plants   *plants
+	observer Observer // may be nil
+	once     sync.Once
+	closed   chan struct{}
 }
 
-func newTransport(cfg *Config, s *stream, r *rounds, logger hclog.Logger) *transport {
-	t := &transport{rounds: r, address: cfg.address, gate: cfg.gate, plants: &cfg.break_}
+func newTransport(cfg *Config, s *stream, r *rounds, c *contacts, logger hclog.Logger) *transport {
+	t := &transport{rounds: r, contacts: c, address: cfg.address, gate: cfg.gate, plants: &cfg.break_, observer: cfg.Observer,
+		interval: cfg.HeartbeatTimeout / 2, closed: make(chan struct{})}
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider:   addresses(cfg.address),
 		Logger:                  logger,
@@ -66,29 +76,88 @@ func (t *transport) DecodePeer(b []byte) raft.ServerAddress {
 	return raft.ServerAddress(b)
 }
 
+// Close ends everything that waits, and closes the network.
+func (t *transport) Close() error {
+	t.once.Do(func() { close(t.closed) })
+	return t.NetworkTransport.Close()
+}
+
 // AppendEntries implements raft.Transport.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) error {
+	heartbeat := isHeartbeat(req)
+	if !heartbeat {
+		t.await(id, req.Term)
+	}
 	number := t.rounds.stamp()
-	if err := t.enter(id, req); err != nil {
-		return err
+	err := t.enter(id, req)
+	if err == nil {
+		err = t.NetworkTransport.AppendEntries(id, target, req, resp)
 	}
-	if err := t.NetworkTransport.AppendEntries(id, target, req, resp); err != nil {
-		return err
+	if err == nil {
+		err = t.leave(id, req)
 	}
-	if err := t.leave(id, req); err != nil {
+	if err != nil {
+		t.contacts.failed(id, req.Term)
 		return err
 	}
 	t.answered(id, number, req, resp)
+	if !heartbeat && !resp.Success && !resp.NoRetryBackoff && resp.Term == req.Term && !t.plants.stockBackoff {
+		// The member could not store the entries: its disk is full. Raft would double its wait each time here too.
+		resp.NoRetryBackoff = true
+		select {
+		case <-time.After(t.interval):
+		case <-t.closed:
+		}
+	}
 	return nil
+}
+
+// isHeartbeat says whether a message is one of raft's heartbeats, which carry nothing.
+func isHeartbeat(req *raft.AppendEntriesRequest) bool {
+	return req.PrevLogEntry == 0 && req.PrevLogTerm == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
+}
+
+// await returns when replication to a member may go on: it can be reached, or trying is all that is left to do.
+func (t *transport) await(id raft.ServerID, term uint64) {
+	if t.plants.stockBackoff {
+		return
+	}
+	t.contacts.await(id, term, func() bool { return !t.serves(id, term) }, t.interval, t.closed)
 }
 
 func (t *transport) answered(id raft.ServerID, number uint64, req *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) {
+	match := uint64(0)
 	if resp.Success && resp.Term == req.Term {
 		others, needed := t.peers()
 		t.rounds.answered(id, req.Term, number, others, needed)
+		match = req.PrevLogEntry + uint64(len(req.Entries))
 	}
+	t.contacts.answered(id, req.Term, match)
+}
+
+// InstallSnapshot implements raft.Transport.
+func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, req *raft.InstallSnapshotRequest,
+	resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	t.await(id, req.Term)
+	err := t.enter(id, req)
+	if err == nil {
+		err = t.NetworkTransport.InstallSnapshot(id, target, req, resp, data)
+	}
+	if err == nil {
+		err = t.leave(id, req)
+	}
+	if err != nil {
+		t.contacts.failed(id, req.Term)
+		return err
+	}
+	match := uint64(0)
+	if resp.Success {
+		match = req.LastLogIndex
+	}
+	t.contacts.answered(id, req.Term, match)
+	return nil
 }
 
 // RequestVote implements raft.Transport.
@@ -181,8 +250,11 @@ func (p *pipeline) forward() {
 			p.mu.Unlock()
 			if err := p.transport.leave(p.id, req); err != nil {
 				f = lostAnswer{f}
+				p.transport.contacts.failed(p.id, req.Term)
 			} else if f.Error() == nil {
 				p.transport.answered(p.id, number, req, f.Response())
+			} else {
+				p.transport.contacts.failed(p.id, req.Term)
 			}
 			select {
 			case p.ready <- f:
