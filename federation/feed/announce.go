@@ -24,6 +24,7 @@ func (s *sender) look(id ID, e event) {
 		s.withdraw(id)
 		return
 	}
+	s.superseded(id, l)
 	f := s.feed(id, l)
 	if e&(moved|pulsed) != 0 {
 		for _, o := range f.subs {
@@ -37,6 +38,13 @@ func (s *sender) look(id ID, e event) {
 		s.announce = append(s.announce, id)
 	case f.position != pos:
 		f.due = true
+	}
+}
+
+// superseded ends what is open of an earlier log of the feed, which was removed.
+func (s *sender) superseded(id ID, l *Log) {
+	if f := s.feeds[id]; f != nil && f.log != l {
+		s.withdraw(id)
 	}
 }
 

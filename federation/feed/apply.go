@@ -25,10 +25,11 @@ const (
 	refusedSeal           // the content would differ from the sender's
 	refusedFilter         // of another filter than the copy's
 	refusedWriter         // into the writer's own log
+	refusedRemoved        // into a log that was removed
 )
 
 func (v verdict) String() string {
-	return [...]string{"applied", "dropped", "gap", "seal", "filter", "writer"}[v]
+	return [...]string{"applied", "dropped", "gap", "seal", "filter", "writer", "removed"}[v]
 }
 
 // apply judges b against what is held now and, if it is good, applies it in one step (rules 8 and 9).
@@ -71,8 +72,13 @@ func (l *Log) take(b *batch) {
 
 func (l *Log) judge(b *batch) verdict {
 	broken := l.opts.broken
-	if l.role != copied {
+	switch {
+	case l.removed:
+		return refusedRemoved
+	case l.role != copied:
 		return refusedWriter
+	case l.pos.IsZero() && !l.ended.Before(b.to) && !l.ended.IsZero():
+		return dropped // what was removed does not come back
 	}
 	asked := b.reset && b.asked
 	if !asked && !l.pos.IsZero() && !b.filter.Equal(l.filter) && !broken.has(filterNotCompared) {

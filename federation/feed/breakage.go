@@ -25,6 +25,7 @@ const (
 	sealNotCompared                          // 19: seals are not compared
 	freshCached                              // 20: a stream begins with the mark that the holder once heard
 	freshThoughBehind                        // 20: a mark ends stale though the copy is at another position
+	removalForgotten                         // a removed feed's position is forgotten
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

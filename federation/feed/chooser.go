@@ -11,15 +11,16 @@ type chooser struct {
 	patience time.Duration
 	broken   breakage
 	want     func(ID) (Filter, bool)
-	peers    []candidate
-	feeds    map[ID]*choice
+	// ended is up to where a feed was removed from this process for good: no copy of that comes back. May be nil.
+	ended func(ID) Position
+	// order are the peers that may be followed, nearest first, by the numbers that their owner gave them.
+	order []int
+	peers map[int]*candidate
+	feeds map[ID]*choice
 }
 
-// candidate is a peer as the chooser knows it.
-type candidate struct {
-	connected bool
-	offers    map[ID]*offer
-}
+// candidate is a connected peer as the chooser knows it.
+type candidate struct{ offers map[ID]*offer }
 
 // offer is what a peer announced of a feed.
 type offer struct {
@@ -56,19 +57,33 @@ type step struct {
 	filter Filter
 }
 
-func newChooser(peers int, patience time.Duration, want func(ID) (Filter, bool), broken breakage) *chooser {
-	return &chooser{
-		patience: patience, broken: broken, want: want, peers: make([]candidate, peers), feeds: map[ID]*choice{},
+// newChooser begins with peers 0 to n-1.
+func newChooser(n int, patience time.Duration, want func(ID) (Filter, bool), broken breakage) *chooser {
+	c := &chooser{patience: patience, broken: broken, want: want, peers: map[int]*candidate{}, feeds: map[ID]*choice{}}
+	for peer := range n {
+		c.order = append(c.order, peer)
 	}
+	return c
 }
 
 func (c *chooser) connect(peer int) {
-	c.peers[peer] = candidate{connected: true, offers: map[ID]*offer{}}
+	c.peers[peer] = &candidate{offers: map[ID]*offer{}}
+}
+
+// reorder says which peers there are, nearest first; disconnect those that are not among them any more.
+func (c *chooser) reorder(order []int) { c.order = order }
+
+// offers are what a connected peer offers.
+func (c *chooser) offers(peer int) map[ID]*offer {
+	if p := c.peers[peer]; p != nil {
+		return p.offers
+	}
+	return nil
 }
 
 // disconnect forgets what the peer offered; decide its feeds again.
 func (c *chooser) disconnect(peer int) []ID {
-	c.peers[peer] = candidate{}
+	delete(c.peers, peer)
 	var ids []ID
 	for id, f := range c.feeds {
 		if f.first == peer || f.second == peer {
@@ -86,27 +101,28 @@ func (c *chooser) disconnect(peer int) []ID {
 }
 
 func (c *chooser) announced(peer int, id ID, o *offer) {
-	if !c.peers[peer].connected {
+	offers := c.offers(peer)
+	if offers == nil {
 		return
 	}
-	if old := c.peers[peer].offers[id]; old != nil {
+	if old := offers[id]; old != nil {
 		o.delivered, o.heard = old.delivered, old.heard
 	}
-	c.peers[peer].offers[id] = o
+	offers[id] = o
 }
 
 // gone notes that the peer does not offer the feed any more, or not to us.
-func (c *chooser) gone(peer int, id ID) { delete(c.peers[peer].offers, id) }
+func (c *chooser) gone(peer int, id ID) { delete(c.offers(peer), id) }
 
 func (c *chooser) refused(peer int, id ID) {
-	if o := c.peers[peer].offers[id]; o != nil {
+	if o := c.offers(peer)[id]; o != nil {
 		o.refused = true
 	}
 }
 
 // delivered notes how far a peer's frames and heartbeats of a feed came, and when the last came.
 func (c *chooser) delivered(peer int, id ID, p Position, heard time.Duration) {
-	o := c.peers[peer].offers[id]
+	o := c.offers(peer)[id]
 	if o == nil {
 		return
 	}
@@ -160,8 +176,11 @@ func (c *chooser) move(f *choice, id ID, filter Filter, first, second int, now t
 
 // offer returns what a connected peer offers that covers filter.
 func (c *chooser) offer(peer int, id ID, filter Filter) *offer {
-	o := c.peers[peer].offers[id]
-	if o == nil || o.refused || !o.filter.Covers(filter) && !c.broken.has(servesWider) {
+	o := c.offers(peer)[id]
+	switch {
+	case o == nil || o.refused || !o.filter.Covers(filter) && !c.broken.has(servesWider):
+		return nil
+	case c.ended != nil && !c.ended(id).Before(o.position):
 		return nil
 	}
 	return o
@@ -170,7 +189,7 @@ func (c *chooser) offer(peer int, id ID, filter Filter) *offer {
 // rank returns the first peer for a feed.
 func (c *chooser) rank(id ID, filter Filter) int {
 	best := nobody
-	for p := range c.peers {
+	for _, p := range c.order {
 		o := c.offer(p, id, filter)
 		if o != nil && o.home {
 			return p
@@ -226,7 +245,7 @@ func (c *chooser) other(f *choice, id ID, filter Filter, first int, held Positio
 // ahead returns the peer that announced the most, of those at which the feed is not followed.
 func (c *chooser) ahead(id ID, filter Filter, first, second int) (int, Position) {
 	ahead, most := nobody, Position{}
-	for p := range c.peers {
+	for _, p := range c.order {
 		if o := c.offer(p, id, filter); p != first && p != second && o != nil && most.Before(o.position) {
 			ahead, most = p, o.position
 		}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,42 +17,49 @@ const snapshotSuffix = ".feed"
 
 // load reads the snapshots of the set's directory. What cannot be read in full is set aside.
 func (s *Set) load() error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := s.opts.FS.MkdirAll(s.dir); err != nil {
 		return fmt.Errorf("feeds: %w", err)
 	}
-	entries, err := os.ReadDir(s.dir)
+	names, err := s.opts.FS.ReadDir(s.dir)
 	if err != nil {
 		return fmt.Errorf("feeds: %w", err)
 	}
-	for _, entry := range entries {
-		path := filepath.Join(s.dir, entry.Name())
-		name, ok := strings.CutSuffix(entry.Name(), snapshotSuffix)
-		if !ok {
-			if strings.HasSuffix(entry.Name(), snapshotSuffix+".new") {
-				os.Remove(path) // a save that was cut off
-			}
-			continue
+	slices.Sort(names)
+	for _, file := range names {
+		path := filepath.Join(s.dir, file)
+		var err error
+		if name, ok := strings.CutSuffix(file, snapshotSuffix); ok {
+			err = s.loadSnapshot(path, name)
+		} else if name, ok := strings.CutSuffix(file, removedSuffix); ok {
+			err = s.loadRemoval(path, name)
+		} else if strings.HasSuffix(file, snapshotSuffix+newSuffix) || strings.HasSuffix(file, removedSuffix+newSuffix) {
+			err = s.opts.FS.Remove(path) // a save that was cut off
 		}
-		l, err := s.read(path, name)
-		switch {
-		case errors.Is(err, ErrCorrupt):
+		if errors.Is(err, ErrCorrupt) {
 			aside := path + ".corrupt"
-			if moved := os.Rename(path, aside); moved != nil {
-				return fmt.Errorf("feeds: snapshot %s: %w; set aside: %w", path, err, moved)
+			if moved := s.opts.FS.Rename(path, aside); moved != nil {
+				return fmt.Errorf("feeds: %s: %w; set aside: %w", path, err, moved)
 			}
-			s.opts.Log.Error("snapshot set aside, the feed starts empty", "path", aside, "error", err)
-		case err != nil:
-			return fmt.Errorf("feeds: snapshot %s: %w", path, err)
-		default:
-			l.observer = s.observe
-			s.logs[l.id], s.saved[l.id] = l, l.version()
+			s.opts.Log.Error("file set aside, the feed starts empty", "path", aside, "error", err)
+		} else if err != nil {
+			return fmt.Errorf("feeds: %s: %w", path, err)
 		}
 	}
+	return s.settleRemovals()
+}
+
+func (s *Set) loadSnapshot(path, name string) error {
+	l, err := s.read(path, name)
+	if err != nil {
+		return err
+	}
+	l.observer = s.observe
+	s.logs[l.id], s.saved[l.id] = l, l.version()
 	return nil
 }
 
 func (s *Set) read(path, name string) (*Log, error) {
-	f, err := os.Open(path)
+	f, err := s.opts.FS.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +84,13 @@ func (s *Set) save(l *Log) error {
 	}
 	var v version
 	path := filepath.Join(s.dir, url.PathEscape(string(l.id))+snapshotSuffix)
-	err := replaceFile(path, func(w io.Writer) (err error) {
+	err := replaceFile(s.opts.FS, path, func(w io.Writer) (err error) {
 		v, err = l.writeSnapshot(w)
 		return err
 	})
+	if err == nil {
+		err = s.resurrect(l)
+	}
 	if err != nil {
 		return fmt.Errorf("save feed %s: %w", l.id, err)
 	}
@@ -88,29 +98,24 @@ func (s *Set) save(l *Log) error {
 	return nil
 }
 
+// newSuffix marks a file that is being written.
+const newSuffix = ".new"
+
 // replaceFile writes beside path, syncs and renames; the directory is the caller's to sync.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+func replaceFile(fs FS, path string, write func(io.Writer) error) (err error) {
+	f, err := fs.Create(path + newSuffix)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(path+".new"))
+			err = errors.Join(err, fs.Remove(path+newSuffix))
 		}
 	}()
 	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return fs.Rename(path+newSuffix, path)
 }
 
 // Save writes the feed's snapshot now, as a writer does with an incarnation that it is about to use.
@@ -118,18 +123,18 @@ func (s *Set) Save(id ID) error {
 	if s.dir == "" {
 		return nil
 	}
-	return errors.Join(s.saveOne(id), syncDir(s.dir))
+	return errors.Join(s.saveOne(id), s.opts.FS.SyncDir(s.dir))
 }
 
 func (s *Set) saveOne(id ID) error {
+	s.saving.Lock() // before the look: a feed that is removed meanwhile must not be written again
+	defer s.saving.Unlock()
 	s.mu.RLock()
 	l, volatile := s.logs[id], s.volatile[id]
 	s.mu.RUnlock()
 	if l == nil || volatile {
 		return nil
 	}
-	s.saving.Lock()
-	defer s.saving.Unlock()
 	return s.save(l)
 }
 
@@ -189,7 +194,7 @@ func (d *saver) saveAll() error {
 		}
 		delete(d.dirty, id)
 	}
-	return errors.Join(append(errs, syncDir(d.set.dir))...)
+	return errors.Join(append(errs, d.set.opts.FS.SyncDir(d.set.dir))...)
 }
 
 // retry fires when something is left to be saved.

@@ -17,7 +17,7 @@ import (
 type FollowerConfig struct {
 	// Set takes the copies. Required.
 	Set *Set
-	// Peers are whom to follow, nearest first.
+	// Peers are whom to follow, nearest first, until SetPeers says otherwise.
 	Peers []Peer
 	// Connections is how many peers to be connected to, the nearest that answer; 0: all. With one, a starved connection
 	// is noticed by its silence only.
@@ -63,18 +63,26 @@ type Follower struct {
 	// mu is taken before any half's.
 	mu      sync.Mutex
 	chooser *chooser
-	peers   []*followed
+	peers   []*followed // nearest first
+	numbers int         // of peers so far
+	// running is set while Run runs: it starts what keeps a stream to a peer.
+	running func(*followed)
 	// shuffled is closed and replaced when a peer comes or goes, so that the others see whether they are needed.
 	shuffled chan struct{}
 }
 
 // followed is a peer; its fields belong to the follower's lock.
 type followed struct {
-	peer Peer
+	// number is the chooser's name for it, never used again.
+	number int
+	peer   Peer
 	// half is the receiving half of the stream; nil: none.
 	half      *receiver
 	connected bool
 	err       error
+	// removed: it is not followed any more; stop ends its stream.
+	removed bool
+	stop    context.CancelFunc
 }
 
 // NewFollower fails on a wrong configuration.
@@ -88,9 +96,6 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	if cfg.Patience == 0 {
 		cfg.Patience = defaultPatience
 	}
-	if cfg.Connections == 0 {
-		cfg.Connections = len(cfg.Peers)
-	}
 	if cfg.Want == nil {
 		cfg.Want = func(id ID) (Filter, bool) { return Filter{}, id != IntentID }
 	}
@@ -98,48 +103,56 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	f := &Follower{cfg: cfg, count: newCounters(cfg.Metrics), shuffled: make(chan struct{})}
-	f.chooser = newChooser(len(cfg.Peers), cfg.Patience, cfg.Want, cfg.Set.opts.broken)
-	for _, p := range cfg.Peers {
-		f.peers = append(f.peers, &followed{peer: p})
-	}
+	f.chooser = newChooser(0, cfg.Patience, cfg.Want, cfg.Set.opts.broken)
+	f.chooser.ended = cfg.Set.ended
+	f.SetPeers(cfg.Peers)
 	return f, nil
 }
 
-// Run follows until ctx ends.
+// Run follows until ctx ends. It may be called once.
 func (f *Follower) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for i := range f.peers {
-		wg.Go(func() { f.keep(ctx, i) })
+	f.mu.Lock()
+	f.running = func(p *followed) {
+		pctx, stop := context.WithCancel(ctx)
+		p.stop = stop
+		wg.Go(func() {
+			defer stop()
+			f.keep(pctx, p)
+		})
 	}
-	wg.Go(func() {
-		look := time.NewTicker(max(f.cfg.Patience/4, time.Millisecond))
-		defer look.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-look.C:
-				f.Reconsider()
-			}
+	for _, p := range f.peers {
+		f.running(p)
+	}
+	f.mu.Unlock()
+	look := time.NewTicker(max(f.cfg.Patience/4, time.Millisecond))
+	defer look.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-look.C:
+			f.Reconsider()
 		}
-	})
+	}
+	f.mu.Lock()
+	f.running = nil
+	f.mu.Unlock()
 	wg.Wait()
 	return nil
 }
 
 // keep keeps a stream to a peer while it is needed.
-func (f *Follower) keep(ctx context.Context, i int) {
-	p := f.peers[i]
+func (f *Follower) keep(ctx context.Context, p *followed) {
 	var retry backOff
-	for f.awaitNeed(ctx, i) {
+	for f.awaitNeed(ctx, p) {
 		began := time.Now()
 		sctx, cancel := context.WithCancelCause(ctx)
 		over := make(chan struct{})
 		go func() { // ends the stream when nearer peers are there again
 			defer close(over)
-			f.awaitNoNeed(sctx, i, cancel)
+			f.awaitNoNeed(sctx, p, cancel)
 		}()
-		err := f.stream(sctx, i)
+		err := f.stream(sctx, p)
 		cancel(nil)
 		<-over
 		if ctx.Err() != nil {
@@ -160,11 +173,13 @@ func (f *Follower) keep(ctx context.Context, i int) {
 }
 
 // stream follows one peer over one stream until it breaks.
-func (f *Follower) stream(ctx context.Context, i int) error {
-	p := f.peers[i]
+func (f *Follower) stream(ctx context.Context, p *followed) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	conn, err := dial(p.peer, f.cfg.Dialer)
+	f.mu.Lock()
+	peer := p.peer
+	f.mu.Unlock()
+	conn, err := dial(peer, f.cfg.Dialer)
 	if err != nil {
 		return err
 	}
@@ -179,14 +194,14 @@ func (f *Follower) stream(ctx context.Context, i int) error {
 	half := newReceiver(f.cfg.Set, in)
 	half.validator, half.count = f.cfg.Validator, f.count
 	half.report = func(id ID, what string, err error) {
-		f.cfg.Log.Warn(what, "feed", string(id), "peer", p.peer.Name, "error", err)
+		f.cfg.Log.Warn(what, "feed", string(id), "peer", peer.Name, "error", err)
 	}
 	x := half.exchange(stream.Recv, stream.Send, f.cfg.Heartbeat, func(as []*feedpb.Announcement, lost []ID) {
-		f.heard(i, half, as, lost)
+		f.heard(p, half, as, lost)
 	})
 	done, err := x.run(ctx)
 	cancel()
 	<-done
-	f.disconnect(i)
+	f.disconnect(p)
 	return err
 }

@@ -52,6 +52,9 @@ type Log struct {
 	marks atomic.Uint64
 	// homes counts the writer's own streams into this log.
 	homes int
+	// removed: the log is in its set no more. ended is up to where an earlier log of this feed was removed.
+	removed bool
+	ended   Position
 
 	cursors []*Cursor
 	// observer hears of every change, under mu; it must not call back.

@@ -9,14 +9,17 @@ import (
 var errNotNeeded = errors.New("enough nearer peers are connected")
 
 // needed says whether a peer is among the nearest that the follower should be connected to. f.mu is held.
-func (f *Follower) needed(i int) bool {
+func (f *Follower) needed(p *followed) bool {
 	connected := 0
-	for _, p := range f.peers[:i] {
-		if p.connected {
+	for _, nearer := range f.peers {
+		if nearer == p {
+			break
+		}
+		if nearer.connected {
 			connected++
 		}
 	}
-	return connected < f.cfg.Connections
+	return f.cfg.Connections == 0 || connected < f.cfg.Connections
 }
 
 // shuffle makes all peers look again whether they are needed. f.mu is held.
@@ -26,10 +29,10 @@ func (f *Follower) shuffle() {
 }
 
 // awaitNeed returns true when the peer is needed, false when ctx ends.
-func (f *Follower) awaitNeed(ctx context.Context, i int) bool {
+func (f *Follower) awaitNeed(ctx context.Context, p *followed) bool {
 	for {
 		f.mu.Lock()
-		needed, shuffled := f.needed(i), f.shuffled
+		needed, shuffled := f.needed(p), f.shuffled
 		f.mu.Unlock()
 		if needed {
 			return ctx.Err() == nil
@@ -43,10 +46,10 @@ func (f *Follower) awaitNeed(ctx context.Context, i int) bool {
 }
 
 // awaitNoNeed cancels when the peer is not needed any more.
-func (f *Follower) awaitNoNeed(ctx context.Context, i int, cancel context.CancelCauseFunc) {
+func (f *Follower) awaitNoNeed(ctx context.Context, p *followed, cancel context.CancelCauseFunc) {
 	for {
 		f.mu.Lock()
-		needed, shuffled := f.needed(i), f.shuffled
+		needed, shuffled := f.needed(p), f.shuffled
 		f.mu.Unlock()
 		if !needed {
 			cancel(errNotNeeded)

@@ -22,6 +22,8 @@ type Options struct {
 	// SaveInterval is the shortest time between two snapshots of one feed; 0: five seconds. What a restart finds may be
 	// that old; it is marked stale, and brought up to date by what changed since.
 	SaveInterval time.Duration
+	// FS is the disk; nil: the operating system's.
+	FS FS
 	// Log hears of what an operator must know, as a corrupt snapshot; nil: discarded.
 	Log *slog.Logger
 
@@ -51,6 +53,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		start := time.Now()
 		o.Now = func() time.Duration { return time.Since(start) }
+	}
+	if o.FS == nil {
+		o.FS = osFS{}
 	}
 	if o.SaveInterval == 0 {
 		o.SaveInterval = 5 * time.Second

@@ -11,7 +11,7 @@ import (
 
 // Peer is the other end of a connection that this process opens.
 type Peer struct {
-	// Name is for people and for logs; unique among the peers of one Config.
+	// Name is for people and for logs; unique among the peers of one half.
 	Name string
 	// Address is host:port.
 	Address string
@@ -69,6 +69,9 @@ const (
 	defaultHeartbeat = time.Second
 	defaultPatience  = 2 * time.Second
 )
+
+// same says whether a stream to p may go on when the configuration says q.
+func (p Peer) same(q Peer) bool { return p.Name == q.Name && p.Address == q.Address }
 
 func compareIDs(a, b ID) int { return cmp.Compare(a, b) }
 

@@ -78,7 +78,8 @@ func newReceiver(set *Set, in *inbox) *receiver {
 func (r *receiver) open(id ID, filter Filter) {
 	in := r.feeds[id]
 	switch {
-	case in == nil || in.log == nil:
+	case in == nil || in.log == nil || in.log.Removed():
+		r.shut(id)
 		in = &incoming{id: id, log: r.set.LogFiltered(id, filter), filter: filter}
 		r.feeds[id] = in
 	case in.absent == "" && (r.fromWriter || in.filter.Equal(filter)):
@@ -204,6 +205,10 @@ func (r *receiver) acknowledge(in *incoming) {
 func (r *receiver) next() *feedpb.ReceiverMessage {
 	r.inbox.take(func(id ID, _ event) {
 		in := r.feeds[id]
+		if in != nil && in.log != nil && in.log.Removed() {
+			r.vanished(in)
+			return
+		}
 		if in != nil && in.stream != 0 && in.stated.Before(in.log.Highest()) && !r.broken.has(highestNotPassed) {
 			r.acknowledge(in)
 		}

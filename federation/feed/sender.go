@@ -103,6 +103,7 @@ func (s *sender) open(m *feedpb.Open) error {
 		s.close(stream, feedpb.Reason_REASON_ABSENT, "")
 		return nil
 	}
+	s.superseded(id, l)
 	f := s.feed(id, l)
 	o := &outgoing{
 		stream: stream, log: l, filter: filterOf(m.GetFilter()), cursor: positionOf(m.GetHeld()), again: m.GetAgain(),

@@ -12,6 +12,8 @@ type Set struct {
 
 	mu   sync.RWMutex
 	logs map[ID]*Log
+	// removed is up to where feeds were removed that have not come back above it.
+	removed map[ID]Position
 	// volatile are the feeds that their owner rebuilds by itself; they are not saved.
 	volatile map[ID]bool
 
@@ -31,7 +33,10 @@ type watcher interface{ observe(*Log, event) }
 // lives in memory only. A snapshot that cannot be read in full is set aside with an error in o.Log, and its feed is
 // absent.
 func OpenSet(dir string, o Options) (*Set, error) {
-	s := &Set{dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, volatile: map[ID]bool{}, saved: map[ID]version{}}
+	s := &Set{
+		dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, removed: map[ID]Position{}, volatile: map[ID]bool{},
+		saved: map[ID]version{},
+	}
 	if dir != "" {
 		if err := s.load(); err != nil {
 			return nil, err
@@ -51,6 +56,9 @@ func (s *Set) LogFiltered(id ID, filter Filter) *Log {
 	if l == nil {
 		l = NewLog(id, filter, s.opts)
 		l.observer = s.observe
+		if !s.opts.broken.has(removalForgotten) {
+			l.after(s.removed[id])
+		}
 		s.logs[id] = l
 	}
 	return l

@@ -86,6 +86,39 @@ func (l *Log) writeSnapshot(w io.Writer) (version, error) {
 	return v, err
 }
 
+// A mark of a removal is the magic, the feed's name, the position, and the checksum of all that.
+const removalMagic = "pentad gone\x00\x01"
+
+func writeRemoval(w io.Writer, id ID, ended Position) error {
+	sum := xxhash.New()
+	e := encoder{w: bufio.NewWriter(io.MultiWriter(w, sum))}
+	e.bytes(removalMagic)
+	e.text(string(id))
+	e.position(ended)
+	if err := e.w.Flush(); err != nil {
+		return err
+	}
+	_, err := w.Write(binary.BigEndian.AppendUint64(nil, sum.Sum64()))
+	return err
+}
+
+func readRemoval(r io.Reader) (ID, Position, error) {
+	d := &decoder{sum: xxhash.New()}
+	d.r = bufio.NewReader(r)
+	magic := string(d.take(len(removalMagic)))
+	id, ended := ID(d.text()), d.position()
+	sum := d.sum.Sum64()
+	trailer := d.take(8)
+	_, end := d.r.ReadByte()
+	switch {
+	case d.err != nil:
+		return "", Position{}, fmt.Errorf("%w: %w", ErrCorrupt, d.err)
+	case magic != removalMagic || binary.BigEndian.Uint64(trailer) != sum || ended.IsZero() || !errors.Is(end, io.EOF):
+		return "", Position{}, fmt.Errorf("%w: not the mark of a removed feed", ErrCorrupt)
+	}
+	return id, ended, nil
+}
+
 // encoder leaves errors to its writer, which keeps the first.
 type encoder struct {
 	w   *bufio.Writer

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -92,6 +93,9 @@ func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
 	case refusedFilter:
 		r.refuse(in, feedpb.Reason_REASON_FILTER, fmt.Errorf("filter %s, the copy holds %s", in.filter, in.log.Filter()))
 		return
+	case refusedRemoved:
+		r.vanished(in)
+		return
 	case refusedWriter:
 		r.decline(in, fmt.Errorf("feed %s is written here", in.id))
 		return
@@ -131,6 +135,16 @@ func (r *receiver) validate(in *incoming, s *batch, before Position) {
 		}
 	}
 }
+
+// vanished gives up a feed whose copy was removed; if it is to be had again it is opened as if it were new.
+func (r *receiver) vanished(in *incoming) {
+	r.shut(in.id)
+	r.turnDown(in.id, errRemovedHere)
+	r.lost = append(r.lost, in.id)
+}
+
+// errRemovedHere is why a feed is not taken that was removed while it was open.
+var errRemovedHere = errors.New("the copy was removed")
 
 // decline ends a feed for good on this stream.
 func (r *receiver) decline(in *incoming, err error) {

@@ -13,6 +13,9 @@ func (l *Log) Begin(incarnation uint64, whole []Change) (Position, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.removed {
+		return Position{}, fmt.Errorf("feed %s: begin: %w", l.id, ErrRemoved)
+	}
 	if h := l.highestLocked(); incarnation <= h.Incarnation {
 		return l.pos, fmt.Errorf("feed %s: begin incarnation %d: %w: heard of %s", l.id, incarnation, ErrPosition, h)
 	}

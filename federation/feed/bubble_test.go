@@ -1,0 +1,123 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"pentad.dev/pentad/federation/feed/feedpb"
+)
+
+// bubble is a network in memory for tests under synctest: listeners by address.
+type bubble struct {
+	mu        sync.Mutex
+	listeners map[string]*bufconn.Listener
+}
+
+func (b *bubble) dial(ctx context.Context, address string) (net.Conn, error) {
+	b.mu.Lock()
+	l := b.listeners[address]
+	b.mu.Unlock()
+	if l == nil {
+		return nil, fmt.Errorf("dial %s: refused", address)
+	}
+	return l.DialContext(ctx)
+}
+
+// serve serves a set at an address until the result is called.
+func (b *bubble) serve(t *testing.T, address string, set *Set) (stop func()) {
+	t.Helper()
+	l := bufconn.Listen(1 << 20)
+	b.mu.Lock()
+	b.listeners[address] = l
+	b.mu.Unlock()
+	allow := func(context.Context, ID) error { return nil }
+	service, err := NewService(ServiceConfig{Set: set, Authorize: allow, AuthorizeRead: allow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(ServerOptions()...)
+	feedpb.RegisterFeedsServer(server, service)
+	var wg sync.WaitGroup
+	wg.Go(func() { server.Serve(l) })
+	return func() {
+		b.mu.Lock()
+		delete(b.listeners, address)
+		b.mu.Unlock()
+		server.Stop()
+		wg.Wait()
+	}
+}
+
+// TestWholeStackRunsInABubble runs publisher, two servers, a relay and their disks on simulated time: nothing in the
+// package may wait for anything outside of it. An hour passes, the home dies in between, and time is what it should be.
+func TestWholeStackRunsInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		disk := newMemFS()
+		net := &bubble{listeners: map[string]*bufconn.Listener{}}
+		set := func(dir string) *Set {
+			s, err := OpenSet(dir, Options{FS: disk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() { s.Run(ctx) })
+			return s
+		}
+		peers := []Peer{{Name: "a", Address: "a"}, {Name: "b", Address: "b"}}
+		follow := func(s *Set, peers ...Peer) *Follower {
+			f, err := NewFollower(FollowerConfig{Set: s, Peers: peers, Dialer: net.dial})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() { f.Run(ctx) })
+			return f
+		}
+		a, b, relay := set("a"), set("b"), set("relay")
+		stopA, stopB := net.serve(t, "a", a), net.serve(t, "b", b)
+		follow(a, peers[1])
+		follow(b, peers[0])
+		follow(relay, peers...)
+		agent := set("agent")
+		l := agent.Log("c/x")
+		l.Begin(NextIncarnation(time.Now().UnixMilli(), 0, 0, 1), []Change{change("a", "1")})
+		p, err := NewPublisher(PublisherConfig{Set: agent, One: peers, OnAhead: func(ID, Position) {}, Dialer: net.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() { p.Run(ctx) })
+		time.Sleep(time.Second)
+		if !equal(l, a, b, relay) {
+			t.Error("not equal after a second")
+		}
+		for i := range 60 {
+			time.Sleep(time.Minute)
+			l.Commit(change("a", fmt.Sprint(i)))
+			switch i {
+			case 20:
+				stopA()
+			case 40:
+				stopA = net.serve(t, "a", a)
+			}
+			time.Sleep(time.Second)
+			if c, _ := relay.Get("c/x"); !equal(l, b, relay) || c.Stale() {
+				t.Errorf("minute %d: not equal a second after a change", i)
+			}
+		}
+		cancel()
+		stopA()
+		stopB()
+		wg.Wait()
+		if s, err := OpenSet("relay", Options{FS: disk.afterPowerCut()}); err != nil || !equal(l, s) {
+			t.Errorf("from disk: %v", err)
+		}
+	})
+}
