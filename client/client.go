@@ -155,3 +155,12 @@ func (c *Client) ServicePolicies() Resource[*v1alpha1.ServicePolicy, *v1alpha1.S
 		newList:   func() *v1alpha1.ServicePolicyList { return &v1alpha1.ServicePolicyList{} },
 	}
 }
+
+// Estates is the one Estate of the federation, named "estate".
+func (c *Client) Estates() Resource[*v1alpha1.Estate, *v1alpha1.EstateList] {
+	return Resource[*v1alpha1.Estate, *v1alpha1.EstateList]{
+		client: c, kind: v1alpha1.KindEstate, plural: "estates",
+		newObject: func() *v1alpha1.Estate { return &v1alpha1.Estate{} },
+		newList:   func() *v1alpha1.EstateList { return &v1alpha1.EstateList{} },
+	}
+}

@@ -27,6 +27,8 @@ func Default(object Object) {
 		DefaultUnitization(object)
 	case *Switchover:
 		DefaultSwitchover(object)
+	case *Estate:
+		DefaultEstate(object)
 	}
 }
 
@@ -38,7 +40,7 @@ func DefaultCenter(center *Center) {
 	center.Spec = center.Spec.declared()
 }
 
-// DefaultCluster makes a cluster one of VMs.
+// DefaultCluster makes a cluster one of VMs. How long it is kept when it is silent stays unsaid.
 func DefaultCluster(cluster *Cluster) {
 	if cluster.Spec.Type == "" {
 		cluster.Spec.Type = ClusterVM

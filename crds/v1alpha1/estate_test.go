@@ -15,6 +15,7 @@ type declared struct {
 	stores       map[string]*Store
 	unitizations map[string]*Unitization
 	switchovers  map[string]*Switchover
+	expired      map[string]Expiry
 }
 
 func (d declared) Center(name string) (*Center, bool) { c, ok := d.centers[name]; return c, ok }
@@ -29,6 +30,8 @@ func (d declared) Policies() iter.Seq[*ServicePolicy]   { return byName(d.polici
 func (d declared) Stores() iter.Seq[*Store]             { return byName(d.stores) }
 func (d declared) Unitizations() iter.Seq[*Unitization] { return byName(d.unitizations) }
 func (d declared) Switchovers() iter.Seq[*Switchover]   { return byName(d.switchovers) }
+
+func (d declared) Expiry(cluster string) (Expiry, bool) { e, ok := d.expired[cluster]; return e, ok }
 
 func (d declared) ClusterIn(center string) (string, bool) {
 	for cluster := range d.Clusters() {
@@ -73,6 +76,8 @@ func happen(object Object) {
 			owned(0, 49, "rz01", "rz01.hz-a", "rz01.hz-b"), owned(50, 99, "rz02", "rz02.sh-a")}}
 	case *Switchover:
 		object.Status = SwitchoverStatus{Phase: PhasePlanned, PlanHash: "abc"}
+	case *Estate:
+		object.Status = EstateStatus{ObservedGeneration: 5}
 	}
 }
 

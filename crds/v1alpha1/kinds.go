@@ -14,6 +14,7 @@ const (
 	KindStore         = "Store"
 	KindUnitization   = "Unitization"
 	KindSwitchover    = "Switchover"
+	KindEstate        = "Estate"
 )
 
 // Object is a pointer to any kind of the group.
@@ -27,7 +28,7 @@ type Object interface {
 
 // Kinds are all kinds. A kind comes after those that it refers to.
 func Kinds() []string {
-	return []string{KindCenter, KindCluster, KindServicePolicy, KindStore, KindUnitization, KindSwitchover}
+	return []string{KindCenter, KindCluster, KindServicePolicy, KindStore, KindUnitization, KindSwitchover, KindEstate}
 }
 
 // New makes an empty object of a kind; nil when there is no such kind.
@@ -45,6 +46,8 @@ func New(kind string) Object {
 		return &Unitization{}
 	case KindSwitchover:
 		return &Switchover{}
+	case KindEstate:
+		return &Estate{}
 	}
 	return nil
 }
@@ -64,6 +67,8 @@ func KindOf(object Object) string {
 		return KindUnitization
 	case *Switchover:
 		return KindSwitchover
+	case *Estate:
+		return KindEstate
 	}
 	return ""
 }
@@ -76,7 +81,7 @@ func SpecEqual(a, b Object) bool {
 		return ok && a.Spec.declared() == b.Spec.declared()
 	case *Cluster:
 		b, ok := b.(*Cluster)
-		return ok && a.Spec == b.Spec
+		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
 	case *ServicePolicy:
 		b, ok := b.(*ServicePolicy)
 		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
@@ -88,6 +93,9 @@ func SpecEqual(a, b Object) bool {
 		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
 	case *Switchover:
 		b, ok := b.(*Switchover)
+		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	case *Estate:
+		b, ok := b.(*Estate)
 		return ok && apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
 	}
 	return false
@@ -102,7 +110,7 @@ func CopySpec(to, from Object) {
 		}
 	case *Cluster:
 		if from, ok := from.(*Cluster); ok {
-			to.Spec = from.Spec
+			from.Spec.DeepCopyInto(&to.Spec)
 		}
 	case *ServicePolicy:
 		if from, ok := from.(*ServicePolicy); ok {
@@ -118,6 +126,10 @@ func CopySpec(to, from Object) {
 		}
 	case *Switchover:
 		if from, ok := from.(*Switchover); ok {
+			from.Spec.DeepCopyInto(&to.Spec)
+		}
+	case *Estate:
+		if from, ok := from.(*Estate); ok {
 			from.Spec.DeepCopyInto(&to.Spec)
 		}
 	}
@@ -132,7 +144,7 @@ func CopyStatus(to, from Object) {
 		}
 	case *Cluster:
 		if from, ok := from.(*Cluster); ok {
-			to.Status = from.Status
+			from.Status.DeepCopyInto(&to.Status)
 		}
 	case *ServicePolicy:
 		if from, ok := from.(*ServicePolicy); ok {
@@ -150,6 +162,10 @@ func CopyStatus(to, from Object) {
 		if from, ok := from.(*Switchover); ok {
 			from.Status.DeepCopyInto(&to.Status)
 		}
+	case *Estate:
+		if from, ok := from.(*Estate); ok {
+			from.Status.DeepCopyInto(&to.Status)
+		}
 	}
 }
 
@@ -161,7 +177,7 @@ func StatusEqual(a, b Object) bool {
 		return ok && a.Status == b.Status
 	case *Cluster:
 		b, ok := b.(*Cluster)
-		return ok && a.Status == b.Status
+		return ok && apiequality.Semantic.DeepEqual(a.Status, b.Status)
 	case *ServicePolicy:
 		b, ok := b.(*ServicePolicy)
 		return ok && a.Status == b.Status
@@ -173,6 +189,9 @@ func StatusEqual(a, b Object) bool {
 		return ok && apiequality.Semantic.DeepEqual(a.Status, b.Status)
 	case *Switchover:
 		b, ok := b.(*Switchover)
+		return ok && apiequality.Semantic.DeepEqual(a.Status, b.Status)
+	case *Estate:
+		b, ok := b.(*Estate)
 		return ok && apiequality.Semantic.DeepEqual(a.Status, b.Status)
 	}
 	return false

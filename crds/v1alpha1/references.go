@@ -33,6 +33,8 @@ type Lookup interface {
 	Unitizations() iter.Seq[*Unitization]
 	// Switchovers are all switchovers in the order of their names, those that have ended too.
 	Switchovers() iter.Seq[*Switchover]
+	// Expiry is what was decided of a cluster's endpoints; false: nothing ever was.
+	Expiry(cluster string) (Expiry, bool)
 }
 
 // ValidateReferences finds references of an object to what is not declared, or not fit for it, and references of others

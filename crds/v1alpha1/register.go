@@ -18,7 +18,8 @@ func AddToScheme(s *runtime.Scheme) error {
 	for _, version := range []string{GroupVersion.Version, runtime.APIVersionInternal} {
 		s.AddKnownTypes(schema.GroupVersion{Group: GroupName, Version: version},
 			&Center{}, &CenterList{}, &Cluster{}, &ClusterList{}, &ServicePolicy{}, &ServicePolicyList{}, &Store{}, &StoreList{},
-			&Unitization{}, &UnitizationList{}, &Switchover{}, &SwitchoverList{}, &SwitchoverApproval{}, &SwitchoverAbort{})
+			&Unitization{}, &UnitizationList{}, &Switchover{}, &SwitchoverList{}, &SwitchoverApproval{}, &SwitchoverAbort{},
+			&Estate{}, &EstateList{})
 	}
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return s.SetVersionPriority(GroupVersion)

@@ -112,6 +112,9 @@ type ClusterSpec struct {
 	// +optional
 	// +default="VM"
 	Type ClusterType `json:"type,omitempty"`
+	// onSilence says what becomes of the cluster's endpoints when nothing is heard of its agent.
+	// +optional
+	OnSilence *OnSilence `json:"onSilence,omitempty"`
 }
 
 // ClusterStatus is the observed part of a Cluster.
@@ -122,6 +125,11 @@ type ClusterStatus struct {
 	// region is the region of the cluster's center.
 	// +optional
 	Region string `json:"region,omitempty"`
+	// conditions has Expired, from when the cluster's endpoints were first withdrawn.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // ClusterList is a list of Clusters.

@@ -36,6 +36,8 @@ func Validate(object Object) field.ErrorList {
 		return ValidateUnitization(object)
 	case *Switchover:
 		return ValidateSwitchover(object)
+	case *Estate:
+		return ValidateEstate(object)
 	}
 	return nil
 }
@@ -92,6 +94,7 @@ func ValidateCluster(cluster *Cluster) field.ErrorList {
 	errs := validateMeta(cluster, apivalidation.NameIsDNSLabel)
 	spec := field.NewPath("spec")
 	errs = append(errs, validateLabel(spec.Child("center"), cluster.Spec.Center, "hz-a")...)
+	errs = append(errs, validateOnSilence(spec.Child("onSilence"), cluster.Spec.OnSilence)...)
 	return append(errs, validateEnum(spec.Child("type"), cluster.Spec.Type, ClusterVM)...)
 }
 

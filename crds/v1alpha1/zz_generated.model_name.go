@@ -51,8 +51,33 @@ func (in ClusterStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Estate) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Estate"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EstateList) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.EstateList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EstateSpec) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.EstateSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in EstateStatus) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.EstateStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Evacuation) OpenAPIModelName() string {
 	return "dev.pentad.v1alpha1.Evacuation"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Expiry) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Expiry"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -73,6 +98,11 @@ func (in Move) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in OldPrimary) OpenAPIModelName() string {
 	return "dev.pentad.v1alpha1.OldPrimary"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in OnSilence) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.OnSilence"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -223,4 +253,9 @@ func (in UnitizationStatus) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in WebhookDriver) OpenAPIModelName() string {
 	return "dev.pentad.v1alpha1.WebhookDriver"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Withdrawals) OpenAPIModelName() string {
+	return "dev.pentad.v1alpha1.Withdrawals"
 }

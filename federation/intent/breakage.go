@@ -50,6 +50,15 @@ const (
 	brokenDeadline
 	// brokenEpochStart begins epochs at 0 in each incarnation (rule 8).
 	brokenEpochStart
+
+	// brokenWithdrawalsSwitch withdraws clusters though withdrawals are stopped (rule 11).
+	brokenWithdrawalsSwitch
+	// brokenWithdrawalsBound withdraws more clusters at once than may be (rule 11).
+	brokenWithdrawalsBound
+	// brokenExpiryStays keeps a cluster's expiry when the Cluster is deleted (rule 11).
+	brokenExpiryStays
+	// brokenExpiryNotSaved leaves the expiries out of the snapshot (rule 11).
+	brokenExpiryNotSaved
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

@@ -26,6 +26,10 @@ type entry struct {
 	owned bool
 	// membersMoved says that the entry changed servers, tokens or the level.
 	membersMoved bool
+	// held is what a SetLiveness says of withdrawals that are held back; nil: there are none.
+	held *intentpb.Held
+	// shows are further objects whose status the entry changed.
+	shows []*Object
 }
 
 // execute carries a command out. What it does to the state only stays when the result is OK.
@@ -87,7 +91,7 @@ func (e *entry) lost(current *Object) Result {
 
 // refuse is the answer to what may not be: the ownership is as it was.
 func (e *entry) refuse(errs field.ErrorList) Result {
-	e.state.ownership = e.before
+	e.state.ownership, e.state.expiries = e.before, e.f.state.expiries
 	return Result{Revision: e.state.revision, Refused: refusals(errs)}
 }
 
@@ -102,7 +106,7 @@ func (e *entry) settle(errs field.ErrorList, object, prev *Object) Result {
 		return e.refuse(errs)
 	}
 	e.owned = !sameOwnership(e.before, e.state.ownership)
-	for _, o := range shown {
+	for _, o := range append(shown, e.shows...) {
 		was, _ := e.state.get(o.Kind, o.Name)
 		e.put(o, was, true)
 	}
@@ -151,7 +155,11 @@ func (e *entry) put(object, prev *Object, statusOnly bool) {
 
 func (e *entry) remove(prev *Object) {
 	revision := e.step()
+	before := e.state.expiries
 	e.state.objects = e.state.without(prev)
+	if e.f.config.broken.has(brokenExpiryStays) {
+		e.state.expiries = before
+	}
 	e.events = append(e.events, Event{
 		Revision: revision, Kind: prev.Kind, Name: prev.Name, Prev: prev, after: e.state.objects,
 	})

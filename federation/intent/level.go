@@ -32,6 +32,14 @@ func levelOf(command *intentpb.Command) uint32 {
 	if kind, _ := subject(command); kindLevels[kind] > 0 {
 		return kindLevels[kind]
 	}
+	for _, o := range []interface {
+		GetKind() string
+		GetValue() []byte
+	}{command.GetCreate(), command.GetUpdate()} {
+		if saysSilence(o.GetKind(), o.GetValue()) {
+			return livenessLevel
+		}
+	}
 	return firstLevel
 }
 

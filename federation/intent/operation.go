@@ -61,6 +61,9 @@ func checkTransition(command *intentpb.Command) error {
 		return errors.Join(checkID("id", o.RemoveSession.GetId()),
 			positive("term", o.RemoveSession.GetTerm(), "the proposer's term"))
 	}
+	if o, ok := command.GetOperation().(*intentpb.Command_SetLiveness); ok {
+		return checkLiveness(o.SetLiveness)
+	}
 	return checkMember(command)
 }
 

@@ -88,6 +88,7 @@ func (f *FSM) restartFeed() {
 			whole = append(whole, orderChange(name, o.Stores[name]))
 		}
 	}
+	whole = append(whole, expiries(nil).livenessChanges(f.state.expiries)...)
 	if f.config.broken.has(brokenFeedRestart) && !f.feed.Position().IsZero() {
 		_ = f.feed.CommitAt(f.state.position(), whole...)
 		return

@@ -10,9 +10,11 @@ import (
 	"pentad.dev/pentad/unitization/switchover"
 )
 
-// inFeed says that objects of a kind are records of the intent feed. A Switchover is for operators: what relays and
-// agents need of it is in Ownership and StoreOrder.
-func (f *FSM) inFeed(kind string) bool { return kind != v1alpha1.KindSwitchover && !f.unchecked(kind) }
+// inFeed says that objects of a kind are records of the intent feed. A Switchover and the Estate are for operators: what
+// relays and agents need of them is in Ownership, StoreOrder and Liveness.
+func (f *FSM) inFeed(kind string) bool {
+	return kind != v1alpha1.KindSwitchover && kind != v1alpha1.KindEstate && !f.unchecked(kind)
+}
 
 // records are what an entry changes in the feed. They go out in one commit: a freeze, and the orders that go with it,
 // are seen together or not at all.
@@ -35,7 +37,7 @@ func (e *entry) records() []feed.Change {
 	for _, name := range touched(e.before.Stores, now.Stores) {
 		changes = append(changes, orderChange(name, now.Stores[name]))
 	}
-	return changes
+	return append(changes, e.f.state.expiries.livenessChanges(e.state.expiries)...)
 }
 
 func ownershipChange(name string, m *switchover.Map) feed.Change {

@@ -74,6 +74,8 @@ type picture struct {
 	state   state
 	answers *answers
 	last    []byte // key of the last object
+	// lastExpiry is the name of the last cluster that expired.
+	lastExpiry string
 	// lastServer and lastToken are the name and the hash of the last ones.
 	lastServer, lastToken string
 	// owned says that the ownership was there: snapshots of before there was any have none.
@@ -96,6 +98,8 @@ func (p *picture) add(frame *intentpb.Frame) error {
 		return p.addServer(part.Server)
 	case *intentpb.Frame_Token:
 		return p.addToken(part.Token)
+	case *intentpb.Frame_Cluster:
+		return p.addExpiry(part.Cluster)
 	case *intentpb.Frame_Object:
 		return p.addObject(part.Object)
 	case *intentpb.Frame_Answer:
@@ -131,7 +135,7 @@ func (p *picture) addObject(m *intentpb.Object) error {
 	}
 	k := key(object.Kind, object.Name)
 	switch {
-	case p.answers.len() > 0 || bytes.Compare(p.last, k) >= 0:
+	case p.answers.len() > 0 || p.lastExpiry != "" || bytes.Compare(p.last, k) >= 0:
 		return fmt.Errorf("%w: %s %q: out of order", ErrSnapshot, object.Kind, object.Name)
 	case object.Created > object.Revision || object.Revision > p.state.revision:
 		return fmt.Errorf("%w: %s %q: created at %d, changed at %d: must be at most %d",

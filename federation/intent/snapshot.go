@@ -67,6 +67,9 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 		out.frame(&intentpb.Frame{Part: &intentpb.Frame_Object{Object: object.proto()}})
 		return out.err == nil
 	})
+	if !s.broken.has(brokenExpiryNotSaved) {
+		out.expiries(s.state.expiries)
+	}
 	for _, a := range s.answers {
 		out.frame(&intentpb.Frame{Part: &intentpb.Frame_Answer{
 			Answer: &intentpb.Answer{Id: a.id[:], Result: a.result},

@@ -45,6 +45,7 @@ type objects struct {
 	// references has names by what the objects refer to: see referenceKey.
 	references *iradix.Tree[string]
 	world      *lazyWorld
+	expiries   expiries
 }
 
 func newObjects() objects {
@@ -58,7 +59,7 @@ func (o objects) get(kind, name string) (*Object, bool) { return o.tree.Get(key(
 // with is o with an object added, or put in the place of its predecessor.
 func (o objects) with(object *Object) objects {
 	tree, prev, replaced := o.tree.Insert(key(object.Kind, object.Name), object)
-	next := objects{tree: tree, references: o.references, world: o.worldAfter(prev, object)}
+	next := objects{tree: tree, references: o.references, world: o.worldAfter(prev, object), expiries: o.expiries}
 	k := referenceKey(object)
 	if replaced {
 		if was := referenceKey(prev); !bytes.Equal(was, k) {
@@ -76,7 +77,11 @@ func (o objects) with(object *Object) objects {
 // without is o without an object that is in it.
 func (o objects) without(object *Object) objects {
 	tree, _, _ := o.tree.Delete(key(object.Kind, object.Name))
-	return objects{tree: tree, references: o.references, world: o.worldAfter(object, nil)}.unrefer(referenceKey(object))
+	next := objects{tree: tree, references: o.references, world: o.worldAfter(object, nil), expiries: o.expiries}
+	if object.Kind == v1alpha1.KindCluster {
+		next.expiries = o.expiries.without(object.Name)
+	}
+	return next.unrefer(referenceKey(object))
 }
 
 func (o objects) unrefer(reference []byte) objects {

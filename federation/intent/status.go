@@ -16,9 +16,10 @@ import (
 // maxStored bounds an object's JSON with the status that the state machine writes into it, in bytes.
 const maxStored = 4 << 20
 
-// ownsStatus says that the status of a kind shows the ownership state: only the state machine writes it.
+// ownsStatus says that the status of a kind shows what happened, as the ownership state: only the state machine writes it.
 func ownsStatus(kind string) bool {
-	return kind == v1alpha1.KindStore || kind == v1alpha1.KindUnitization || kind == v1alpha1.KindSwitchover
+	return kind == v1alpha1.KindStore || kind == v1alpha1.KindUnitization || kind == v1alpha1.KindSwitchover ||
+		kind == v1alpha1.KindEstate
 }
 
 // show writes the new ownership into the status of the subject, and gives the other objects that it shows in, each as a
@@ -101,6 +102,10 @@ func (e *entry) written(object *Object) *Object {
 	case *v1alpha1.Switchover:
 		c := *d
 		c.Status = e.switchoverStatus(d, e.state.ownership.Switchovers[d.Name])
+		next.decoded, status = &c, c.Status
+	case *v1alpha1.Estate:
+		c := *d
+		c.Status.ObservedGeneration = d.Generation
 		next.decoded, status = &c, c.Status
 	default:
 		return object

@@ -14,7 +14,11 @@ import (
 // transition carries out a typed command: a transition of the domain with preconditions over several objects, which no
 // Put could check (rule 9). Its result has the switchover as it is then, where it is about one.
 func (e *entry) transition(command *intentpb.Command) Result {
-	result := e.settle(e.decide(command), nil, nil)
+	errs := e.decide(command)
+	if command.GetSetLiveness() != nil && len(errs) == 0 {
+		e.shows = e.showLiveness()
+	}
+	result := e.settle(errs, nil, nil)
 	if name := switchoverOf(command); result.OK && name != "" {
 		result.Current, _ = e.state.get(v1alpha1.KindSwitchover, name)
 	}
@@ -52,6 +56,9 @@ func (e *entry) decide(command *intentpb.Command) field.ErrorList {
 		return e.advance(switchover.CloseSession{ID: o.CloseSession.GetId()})
 	case *intentpb.Command_RemoveSession:
 		return e.advance(switchover.RemoveSession{ID: o.RemoveSession.GetId()})
+	}
+	if o, ok := command.GetOperation().(*intentpb.Command_SetLiveness); ok {
+		return e.setLiveness(o.SetLiveness)
 	}
 	return e.member(command)
 }

@@ -26,6 +26,8 @@ const (
 	KindOwnership = "Ownership"
 	// KindStoreOrder is what is wanted of a store; the key is the Store's name.
 	KindStoreOrder = "StoreOrder"
+	// KindLiveness is that a cluster has expired; the key is the Cluster's name.
+	KindLiveness = "Liveness"
 )
 
 // ReportsSource is the last part of the id of the feed with a cluster's reports. No source may bear this name.

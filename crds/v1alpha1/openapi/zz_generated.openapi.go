@@ -106,11 +106,16 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.ClusterList{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_ClusterList(ref),
 		v1alpha1.ClusterSpec{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_ClusterSpec(ref),
 		v1alpha1.ClusterStatus{}.OpenAPIModelName():                      schema_pentaddev_pentad_crds_v1alpha1_ClusterStatus(ref),
+		v1alpha1.Estate{}.OpenAPIModelName():                             schema_pentaddev_pentad_crds_v1alpha1_Estate(ref),
+		v1alpha1.EstateList{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_EstateList(ref),
+		v1alpha1.EstateSpec{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_EstateSpec(ref),
+		v1alpha1.EstateStatus{}.OpenAPIModelName():                       schema_pentaddev_pentad_crds_v1alpha1_EstateStatus(ref),
 		v1alpha1.Evacuation{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_Evacuation(ref),
 		v1alpha1.FailoverTier{}.OpenAPIModelName():                       schema_pentaddev_pentad_crds_v1alpha1_FailoverTier(ref),
 		v1alpha1.KeyOverride{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_KeyOverride(ref),
 		v1alpha1.Move{}.OpenAPIModelName():                               schema_pentaddev_pentad_crds_v1alpha1_Move(ref),
 		v1alpha1.OldPrimary{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_OldPrimary(ref),
+		v1alpha1.OnSilence{}.OpenAPIModelName():                          schema_pentaddev_pentad_crds_v1alpha1_OnSilence(ref),
 		v1alpha1.OwnedRange{}.OpenAPIModelName():                         schema_pentaddev_pentad_crds_v1alpha1_OwnedRange(ref),
 		v1alpha1.PermitTerms{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_PermitTerms(ref),
 		v1alpha1.PhaseTime{}.OpenAPIModelName():                          schema_pentaddev_pentad_crds_v1alpha1_PhaseTime(ref),
@@ -141,6 +146,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.UnitizationSpec{}.OpenAPIModelName():                    schema_pentaddev_pentad_crds_v1alpha1_UnitizationSpec(ref),
 		v1alpha1.UnitizationStatus{}.OpenAPIModelName():                  schema_pentaddev_pentad_crds_v1alpha1_UnitizationStatus(ref),
 		v1alpha1.WebhookDriver{}.OpenAPIModelName():                      schema_pentaddev_pentad_crds_v1alpha1_WebhookDriver(ref),
+		v1alpha1.Withdrawals{}.OpenAPIModelName():                        schema_pentaddev_pentad_crds_v1alpha1_Withdrawals(ref),
 	}
 }
 
@@ -4320,10 +4326,18 @@ func schema_pentaddev_pentad_crds_v1alpha1_ClusterSpec(ref common.ReferenceCallb
 							Format:      "",
 						},
 					},
+					"onSilence": {
+						SchemaProps: spec.SchemaProps{
+							Description: "onSilence says what becomes of the cluster's endpoints when nothing is heard of its agent.",
+							Ref:         ref(v1alpha1.OnSilence{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"center"},
 			},
 		},
+		Dependencies: []string{
+			v1alpha1.OnSilence{}.OpenAPIModelName()},
 	}
 }
 
@@ -4348,9 +4362,194 @@ func schema_pentaddev_pentad_crds_v1alpha1_ClusterStatus(ref common.ReferenceCal
 							Format:      "",
 						},
 					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions has Expired, from when the cluster's endpoints were first withdrawn.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
 				},
 			},
 		},
+		Dependencies: []string{
+			metav1.Condition{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Estate(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Estate is what holds for all clusters together. There is at most one, named \"estate\"; without one the defaults hold.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is what the operator declares.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.EstateSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is written by Pentad alone.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.EstateStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), v1alpha1.EstateSpec{}.OpenAPIModelName(), v1alpha1.EstateStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_EstateList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EstateList is a list of Estates.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Estate{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), v1alpha1.Estate{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_EstateSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EstateSpec is the declared part of an Estate.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"withdrawals": {
+						SchemaProps: spec.SchemaProps{
+							Description: "withdrawals bounds how much of the catalog may go because clusters are not heard of.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.Withdrawals{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Withdrawals{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_EstateStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "EstateStatus is the observed part of an Estate.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation that this status describes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions has WithdrawalsHeld, from when withdrawals were first held back.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -4577,6 +4776,26 @@ func schema_pentaddev_pentad_crds_v1alpha1_OldPrimary(ref common.ReferenceCallba
 					},
 				},
 				Required: []string{"store", "fact"},
+			},
+		},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_OnSilence(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "OnSilence says what becomes of a cluster's endpoints when nothing is heard of its agent. They are demoted behind every live one within seconds, in any case.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"keepFor": {
+						SchemaProps: spec.SchemaProps{
+							Description: "keepFor is how long they are kept: a duration of at least 10s, as 90m or 24h, or never. They are withdrawn once a majority of the federation servers has not heard of the cluster for so long. Absent: 24h.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
 			},
 		},
 	}
@@ -6201,6 +6420,41 @@ func schema_pentaddev_pentad_crds_v1alpha1_WebhookDriver(ref common.ReferenceCal
 		},
 		Dependencies: []string{
 			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pentaddev_pentad_crds_v1alpha1_Withdrawals(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Withdrawals says whether, and how many, clusters that nobody has heard of for their onSilence.keepFor are withdrawn.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"stopped": {
+						SchemaProps: spec.SchemaProps{
+							Description: "stopped keeps everything that has not been withdrawn yet, however long its cluster is silent. Clusters that are withdrawn already come back when they are heard of again, as always.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"maxClusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxClusters is how many clusters may be withdrawn at once. When more would be, none of those that are not withdrawn yet is. Absent: maxPercent alone says.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"maxPercent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxPercent is how many of the declared clusters may be withdrawn at once, rounded down; when more would be, none of those that are not withdrawn yet is. The lower of both bounds holds.",
+							Default:     50,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 

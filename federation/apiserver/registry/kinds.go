@@ -17,7 +17,7 @@ const category = "pentad"
 const unset = "<none>"
 
 func kinds() []kind {
-	return []kind{centers(), clusters(), servicePolicies(), stores(), unitizations(), switchovers()}
+	return []kind{centers(), clusters(), servicePolicies(), stores(), unitizations(), switchovers(), estates()}
 }
 
 func centers() kind {
@@ -48,10 +48,15 @@ func clusters() kind {
 			column("Center", "The center that the cluster is in."),
 			column("Region", "The region of that center."),
 			column("Type", "What the cluster is made of."),
+			column("Expired", "Whether its endpoints are withdrawn because nobody hears of it."),
+			wide("Keep For", "How long its endpoints are kept when nobody hears of it."),
 		},
 		cells: func(object v1alpha1.Object) []any {
 			cluster := object.(*v1alpha1.Cluster)
-			return []any{cluster.Spec.Center, cluster.Status.Region, string(cluster.Spec.Type)}
+			return []any{
+				cluster.Spec.Center, cluster.Status.Region, string(cluster.Spec.Type),
+				conditionOf(cluster.Status.Conditions, v1alpha1.ConditionExpired), keepFor(cluster.Spec),
+			}
 		},
 		fields: func(object v1alpha1.Object) fields.Set {
 			cluster := object.(*v1alpha1.Cluster)

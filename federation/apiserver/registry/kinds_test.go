@@ -35,7 +35,33 @@ func TestTablesSayTheEssentials(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Name: "vm"}, Spec: v1alpha1.ClusterSpec{Center: "hz-a", Type: v1alpha1.ClusterVM},
 				Status: v1alpha1.ClusterStatus{Region: "hangzhou"},
 			},
-			"Name=vm Center=hz-a Region=hangzhou Type=VM Age=<unknown>",
+			"Name=vm Center=hz-a Region=hangzhou Type=VM Expired=False Keep For=24h0m0s Age=<unknown>",
+		},
+		{
+			clusters(), &v1alpha1.Cluster{
+				ObjectMeta: metav1.ObjectMeta{Name: "vm"},
+				Spec: v1alpha1.ClusterSpec{
+					Center: "hz-a", Type: v1alpha1.ClusterVM, OnSilence: &v1alpha1.OnSilence{KeepFor: "never"},
+				},
+				Status: v1alpha1.ClusterStatus{Conditions: []metav1.Condition{{
+					Type: v1alpha1.ConditionExpired, Status: metav1.ConditionTrue,
+				}}},
+			},
+			"Name=vm Center=hz-a Region= Type=VM Expired=True Keep For=never Age=<unknown>",
+		},
+		{
+			estates(), &v1alpha1.Estate{ObjectMeta: metav1.ObjectMeta{Name: "estate"}},
+			"Name=estate Stopped=false Max=50% Held=False Message=<none> Age=<unknown>",
+		},
+		{
+			estates(), &v1alpha1.Estate{
+				ObjectMeta: metav1.ObjectMeta{Name: "estate"},
+				Spec:       v1alpha1.EstateSpec{Withdrawals: v1alpha1.Withdrawals{Stopped: true, MaxClusters: new(int32(3))}},
+				Status: v1alpha1.EstateStatus{Conditions: []metav1.Condition{{
+					Type: v1alpha1.ConditionWithdrawalsHeld, Status: metav1.ConditionTrue, Message: "why",
+				}}},
+			},
+			"Name=estate Stopped=true Max=3,50% Held=True Message=why Age=<unknown>",
 		},
 		{
 			servicePolicies(), policy(v1alpha1.ServicePolicySpec{Service: "orders"}),

@@ -241,6 +241,53 @@ func (StoreAction) EnumDescriptor() ([]byte, []int) {
 	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{3}
 }
 
+type LivenessState int32
+
+const (
+	LivenessState_LIVENESS_STATE_UNSPECIFIED LivenessState = 0
+	// EXPIRED: who does not hear of the cluster itself withdraws its endpoints.
+	LivenessState_LIVENESS_STATE_EXPIRED LivenessState = 1
+)
+
+// Enum value maps for LivenessState.
+var (
+	LivenessState_name = map[int32]string{
+		0: "LIVENESS_STATE_UNSPECIFIED",
+		1: "LIVENESS_STATE_EXPIRED",
+	}
+	LivenessState_value = map[string]int32{
+		"LIVENESS_STATE_UNSPECIFIED": 0,
+		"LIVENESS_STATE_EXPIRED":     1,
+	}
+)
+
+func (x LivenessState) Enum() *LivenessState {
+	p := new(LivenessState)
+	*p = x
+	return p
+}
+
+func (x LivenessState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LivenessState) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_model_modelpb_model_proto_enumTypes[4].Descriptor()
+}
+
+func (LivenessState) Type() protoreflect.EnumType {
+	return &file_federation_model_modelpb_model_proto_enumTypes[4]
+}
+
+func (x LivenessState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LivenessState.Descriptor instead.
+func (LivenessState) EnumDescriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{4}
+}
+
 // Service is what one cluster says of a service: record kind "Service", key the service's name.
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -865,6 +912,60 @@ func (x *StoreOrder) GetPrimary() string {
 	return ""
 }
 
+// Liveness is what the quorum decided of a cluster that nobody hears of: record kind "Liveness" of the intent feed, key
+// the Cluster's name. There is none of a cluster of which nothing was decided, or which was heard of again.
+type Liveness struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	State         LivenessState          `protobuf:"varint,2,opt,name=state,proto3,enum=pentad.model.v1.LivenessState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Liveness) Reset() {
+	*x = Liveness{}
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Liveness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Liveness) ProtoMessage() {}
+
+func (x *Liveness) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Liveness.ProtoReflect.Descriptor instead.
+func (*Liveness) Descriptor() ([]byte, []int) {
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Liveness) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Liveness) GetState() LivenessState {
+	if x != nil {
+		return x.State
+	}
+	return LivenessState_LIVENESS_STATE_UNSPECIFIED
+}
+
 // StorePosition is how much a member holds, compared by epoch, then index.
 type StorePosition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -878,7 +979,7 @@ type StorePosition struct {
 
 func (x *StorePosition) Reset() {
 	*x = StorePosition{}
-	mi := &file_federation_model_modelpb_model_proto_msgTypes[8]
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +991,7 @@ func (x *StorePosition) String() string {
 func (*StorePosition) ProtoMessage() {}
 
 func (x *StorePosition) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_model_modelpb_model_proto_msgTypes[8]
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1004,7 @@ func (x *StorePosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StorePosition.ProtoReflect.Descriptor instead.
 func (*StorePosition) Descriptor() ([]byte, []int) {
-	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{8}
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StorePosition) GetEpoch() uint64 {
@@ -942,7 +1043,7 @@ type StoreReport struct {
 
 func (x *StoreReport) Reset() {
 	*x = StoreReport{}
-	mi := &file_federation_model_modelpb_model_proto_msgTypes[9]
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1055,7 @@ func (x *StoreReport) String() string {
 func (*StoreReport) ProtoMessage() {}
 
 func (x *StoreReport) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_model_modelpb_model_proto_msgTypes[9]
+	mi := &file_federation_model_modelpb_model_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1068,7 @@ func (x *StoreReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreReport.ProtoReflect.Descriptor instead.
 func (*StoreReport) Descriptor() ([]byte, []int) {
-	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{9}
+	return file_federation_model_modelpb_model_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StoreReport) GetStore() string {
@@ -1081,7 +1182,10 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\x0eswitchover_uid\x18\x06 \x01(\tR\rswitchoverUid\x12\x12\n" +
 	"\x04step\x18\a \x01(\rR\x04step\x12:\n" +
 	"\bposition\x18\b \x01(\v2\x1e.pentad.model.v1.StorePositionR\bposition\x12\x18\n" +
-	"\aprimary\x18\t \x01(\tR\aprimary\";\n" +
+	"\aprimary\x18\t \x01(\tR\aprimary\"Z\n" +
+	"\bLiveness\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x124\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1e.pentad.model.v1.LivenessStateR\x05state\";\n" +
 	"\rStorePosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\x94\x02\n" +
@@ -1114,7 +1218,10 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\x15STORE_ACTION_CATCH_UP\x10\x02\x12\x18\n" +
 	"\x14STORE_ACTION_PROMOTE\x10\x03\x12\x15\n" +
 	"\x11STORE_ACTION_OPEN\x10\x04\x12\x18\n" +
-	"\x14STORE_ACTION_UNFENCE\x10\x05B,Z*pentad.dev/pentad/federation/model/modelpbb\x06proto3"
+	"\x14STORE_ACTION_UNFENCE\x10\x05*K\n" +
+	"\rLivenessState\x12\x1e\n" +
+	"\x1aLIVENESS_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16LIVENESS_STATE_EXPIRED\x10\x01B,Z*pentad.dev/pentad/federation/model/modelpbb\x06proto3"
 
 var (
 	file_federation_model_modelpb_model_proto_rawDescOnce sync.Once
@@ -1128,40 +1235,43 @@ func file_federation_model_modelpb_model_proto_rawDescGZIP() []byte {
 	return file_federation_model_modelpb_model_proto_rawDescData
 }
 
-var file_federation_model_modelpb_model_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_federation_model_modelpb_model_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_federation_model_modelpb_model_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_federation_model_modelpb_model_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_federation_model_modelpb_model_proto_goTypes = []any{
 	(Protocol)(0),         // 0: pentad.model.v1.Protocol
 	(EndpointState)(0),    // 1: pentad.model.v1.EndpointState
 	(RangeState)(0),       // 2: pentad.model.v1.RangeState
 	(StoreAction)(0),      // 3: pentad.model.v1.StoreAction
-	(*Service)(nil),       // 4: pentad.model.v1.Service
-	(*Port)(nil),          // 5: pentad.model.v1.Port
-	(*EndpointSlice)(nil), // 6: pentad.model.v1.EndpointSlice
-	(*Endpoint)(nil),      // 7: pentad.model.v1.Endpoint
-	(*SourceReport)(nil),  // 8: pentad.model.v1.SourceReport
-	(*Ownership)(nil),     // 9: pentad.model.v1.Ownership
-	(*OwnedRange)(nil),    // 10: pentad.model.v1.OwnedRange
-	(*StoreOrder)(nil),    // 11: pentad.model.v1.StoreOrder
-	(*StorePosition)(nil), // 12: pentad.model.v1.StorePosition
-	(*StoreReport)(nil),   // 13: pentad.model.v1.StoreReport
+	(LivenessState)(0),    // 4: pentad.model.v1.LivenessState
+	(*Service)(nil),       // 5: pentad.model.v1.Service
+	(*Port)(nil),          // 6: pentad.model.v1.Port
+	(*EndpointSlice)(nil), // 7: pentad.model.v1.EndpointSlice
+	(*Endpoint)(nil),      // 8: pentad.model.v1.Endpoint
+	(*SourceReport)(nil),  // 9: pentad.model.v1.SourceReport
+	(*Ownership)(nil),     // 10: pentad.model.v1.Ownership
+	(*OwnedRange)(nil),    // 11: pentad.model.v1.OwnedRange
+	(*StoreOrder)(nil),    // 12: pentad.model.v1.StoreOrder
+	(*Liveness)(nil),      // 13: pentad.model.v1.Liveness
+	(*StorePosition)(nil), // 14: pentad.model.v1.StorePosition
+	(*StoreReport)(nil),   // 15: pentad.model.v1.StoreReport
 }
 var file_federation_model_modelpb_model_proto_depIdxs = []int32{
-	5,  // 0: pentad.model.v1.Service.ports:type_name -> pentad.model.v1.Port
+	6,  // 0: pentad.model.v1.Service.ports:type_name -> pentad.model.v1.Port
 	0,  // 1: pentad.model.v1.Port.protocol:type_name -> pentad.model.v1.Protocol
-	7,  // 2: pentad.model.v1.EndpointSlice.endpoints:type_name -> pentad.model.v1.Endpoint
+	8,  // 2: pentad.model.v1.EndpointSlice.endpoints:type_name -> pentad.model.v1.Endpoint
 	1,  // 3: pentad.model.v1.Endpoint.state:type_name -> pentad.model.v1.EndpointState
-	10, // 4: pentad.model.v1.Ownership.ranges:type_name -> pentad.model.v1.OwnedRange
+	11, // 4: pentad.model.v1.Ownership.ranges:type_name -> pentad.model.v1.OwnedRange
 	2,  // 5: pentad.model.v1.OwnedRange.state:type_name -> pentad.model.v1.RangeState
 	3,  // 6: pentad.model.v1.StoreOrder.action:type_name -> pentad.model.v1.StoreAction
-	12, // 7: pentad.model.v1.StoreOrder.position:type_name -> pentad.model.v1.StorePosition
-	3,  // 8: pentad.model.v1.StoreReport.action:type_name -> pentad.model.v1.StoreAction
-	12, // 9: pentad.model.v1.StoreReport.position:type_name -> pentad.model.v1.StorePosition
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 7: pentad.model.v1.StoreOrder.position:type_name -> pentad.model.v1.StorePosition
+	4,  // 8: pentad.model.v1.Liveness.state:type_name -> pentad.model.v1.LivenessState
+	3,  // 9: pentad.model.v1.StoreReport.action:type_name -> pentad.model.v1.StoreAction
+	14, // 10: pentad.model.v1.StoreReport.position:type_name -> pentad.model.v1.StorePosition
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_federation_model_modelpb_model_proto_init() }
@@ -1174,8 +1284,8 @@ func file_federation_model_modelpb_model_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_model_modelpb_model_proto_rawDesc), len(file_federation_model_modelpb_model_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   10,
+			NumEnums:      5,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
