@@ -11,7 +11,7 @@ const (
 	breakReset
 	// breakPlace lets clusters without a Cluster object contribute.
 	breakPlace
-	// breakSilent withdraws silent clusters.
+	// breakSilent withdraws silent clusters: a lost link is read as a dead workload.
 	breakSilent
 	// breakOldest lets the first cluster by name decide a conflict.
 	breakOldest
@@ -35,6 +35,14 @@ const (
 	breakCenter
 	// breakSelector gives a cell all clusters of its center.
 	breakSelector
+	// breakExpired withdraws nothing.
+	breakExpired
+	// breakHeard withdraws an expired cluster that the holder hears.
+	breakHeard
+	// breakOwn withdraws the holder's own cluster.
+	breakOwn
+	// breakLiveness forgets that a Liveness record touches services.
+	breakLiveness
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

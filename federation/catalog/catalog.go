@@ -56,11 +56,12 @@ type decoded[M any] struct {
 	message M
 }
 
-// cluster is what is known of a cluster, from its feeds, the intent or SetSilent.
+// cluster is what is known of a cluster, from its feeds, SetSilent and Keep.
 type cluster struct {
-	name    string
-	silent  bool
-	sources map[feed.ID]*source
+	name string
+	// silent: this holder hears nothing of it. kept: it is the holder's own.
+	silent, kept bool
+	sources      map[feed.ID]*source
 }
 
 // changes are the services that a batch touches; true: more than their endpoints.
@@ -99,19 +100,6 @@ func (c *Catalog) Apply(id feed.ID, b feed.Batch) []string {
 	} else if name, kind, ok := model.SplitFeedID(id); ok && kind != model.ReportsSource {
 		c.applySource(c.sourceOf(id, name), b, touched)
 	}
-	return c.remerge(touched)
-}
-
-// SetSilent says whether a cluster is silent; clusters are live until it is called. It returns the names of the
-// services whose merged form changed, sorted.
-func (c *Catalog) SetSilent(name string, silent bool) []string {
-	cl := c.clusterOf(name)
-	if cl.silent == silent {
-		return nil
-	}
-	cl.silent = silent
-	touched := changes{}
-	cl.touch(touched)
 	return c.remerge(touched)
 }
 

@@ -29,9 +29,11 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		"services changed in place":     breakShared, "old service of a policy forgotten": breakPolicy,
 		"ownership touches nothing": breakOwnership, "plain while a record is missing": breakPlain,
 		"endpoints of other units": breakUnit, "clusters of other centers": breakCenter, "selector ignored": breakSelector,
+		"expired stays": breakExpired, "withdrawn though it is heard": breakHeard, "own cluster withdrawn": breakOwn,
+		"liveness touches nothing": breakLiveness,
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(15) {
+			for seed := range uint64(100) {
 				if why := newPair(seed, broken).run(200); why != "" {
 					t.Log(why)
 					return
@@ -183,4 +185,59 @@ func TestAPolicysMetadataChangesNothing(t *testing.T) {
 	if got := c.Apply(feed.IntentID, batch(object(kindServicePolicy, "p", policy))); got != nil {
 		t.Errorf("its label changed %q", got)
 	}
+}
+
+func TestASilentClusterIsDemotedAnExpiredOneWithdrawnAndAReturnedOneBack(t *testing.T) {
+	c := declared("a", "b")
+	slice := &modelpb.EndpointSlice{Service: "orders", PortNames: []string{"grpc"},
+		Endpoints: []*modelpb.Endpoint{{Address: "10.0.0.1", Ports: []uint32{9000}}}}
+	for _, id := range []feed.ID{"a/vm", "b/vm"} {
+		c.Apply(id, batch(service("orders", 1, port("grpc", 9000)),
+			feed.Change{Kind: model.KindEndpointSlice, Key: "orders/1", Value: encode(slice)}))
+	}
+	c.Keep("b")
+	shows := func(step, want string) {
+		t.Helper()
+		s, _ := c.Service("orders")
+		got := ""
+		for _, cl := range s.Clusters {
+			got += cl.Cluster
+			if cl.Silent {
+				got += " silent"
+			}
+			if cl.Expired {
+				got += " expired"
+			}
+			for range cl.Endpoints("grpc") {
+				got += " 1"
+			}
+			got += ";"
+		}
+		if got != want || len(s.Ports) != 1 {
+			t.Errorf("%s: %s with %d ports, want %s with one", step, got, len(s.Ports), want)
+		}
+	}
+	expired := func(cluster string) {
+		c.Apply(feed.IntentID, batch(feed.Change{Kind: model.KindLiveness, Key: cluster, Value: encode(&modelpb.Liveness{
+			Cluster: cluster, State: modelpb.LivenessState_LIVENESS_STATE_EXPIRED,
+		})}))
+	}
+	shows("live", "a 1;b 1;")
+	expired("a")
+	shows("expired, and heard here", "a 1;b 1;")
+	c.SetSilent("a", true)
+	shows("silent, too", "a silent expired;b 1;")
+	expired("b")
+	c.SetSilent("b", true)
+	shows("the holder's own", "a silent expired;b silent 1;")
+	if got := c.Withdrawn(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("withdrawn: %q", got)
+	}
+	if got := c.SetSilent("a", false); !slices.Equal(got, []string{"orders"}) {
+		t.Errorf("its return changed %q", got)
+	}
+	shows("back, while the decision stands", "a 1;b silent 1;")
+	c.SetSilent("a", true)
+	c.Apply(feed.IntentID, batch(feed.Change{Kind: model.KindLiveness, Key: "a"}))
+	shows("live again by decision", "a silent 1;b silent 1;")
 }

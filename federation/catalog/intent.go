@@ -23,7 +23,7 @@ const (
 // reads are the kinds of the intent feed that the catalog reads.
 func reads(kind string) bool {
 	switch kind {
-	case kindCenter, kindCluster, kindServicePolicy, kindUnitization, model.KindOwnership:
+	case kindCenter, kindCluster, kindServicePolicy, kindUnitization, model.KindOwnership, model.KindLiveness:
 		return true
 	}
 	return false
@@ -37,6 +37,9 @@ type intent struct {
 	// policyOf are the names of the ServicePolicies of a service. The intent allows one; should there be two, the first
 	// by name holds, everywhere.
 	policyOf map[string][]string
+
+	// livenesses are the quorum's decisions, by cluster.
+	livenesses map[string]decoded[*modelpb.Liveness]
 
 	unitizations map[string]decoded[*v1alpha1.UnitizationSpec]
 	ownerships   map[string]decoded[*modelpb.Ownership]
@@ -53,6 +56,8 @@ func newIntent() intent {
 		clusters: map[string]decoded[*declaredCluster]{},
 		policies: map[string]decoded[*v1alpha1.ServicePolicySpec]{},
 		policyOf: map[string][]string{},
+
+		livenesses: map[string]decoded[*modelpb.Liveness]{},
 
 		unitizations: map[string]decoded[*v1alpha1.UnitizationSpec]{},
 		ownerships:   map[string]decoded[*modelpb.Ownership]{},
@@ -107,6 +112,7 @@ func (c *Catalog) applyIntent(b feed.Batch, touched changes) {
 	undeclareUnnamed(c, kindServicePolicy, c.intent.policies, named, touched)
 	undeclareUnnamed(c, kindUnitization, c.intent.unitizations, named, touched)
 	undeclareUnnamed(c, model.KindOwnership, c.intent.ownerships, named, touched)
+	undeclareUnnamed(c, model.KindLiveness, c.intent.livenesses, named, touched)
 }
 
 func undeclareUnnamed[M any](c *Catalog, kind string, held map[string]decoded[M], named map[recordID]struct{},
@@ -138,6 +144,8 @@ func (c *Catalog) declare(kind, name string, value []byte, touched changes) erro
 		return c.declareUnitization(name, value, touched)
 	case model.KindOwnership:
 		return c.declareOwnership(name, value, touched)
+	case model.KindLiveness:
+		return c.declareLiveness(name, value, touched)
 	default:
 		return c.declarePolicy(name, value, touched)
 	}

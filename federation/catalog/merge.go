@@ -18,7 +18,7 @@ type export struct {
 func (c *Catalog) merge(name string, e *entry, more bool) *Service {
 	exports := make([]export, 0, len(e.from))
 	for _, con := range e.from {
-		if con.service.message == nil || con.source.cluster.silent && c.broken.has(breakSilent) {
+		if con.service.message == nil {
 			continue
 		}
 		if center, region, ok := c.intent.place(con.source.cluster.name); ok || c.broken.has(breakPlace) {
@@ -28,7 +28,7 @@ func (c *Catalog) merge(name string, e *entry, more bool) *Service {
 	if len(exports) == 0 {
 		return nil
 	}
-	s := &Service{Name: name, Clusters: mergeClusters(exports)}
+	s := &Service{Name: name, Clusters: c.mergeClusters(exports)}
 	var units *Units
 	if e.merged != nil {
 		units = e.merged.Units
@@ -131,7 +131,7 @@ func conflictsOf(exports []export, merged []*decision) []Conflict {
 }
 
 // mergeClusters groups the endpoints by cluster. The exports come sorted by cluster and feed.
-func mergeClusters(exports []export) []ClusterEndpoints {
+func (c *Catalog) mergeClusters(exports []export) []ClusterEndpoints {
 	out := make([]ClusterEndpoints, 0, len(exports))
 	for _, ex := range exports {
 		if last := len(out) - 1; last < 0 || out[last].Cluster != ex.source.cluster.name {
@@ -141,6 +141,9 @@ func mergeClusters(exports []export) []ClusterEndpoints {
 			})
 		}
 		cl := &out[len(out)-1]
+		if cl.Expired = c.withdrawn(ex.source.cluster); cl.Expired {
+			continue
+		}
 		for _, s := range ex.slices {
 			if s.message.Len() > 0 {
 				cl.Slices = append(cl.Slices, s.message)

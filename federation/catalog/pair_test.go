@@ -68,6 +68,9 @@ func (p *pair) step() string {
 		cluster, silent := p.pick("hz-a", "hz-b", "sh-a"), p.random.IntN(2) == 0
 		p.reference.silent[cluster] = silent
 		changed = p.catalog.SetSilent(cluster, silent)
+	} else if p.random.IntN(100) == 0 && len(p.reference.kept) == 0 {
+		p.reference.kept["hz-a"] = true
+		changed = p.catalog.Keep("hz-a")
 	} else {
 		id := feeds[p.random.IntN(len(feeds))]
 		p.write(id)
@@ -131,7 +134,11 @@ func (p *pair) change(id feed.ID) feed.Change {
 
 func (p *pair) object() feed.Change {
 	cluster, center := p.pick("hz-a", "hz-b", "sh-a"), p.pick("hz-a", "hz-b", "sh-a")
-	switch p.random.IntN(6) {
+	switch p.random.IntN(7) {
+	case 6:
+		return feed.Change{Kind: model.KindLiveness, Key: cluster, Value: encode(&modelpb.Liveness{
+			Cluster: cluster, State: modelpb.LivenessState_LIVENESS_STATE_EXPIRED,
+		})}
 	case 4:
 		return p.unitization()
 	case 5:

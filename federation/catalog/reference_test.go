@@ -17,12 +17,13 @@ import (
 type reference struct {
 	records map[recordID][]byte
 	silent  map[string]bool
+	kept    map[string]bool
 	// last is what each Unitization was declared as last, while its ownership map is there.
 	last map[string][]byte
 }
 
 func newReference() *reference {
-	return &reference{records: map[recordID][]byte{}, silent: map[string]bool{}, last: map[string][]byte{}}
+	return &reference{records: map[recordID][]byte{}, silent: map[string]bool{}, kept: map[string]bool{}, last: map[string][]byte{}}
 }
 
 func (f *reference) apply(id feed.ID, b feed.Batch) {
@@ -61,7 +62,17 @@ func readable(kind, key string, value []byte) bool {
 		_, err := model.DecodeOwnership(key, value)
 		return err == nil
 	}
+	if kind == model.KindLiveness {
+		_, err := model.DecodeLiveness(key, value)
+		return err == nil
+	}
 	return model.Check(kind, key, value) == nil
+}
+
+// withdrawn: the quorum says so, the holder hears nothing of it either, and it is not its own.
+func (f *reference) withdrawn(cluster string) bool {
+	_, expired := f.records[recordID{feed.IntentID, model.KindLiveness, cluster}]
+	return expired && f.silent[cluster] && !f.kept[cluster]
 }
 
 // services says what each service is, as text.
@@ -126,12 +137,13 @@ func (f *reference) services() map[string]string {
 		for i, c := range from {
 			center, region, _ := f.place(c.cluster)
 			if i == 0 || from[i-1].cluster != c.cluster {
-				lines = append(lines, fmt.Sprintf("cluster %s %s %s %v", c.cluster, center, region, f.silent[c.cluster]))
+				lines = append(lines, fmt.Sprintf("cluster %s %s %s %v %v", c.cluster, center, region, f.silent[c.cluster],
+					f.withdrawn(c.cluster)))
 			}
 			for _, slice := range []string{"1", "2"} {
 				key := model.SliceKey(name, slice)
 				value, ok := f.records[recordID{c.feed, model.KindEndpointSlice, key}]
-				if !ok {
+				if !ok || f.withdrawn(c.cluster) {
 					continue
 				}
 				m, _ := model.DecodeEndpointSlice(key, value)
@@ -201,7 +213,7 @@ func describe(s *Service) string {
 	lines = append(lines, conflicts...)
 	for i := range s.Clusters {
 		c := &s.Clusters[i]
-		lines = append(lines, fmt.Sprintf("cluster %s %s %s %v", c.Cluster, c.Center, c.Region, c.Silent))
+		lines = append(lines, fmt.Sprintf("cluster %s %s %s %v %v", c.Cluster, c.Center, c.Region, c.Silent, c.Expired))
 		for _, slice := range c.Slices {
 			for e := range (&ClusterEndpoints{Slices: []*Slice{slice}}).Endpoints("grpc") {
 				lines = append(lines, fmt.Sprintf("endpoint %s %s:%d %s %d %s", c.Cluster, e.Address, e.Port, e.State, e.Weight,

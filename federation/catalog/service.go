@@ -49,6 +49,9 @@ type ClusterEndpoints struct {
 	Cluster, Center, Region string
 	// Silent says that the cluster's link is lost: what is known of it may be old, and goes behind everything live.
 	Silent bool
+	// Expired says that the cluster is withdrawn: it has no endpoints. Its ports count, so that callers' names stay what
+	// they were.
+	Expired bool
 	// Slices are the records as decoded but for empty ones, in an order that doesn't depend on the order of arrival.
 	Slices []*Slice
 }
@@ -74,7 +77,7 @@ func (c *ClusterEndpoints) Endpoints(port string) iter.Seq[Endpoint] {
 }
 
 func (c *ClusterEndpoints) equal(o *ClusterEndpoints) bool {
-	return c.Cluster == o.Cluster && c.Center == o.Center && c.Region == o.Region && c.Silent == o.Silent &&
+	return c.Cluster == o.Cluster && c.Center == o.Center && c.Region == o.Region && c.Silent == o.Silent && c.Expired == o.Expired &&
 		slices.EqualFunc(c.Slices, o.Slices, (*Slice).equal)
 }
 

@@ -86,7 +86,7 @@ func (f *reference) cell(service string, unit v1alpha1.Unit, cell v1alpha1.Cell,
 		for _, slice := range []string{"1", "2"} {
 			key := model.SliceKey(service, slice)
 			m, err := model.DecodeEndpointSlice(key, f.records[recordID{r.feed, model.KindEndpointSlice, key}])
-			if err != nil || m.Unit != "" && m.Unit != unit.Name {
+			if err != nil || m.Unit != "" && m.Unit != unit.Name || f.withdrawn(r.cluster) {
 				continue
 			}
 			for _, e := range m.Endpoints {
