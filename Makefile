@@ -9,7 +9,7 @@ DATA    ?= data
 TESTFLAGS ?= -p 2 -timeout 20m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo dev test race bench fuzz lint generate check-generated clean check-go
+.PHONY: help build demo dev test race bench bench-etcd fuzz lint generate check-generated clean check-go
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ race: check-go ## every test under the race detector; needs a C compiler
 
 bench: check-go ## the benchmarks, as ratios against a named peer or floor in the same run
 	@$(GO) test -run '^$$' -bench . -benchtime 1s -timeout 60m ./...
+	@$(MAKE) --no-print-directory bench-etcd
+
+BENCHFLAGS ?=
+bench-etcd: check-go ## writes, reads and a killed leader, beside etcd built from its module (BENCHFLAGS=-h lists flags)
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/bench ./ops/bench
+	@exec $(BIN)/bench $(BENCHFLAGS)
 
 FUZZTIME ?= 10s
 fuzz: check-go ## each fuzz target for FUZZTIME
