@@ -60,16 +60,19 @@ type pipeline struct {
 	shown atomic.Uint64
 }
 
-func newPipeline(up knowledge, resources *feed.Log, view render.View, log *slog.Logger) (*pipeline, error) {
+// newPipeline makes the pipeline of a relay of a cluster.
+func newPipeline(up knowledge, resources *feed.Log, cluster string, view render.View, log *slog.Logger) (*pipeline, error) {
 	renderer, err := render.New(view)
 	if err != nil {
 		return nil, err
 	}
-	return &pipeline{
+	p := &pipeline{
 		upstream: up, resources: resources, silentAfter: defaultSilentAfter, log: log,
 		catalog: catalog.New(), renderer: renderer, cursors: map[feed.ID]*feed.Cursor{}, silent: map[string]bool{},
 		news: make(chan struct{}),
-	}, nil
+	}
+	p.catalog.Keep(cluster)
+	return p, nil
 }
 
 func (p *pipeline) run(ctx context.Context) error {
@@ -103,6 +106,10 @@ func (p *pipeline) advance(step func() []string) error {
 
 // read takes the new batches of feeds into the catalog.
 func (p *pipeline) read(ids []feed.ID) (changed []string) {
+	if slices.Contains(ids, feed.IntentID) {
+		// After the records: who expired before this relay heard of it at all is not shown for an instant.
+		defer func() { changed = append(changed, p.judge()...) }()
+	}
 	for _, id := range ids {
 		cursor := p.cursors[id]
 		if cursor == nil {
@@ -124,9 +131,10 @@ func (p *pipeline) read(ids []feed.ID) (changed []string) {
 }
 
 // judge decides which clusters are silent: nothing was heard of any of their writers for a while. Before anything was ever
-// heard the time counts from the relay's start.
+// heard the time counts from the relay's start, but for a cluster that has expired: it stays withdrawn across a restart
+// until it is heard of.
 func (p *pipeline) judge() (changed []string) {
-	ages := map[string]time.Duration{}
+	ages, hears := map[string]time.Duration{}, map[string]bool{}
 	for _, id := range p.upstream.Set().IDs() {
 		cluster, _, ok := model.SplitFeedID(id)
 		log, held := p.upstream.Set().Get(id)
@@ -134,7 +142,7 @@ func (p *pipeline) judge() (changed []string) {
 			continue
 		}
 		age, heard := log.Age()
-		if !heard {
+		if hears[cluster] = hears[cluster] || heard; !heard {
 			age = time.Since(p.started)
 		}
 		if youngest, seen := ages[cluster]; !seen || age < youngest {
@@ -142,13 +150,14 @@ func (p *pipeline) judge() (changed []string) {
 		}
 	}
 	for cluster, age := range ages {
-		silent := age > p.silentAfter
+		silent := age > p.silentAfter || !hears[cluster] && p.catalog.Expired(cluster)
 		if silent == p.silent[cluster] {
 			continue
 		}
 		if silent {
 			p.silent[cluster] = true
-			p.log.Warn("cluster is silent: its endpoints are demoted, not withdrawn", "cluster", cluster, "age", age)
+			p.log.Warn("cluster is silent: its endpoints are demoted, and withdrawn only when it has expired",
+				"cluster", cluster, "age", age, "expired", p.catalog.Expired(cluster))
 		} else {
 			delete(p.silent, cluster)
 			p.log.Info("cluster is live again", "cluster", cluster)
@@ -249,6 +258,7 @@ func (p *pipeline) report(s *Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Silent = slices.Sorted(maps.Keys(p.silent))
+	s.Withdrawn = slices.Sorted(slices.Values(p.catalog.Withdrawn()))
 	for _, r := range p.catalog.Rejected() {
 		s.Problems = append(s.Problems, fmt.Sprintf("feed %s: %s %q: %s", r.Feed, r.Kind, r.Key, r.Reason))
 	}

@@ -29,9 +29,11 @@ type held struct {
 func (h *held) Set() *feed.Set { return h.set }
 func (h *held) Ready() error   { return h.err }
 
-func newHeld(t *testing.T) *held {
+func newHeld(t *testing.T) *held { return newHeldIn(t, "") }
+
+func newHeldIn(t *testing.T, dir string) *held {
 	t.Helper()
-	set, err := feed.OpenSet("", feed.Options{})
+	set, err := feed.OpenSet(dir, feed.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,12 @@ func (h *held) orders(t *testing.T, cluster string, port uint32) *feed.Log {
 func run(t *testing.T, h *held) (*pipeline, *feed.Log) {
 	t.Helper()
 	resources := feed.NewLog(resourcesID, feed.Filter{}, feed.Options{})
-	p, err := newPipeline(h, resources, render.View{Class: render.ClassGRPC, Region: "hangzhou", Center: "hz-a"}, slog.New(slog.DiscardHandler))
+	return runInto(t, h, resources), resources
+}
+
+func runInto(t *testing.T, h *held, resources *feed.Log) *pipeline {
+	t.Helper()
+	p, err := newPipeline(h, resources, "hz-a-vm", render.View{Class: render.ClassGRPC, Region: "hangzhou", Center: "hz-a"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +99,7 @@ func run(t *testing.T, h *held) (*pipeline, *feed.Log) {
 			t.Error(err)
 		}
 	})
-	return p, resources
+	return p
 }
 
 // ports are the endpoints' ports of orders, in order of priority: "1 2/3" is 1 and 2 first, then 3.

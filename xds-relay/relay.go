@@ -79,7 +79,7 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 	}
 	r.resources = feed.NewLog(resourcesID, feed.Filter{}, feed.Options{Log: r.log})
 	view := render.View{Class: render.ClassGRPC, Region: config.Region, Center: config.Center}
-	if r.pipeline, err = newPipeline(r.upstream, r.resources, view, r.log); err != nil {
+	if r.pipeline, err = newPipeline(r.upstream, r.resources, config.Cluster, view, r.log); err != nil {
 		return nil, err
 	}
 	r.xds, err = serve.New(serve.Config{

@@ -22,6 +22,8 @@ type Status struct {
 	Rendered uint64 `json:"rendered"`
 	// Silent are the clusters whose endpoints are demoted because nothing is heard of them.
 	Silent []string `json:"silent"`
+	// Withdrawn are those of them that have expired: their endpoints are left out.
+	Withdrawn []string `json:"withdrawn,omitempty"`
 	// Servers are the connections to the federation servers.
 	Servers []feed.PeerStatus `json:"servers"`
 	// Streams are the data planes.

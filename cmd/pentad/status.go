@@ -163,7 +163,7 @@ func writeServers(out io.Writer, pages []page) {
 }
 
 func writeRelays(out io.Writer, pages []page) {
-	fmt.Fprintln(out, "\nRELAY\tREGION\tCENTER\tFEEDS\tSTALE\tSILENT CLUSTERS\tRESOURCES\tSTREAMS\tNACKS\tPERMIT\tGUARDS\tPROBLEMS")
+	fmt.Fprintln(out, "\nRELAY\tREGION\tCENTER\tFEEDS\tSTALE\tSILENT CLUSTERS\tWITHDRAWN\tRESOURCES\tSTREAMS\tNACKS\tPERMIT\tGUARDS\tPROBLEMS")
 	for _, p := range pages {
 		r := p.relay
 		if r == nil || p.err != nil {
@@ -180,9 +180,9 @@ func writeRelays(out io.Writer, pages []page) {
 				nacks += t.Nacks
 			}
 		}
-		silent := cmp.Or(strings.Join(r.Silent, ","), "none")
-		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n",
-			r.Name, r.Region, r.Center, len(r.Feeds), stale, silent, r.Resources.Records, len(r.Streams), nacks,
+		silent, withdrawn := cmp.Or(strings.Join(r.Silent, ","), "none"), cmp.Or(strings.Join(r.Withdrawn, ","), "none")
+		fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n",
+			r.Name, r.Region, r.Center, len(r.Feeds), stale, silent, withdrawn, r.Resources.Records, len(r.Streams), nacks,
 			left(r.Guards.Left), r.Guards.Holders, len(r.Problems))
 	}
 }
