@@ -26,7 +26,7 @@ type logStore struct {
 	wal         atomic.Pointer[wal.WAL]
 
 	// writing is held by whoever changes the log: raft's main loop, and its snapshots' goroutine when it compacts.
-	writing sync.Mutex
+	writing lock
 	// cut says that the end of the log was taken away and nothing was stored since: raft still counts the entries that
 	// were there, which only storing corrects.
 	cut    bool

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"sync"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/hashicorp/raft-wal/types"
@@ -24,7 +23,7 @@ type metaStore struct {
 	fs  types.VFS
 	dir string
 
-	mu    sync.Mutex
+	mu    lock
 	gen   uint64
 	now   metaContent
 	files [2]types.WritableFile

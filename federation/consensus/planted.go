@@ -1,0 +1,30 @@
+//go:build planted
+
+package consensus
+
+import "fmt"
+
+// Plant breaks a rule on purpose. It is in no program that ships: simulations that show that they find it are built with
+// the tag.
+func (c *Config) Plant(rule string) {
+	switch rule {
+	case "heartbeatFastPath":
+		c.break_.heartbeatFastPath = true
+	case "countEarlierAnswers":
+		c.break_.countEarlierAnswers = true
+	case "joinInFlight":
+		c.break_.joinInFlight = true
+	case "trustAppliedIndex":
+		c.break_.trustAppliedIndex = true
+	case "skipOwnEntry":
+		c.break_.skipOwnEntry = true
+	case "noSync":
+		c.break_.noSync = true
+	case "noDiskTimeout":
+		c.break_.noDiskTimeout = true
+	case "noMend":
+		c.break_.noMend = true
+	default:
+		panic(fmt.Sprintf("consensus: no rule %q", rule))
+	}
+}
