@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 )
 
@@ -83,6 +84,8 @@ type cluster struct {
 	links   *links
 	members []*member
 	voters  []Member
+	id      string
+	roster  map[string]string
 }
 
 // newCluster makes n members and starts them. adjust changes the configuration of a member, in each of its lives.
@@ -112,9 +115,32 @@ func newCluster(t testing.TB, n int, adjust func(i int, c *Config)) *cluster {
 		}
 	})
 	for i, m := range c.members {
-		c.startOn(m, listeners[i])
+		c.open(m, listeners[i])
+	}
+	c.found(c.members)
+	for _, m := range c.members {
+		c.run(m)
 	}
 	return c
+}
+
+// found enrolls and bootstraps the cluster of those members, whose folders are new.
+func (c *cluster) found(members []*member) {
+	c.t.Helper()
+	c.id, c.roster = uuid.NewString(), map[string]string{}
+	var founders []Member
+	for _, m := range members {
+		c.roster[m.id] = m.node.Folder().ID
+		founders = append(founders, Member{ID: m.id, Address: m.address})
+	}
+	for _, m := range members {
+		if err := m.node.Enroll(c.id, c.roster); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := m.node.Bootstrap(founders); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 func (c *cluster) start(m *member) {
@@ -150,13 +176,25 @@ func (c *cluster) config(m *member, l net.Listener) Config {
 
 func (c *cluster) startOn(m *member, l net.Listener) {
 	c.t.Helper()
+	c.open(m, l)
+	c.run(m)
+}
+
+// open makes or opens a member's folder.
+func (c *cluster) open(m *member, l net.Listener) {
+	c.t.Helper()
 	node, err := New(c.config(m, l))
 	if err != nil {
 		c.t.Fatalf("%s: %v", m.id, err)
 	}
+	m.node = node
+}
+
+func (c *cluster) run(m *member) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	m.node, m.cancel, m.ended = node, cancel, ended
+	m.cancel, m.ended = cancel, ended
+	node := m.node
 	go func() { ended <- node.Run(ctx) }()
 }
 

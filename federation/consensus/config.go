@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +16,7 @@ import (
 // MaxCommandSize is the largest command that Propose takes, in bytes.
 const MaxCommandSize = 2 << 20
 
-// Member is a voter and where its Raft listener is reached.
+// Member is a member of a cluster and where its Raft listener is reached.
 type Member struct {
 	ID      string
 	Address string // host:port
@@ -23,7 +24,7 @@ type Member struct {
 
 // Config configures a Node. Zero durations and counts take the default named at the field.
 type Config struct {
-	// ID names this node for life; it is one of Voters. The data folder is bound to it.
+	// ID names this node for life. The data folder is bound to it.
 	ID string
 	// Dir is the data folder. It is made if it does not exist; it holds nothing but this node's data.
 	Dir string
@@ -35,9 +36,13 @@ type Config struct {
 	ClientTLS *tls.Config
 	// Dial connects to another voter's address. Default: TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// Voters is the same list on every voter. It makes the cluster when Dir is empty; afterwards the addresses in it,
-	// not those in the log, say where a member is reached.
+	// Voters are the members whose addresses are known at the start. They, not those in the log, say where a member is
+	// reached, until SetAddresses says otherwise. They need be neither all nor still voters.
 	Voters []Member
+	// BootstrapAlone makes a new folder that of a cluster of Voters without asking the others, whose folders are taken
+	// for right, and which must have the same list. A node that lost its disk must not be started so while the others
+	// run: it would vote as if it had promised nothing.
+	BootstrapAlone bool
 	// Machine is what committed commands are applied to. It must be empty: its state comes from Dir.
 	Machine StateMachine
 
@@ -64,6 +69,9 @@ type Config struct {
 	TrailingLogs uint64
 	// SegmentSize is what one file of the log takes on disk, in bytes. Default 8 MiB.
 	SegmentSize int
+
+	// PromoteLag is how many entries a replica may be behind to be promoted. Default 1024.
+	PromoteLag uint64
 
 	// FS is the file system under Dir. Default: the operating system's.
 	FS FS
@@ -108,7 +116,14 @@ func (c *Config) Validate() error {
 	if err := checkServerTLS(c.ServerTLS); err != nil {
 		bad("serverTLS", "%v", err)
 	}
-	c.validateVoters(bad)
+	if len(c.Voters) > 0 {
+		if err := checkMembers("voters", c.Voters); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.BootstrapAlone && !slices.ContainsFunc(c.Voters, func(m Member) bool { return m.ID == c.ID }) {
+		bad("voters", "no member has this node's id %q", c.ID)
+	}
 	d := c.withDefaults()
 	if d.ElectionTimeout < d.HeartbeatTimeout {
 		bad("electionTimeout", "%v is below the heartbeat timeout %v", d.ElectionTimeout, d.HeartbeatTimeout)
@@ -138,10 +153,18 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) validateVoters(bad func(field, format string, args ...any)) {
-	ids, addresses, self := map[string]bool{}, map[string]bool{}, false
-	for i, m := range c.Voters {
-		field := fmt.Sprintf("voters[%d]", i)
+// checkMembers says what is wrong with a list of members.
+func checkMembers(list string, members []Member) error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if len(members) == 0 {
+		bad(list, "must not be empty")
+	}
+	ids, addresses := map[string]bool{}, map[string]bool{}
+	for i, m := range members {
+		field := fmt.Sprintf("%s[%d]", list, i)
 		switch {
 		case m.ID == "":
 			bad(field+".id", "must not be empty")
@@ -154,13 +177,8 @@ func (c *Config) validateVoters(bad func(field, format string, args ...any)) {
 			bad(field+".address", "%q is there twice", m.Address)
 		}
 		ids[m.ID], addresses[m.Address] = true, true
-		self = self || m.ID == c.ID
 	}
-	if len(c.Voters) == 0 {
-		bad("voters", "must not be empty")
-	} else if c.ID != "" && !self {
-		bad("voters", "no member has this node's id %q", c.ID)
-	}
+	return errors.Join(errs...)
 }
 
 // withDefaults returns the configuration with every unset value filled in.
@@ -187,6 +205,9 @@ func (c *Config) withDefaults() Config {
 	if d.SegmentSize == 0 {
 		d.SegmentSize = 8 << 20
 	}
+	if d.PromoteLag == 0 {
+		d.PromoteLag = 1024
+	}
 	if d.FS == nil {
 		d.FS = OS()
 	}
@@ -197,14 +218,4 @@ func (c *Config) withDefaults() Config {
 		d.Fatal = func(err error) { go panic(err) }
 	}
 	return d
-}
-
-// address returns where the member with that id is reached, "" if it is not in the list.
-func (c *Config) address(id string) string {
-	for _, m := range c.Voters {
-		if m.ID == id {
-			return m.Address
-		}
-	}
-	return ""
 }

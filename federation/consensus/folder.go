@@ -13,52 +13,61 @@ import (
 )
 
 const (
-	// versionFile binds a folder to a layout and a node. It is written last when a folder is made.
+	// versionFile binds a folder to a layout and a node and names it. It is written last when a folder is made.
 	versionFile = "VERSION"
-	// makingFile is there while a folder is being made.
+	// makingFile is there while a folder is being made. It holds what VERSION will.
 	makingFile    = "MAKING"
-	layoutVersion = 1
+	layoutVersion = 2
 )
 
-func versionText(id string) string {
-	return fmt.Sprintf("pentad consensus %d\nnode %s\n", layoutVersion, id)
+func versionText(node, folder string) string {
+	return fmt.Sprintf("pentad consensus %d\nnode %s\nfolder %s\n", layoutVersion, node, folder)
 }
 
 // folder is a node's data folder, open and held for this process.
 type folder struct {
-	claim io.Closer
-	meta  *metaStore
-	store *logStore
-	log   cachedLog
-	snaps *snapshots
+	id       string
+	enrolled enrolment // zero while it is in no cluster
+	claim    io.Closer
+	meta     *metaStore
+	store    *logStore
+	log      cachedLog
+	snaps    *snapshots
 }
 
 // openFolder opens the folder of a node, or makes it. Making takes three steps, so that a crash between any two leaves
-// a folder that is either not yet begun, known to be unfinished (nothing in it was promised to anyone), or whole.
-func openFolder(cfg *Config, d *disk, logger hclog.Logger, bootstrap func(*folder) error) (*folder, error) {
+// a folder that is either not yet begun, known to be unfinished (nothing in it was promised to anyone), or whole. fill,
+// if given, puts something into a new folder, and refuses one that is not new.
+func openFolder(cfg *Config, d *disk, logger hclog.Logger, fill func(*folder) error) (*folder, error) {
 	claim, err := d.Claim(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrFolder, cfg.Dir, err)
 	}
 	f := &folder{claim: claim}
-	if err := f.open(cfg, d, logger, bootstrap); err != nil {
+	if err := f.open(cfg, d, logger, fill); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrFolder, cfg.Dir, err), f.close())
 	}
 	return f, nil
 }
 
-func (f *folder) open(cfg *Config, d *disk, logger hclog.Logger, bootstrap func(*folder) error) error {
-	made, err := checkFolder(d, cfg.Dir, cfg.ID)
-	if err != nil {
+func (f *folder) open(cfg *Config, d *disk, logger hclog.Logger, fill func(*folder) error) (err error) {
+	if f.id, err = checkFolder(d, cfg.Dir, cfg.ID); err != nil {
 		return err
 	}
-	if made {
+	if f.id != "" {
+		if fill != nil {
+			return fmt.Errorf("it is not empty: it belongs to node %q", cfg.ID)
+		}
 		if f.meta, err = openMetaStore(d, cfg.Dir); err != nil {
 			return err
 		}
 		return f.openStores(cfg, d, logger)
 	}
-	if err := writeFile(d, cfg.Dir, makingFile, versionText(cfg.ID)); err != nil {
+	if f.id, err = newUUID(); err != nil {
+		return err
+	}
+	text := versionText(cfg.ID, f.id)
+	if err := writeFile(d, cfg.Dir, makingFile, text); err != nil {
 		return err
 	}
 	if f.meta, err = createMetaStore(d, cfg.Dir); err != nil {
@@ -67,10 +76,12 @@ func (f *folder) open(cfg *Config, d *disk, logger hclog.Logger, bootstrap func(
 	if err := f.openStores(cfg, d, logger); err != nil {
 		return err
 	}
-	if err := bootstrap(f); err != nil {
-		return err
+	if fill != nil {
+		if err := fill(f); err != nil {
+			return err
+		}
 	}
-	if err := writeFile(d, cfg.Dir, versionFile, versionText(cfg.ID)); err != nil {
+	if err := writeFile(d, cfg.Dir, versionFile, text); err != nil {
 		return err
 	}
 	return d.Delete(cfg.Dir, makingFile)
@@ -86,58 +97,70 @@ func (f *folder) openStores(cfg *Config, d *disk, logger hclog.Logger) (err erro
 	}
 	f.store.observer = cfg.Observer
 	f.log = newCachedLog(f.store)
-	return nil
+	if err := f.loadEnrolment(); err != nil {
+		return err
+	}
+	return f.mendBootstrap()
 }
 
-// checkFolder says whether the folder is a finished one of that node. One that was never finished is emptied.
-func checkFolder(vfs types.VFS, dir, id string) (made bool, err error) {
+// checkFolder returns the id of a finished folder of that node, "" for none. One that was never finished is emptied.
+func checkFolder(vfs types.VFS, dir, node string) (id string, err error) {
 	names, err := vfs.ListDir(dir)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "" || n == lockFile })
+	making := slices.Contains(names, makingFile)
 	if slices.Contains(names, versionFile) {
 		got, err := readFile(vfs, dir, versionFile)
 		if err != nil {
-			return false, err
+			return "", err
 		}
-		switch want := versionText(id); {
-		case got == want:
-			if slices.Contains(names, makingFile) {
-				return true, vfs.Delete(dir, makingFile)
+		want := ""
+		if making {
+			if want, err = readFile(vfs, dir, makingFile); err != nil {
+				return "", err
 			}
-			return true, nil
-		case slices.Contains(names, makingFile) && strings.HasPrefix(want, got):
-			// Torn while it was written: below.
-		default:
-			return false, wrongVersion(got, id)
+		}
+		if torn := making && len(got) < len(want) && strings.HasPrefix(want, got); !torn {
+			if id, err = parseVersion(got, node); err == nil && making {
+				err = vfs.Delete(dir, makingFile)
+			}
+			return id, err
 		}
 	}
 	if len(names) == 0 {
-		return false, nil
+		return "", nil
 	}
-	if !slices.Contains(names, makingFile) {
-		return false, fmt.Errorf("it has no %s but holds %s: not a folder of this program, or damaged", versionFile, names[0])
+	if !making {
+		return "", fmt.Errorf("it has no %s but holds %s: not a folder of this program, or damaged", versionFile, names[0])
 	}
 	// The mark goes last: until then the folder is known to be unfinished.
 	for _, n := range append(slices.DeleteFunc(names, func(n string) bool { return n == makingFile }), makingFile) {
 		if err := vfs.Delete(dir, n); err != nil {
-			return false, err
+			return "", err
 		}
 	}
-	return false, nil
+	return "", nil
 }
 
-func wrongVersion(got, id string) error {
+// parseVersion returns the folder's id from its VERSION, which must be that node's.
+func parseVersion(got, node string) (id string, err error) {
 	var layout int
-	var node string
-	if n, _ := fmt.Sscanf(got, "pentad consensus %d\nnode %s\n", &layout, &node); n != 2 {
-		return fmt.Errorf("its %s says %q: not a folder of this program, or damaged", versionFile, got)
+	if n, _ := fmt.Sscanf(got, "pentad consensus %d\n", &layout); n == 1 && layout != layoutVersion {
+		return "", fmt.Errorf("it has layout version %d, this program reads and writes %d", layout, layoutVersion)
 	}
-	if layout != layoutVersion {
-		return fmt.Errorf("it has layout version %d, this program reads and writes %d", layout, layoutVersion)
+	lines := strings.Split(got, "\n")
+	if len(lines) == 4 {
+		owner, folder := strings.TrimPrefix(lines[1], "node "), strings.TrimPrefix(lines[2], "folder ")
+		if got == versionText(owner, folder) && checkUUID(folder) == nil {
+			if owner != node {
+				return "", fmt.Errorf("it belongs to node %q, not to %q", owner, node)
+			}
+			return folder, nil
+		}
 	}
-	return fmt.Errorf("it belongs to node %q, not to %q", node, id)
+	return "", fmt.Errorf("its %s says %q: not a folder of this program, or damaged", versionFile, got)
 }
 
 // close closes everything and frees the folder.

@@ -29,7 +29,7 @@ func soloConfig(t *testing.T, dir string) Config {
 	t.Cleanup(func() { l.Close() })
 	server, client := newAuthority(t).issue(t, "n1")
 	return Config{ID: "n1", Dir: dir, Listener: l, ServerTLS: server, ClientTLS: client, Machine: newRegisters(),
-		Voters: []Member{{ID: "n1", Address: l.Addr().String()}}, Logger: testLogger("n1"), SegmentSize: 64 << 10}
+		Voters: []Member{{ID: "n1", Address: l.Addr().String()}}, BootstrapAlone: true, Logger: testLogger("n1"), SegmentSize: 64 << 10}
 }
 
 func TestFolderIsRefusedWithAReason(t *testing.T) {
@@ -79,7 +79,7 @@ func TestFolderIsRefusedWithAReason(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("pentad consensus 7\nnode n1\n")
+	write("pentad consensus 7\nnode n1\nand more\n")
 	refused("another version", cfg, "version 7", fmt.Sprint("reads and writes ", layoutVersion))
 	write("something else")
 	refused("a damaged version", cfg, "something else")

@@ -34,7 +34,7 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 		cfg := Config{ID: voters[i].ID, Listener: listeners[i], ServerTLS: server, ClientTLS: client, Voters: voters}
 		cfg = cfg.withDefaults()
 		line := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: newStream(&cfg, hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
+			Stream: newStream(&cfg, func() (string, string, string) { return cfg.ID, "", aloneCluster(voters) }, hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
 			Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true})
 		defer line.Close()
 		stop := make(chan struct{})
@@ -46,7 +46,7 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 	pause := &pausedAt{message: "election won", reached: make(chan struct{}), release: make(chan struct{})}
 	server, client := ca.issue(t, "n1")
 	node, err := New(Config{ID: "n1", Dir: "data", Listener: listeners[0], ServerTLS: server, ClientTLS: client,
-		Voters: voters, Machine: newRegisters(), HeartbeatTimeout: 200 * time.Millisecond, FS: newMemFS(),
+		Voters: voters, BootstrapAlone: true, Machine: newRegisters(), HeartbeatTimeout: 200 * time.Millisecond, FS: newMemFS(),
 		Logger: slog.New(pause), break_: p})
 	if err != nil {
 		t.Fatal(err)

@@ -2,8 +2,6 @@ package consensus
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -42,8 +40,8 @@ func (n *Node) Leader() (id, address string, term uint64) {
 	if r == nil {
 		return "", "", 0
 	}
-	a, i := r.LeaderWithID()
-	return string(i), string(a), r.CurrentTerm()
+	_, i := r.LeaderWithID()
+	return string(i), n.address(string(i)), r.CurrentTerm()
 }
 
 // IsLeader says whether this node is the leader, as far as it knows: another may have been elected since. Only
@@ -95,42 +93,6 @@ func (n *Node) watchLeadership(ctx context.Context, r *raft.Raft, notify <-chan 
 	}
 }
 
-// TransferLeadership hands the leadership to the voter with that id, or to the most up-to-date one if id is empty,
-// and returns once this node is no longer the leader.
-func (n *Node) TransferLeadership(ctx context.Context, id string) error {
-	r := n.raft.Load()
-	if r == nil || r.State() != raft.Leader {
-		return fmt.Errorf("transfer: %w", ErrNotLeader)
-	}
-	var future raft.Future
-	if id == "" {
-		future = r.LeadershipTransfer()
-	} else {
-		address := n.cfg.address(id)
-		if address == "" {
-			return fmt.Errorf("transfer: id %q is not a voter", id)
-		}
-		if id == n.cfg.ID {
-			return fmt.Errorf("transfer: id %q is this node", id)
-		}
-		future = r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(address))
-	}
-	done := make(chan error, 1)
-	go func() { done <- future.Error() }() // ends within an election timeout
-	select {
-	case err := <-done:
-		if errors.Is(err, raft.ErrNotLeader) {
-			err = ErrNotLeader
-		}
-		if err != nil {
-			return fmt.Errorf("transfer: %w", err)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("transfer: %w", ctx.Err())
-	}
-}
-
 // Status returns the node's state.
 func (n *Node) Status() Status {
 	s := Status{ID: n.cfg.ID, State: "stopped", Applied: n.machine.done.value(), LastContact: -1, Voters: n.cfg.Voters}
@@ -150,15 +112,10 @@ func (n *Node) Status() Status {
 		s.LastContact = time.Since(at)
 	}
 	s.Voters = nil
-	for _, v := range r.GetConfiguration().Configuration().Servers {
-		if v.Suffrage != raft.Voter {
-			continue
+	for _, m := range n.Members() {
+		if m.Voter {
+			s.Voters = append(s.Voters, m.Member)
 		}
-		m := Member{ID: string(v.ID), Address: n.cfg.address(string(v.ID))}
-		if m.Address == "" {
-			m.Address = string(v.Address)
-		}
-		s.Voters = append(s.Voters, m)
 	}
 	return s
 }

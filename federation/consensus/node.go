@@ -1,4 +1,4 @@
-// Package consensus replicates opaque commands over a fixed set of voters with Raft. See DESIGN.md.
+// Package consensus replicates opaque commands over a set of voters with Raft. See DESIGN.md.
 package consensus
 
 import (
@@ -16,17 +16,22 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Node is one voter. Its methods may be called by anyone at any time, also before Run and after it.
+// Node is one member of a cluster. Its methods may be called by anyone at any time, also before Run and after it.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	raftLog  hclog.Logger
-	folder   *folder
-	machine  *machine
-	rounds   *rounds
-	contacts *contacts
-	metrics  *metrics
-	raft     atomic.Pointer[raft.Raft] // nil until Run has started it
+	cfg       Config
+	log       *slog.Logger
+	raftLog   hclog.Logger
+	folder    *folder
+	machine   *machine
+	rounds    *rounds
+	contacts  *contacts
+	addresses *addresses
+	metrics   *metrics
+	raft      atomic.Pointer[raft.Raft] // nil until Run has started it
+
+	starting  sync.Mutex    // held while raft is started or bootstrapped
+	enrolling sync.Mutex    // guards the folder's enrolment
+	changing  chan struct{} // held by who changes the configuration; capacity 1
 
 	kick    chan struct{} // a read waits for a message to be sent; capacity 1
 	changed atomic.Pointer[chan struct{}]
@@ -38,15 +43,16 @@ type Node struct {
 	closed  sync.Once
 }
 
-// New takes the data folder and brings it in order; an empty one becomes that of a new cluster of Config.Voters.
-// Run must be called, or Close.
+// New takes the data folder and brings it in order, or makes one that is enrolled in no cluster. Run must be called, or
+// Close.
 func New(cfg Config) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, log: cfg.Logger, raftLog: newLogger(cfg.Logger, "raft"), kick: make(chan struct{}, 1),
-		dead: make(chan struct{}), stopped: make(chan struct{})}
+		changing: make(chan struct{}, 1), dead: make(chan struct{}), stopped: make(chan struct{}),
+		addresses: newAddresses(cfg.Voters)}
 	n.rounds, n.contacts = newRounds(&n.cfg.break_), newContacts()
 	n.machine = newMachine(cfg.Machine, n.die)
 	changed := make(chan struct{})
@@ -56,9 +62,14 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("consensus: metrics: %w", err)
 	}
 	d := &disk{FS: cfg.FS, die: n.die, timeout: cfg.DiskTimeout, synced: n.metrics.synced, plants: &n.cfg.break_}
-	if n.folder, err = openFolder(&n.cfg, d, n.raftLog, n.bootstrap); err != nil {
+	if n.folder, err = openFolder(&n.cfg, d, n.raftLog, nil); err != nil {
 		n.metrics.unregister()
 		return nil, fmt.Errorf("consensus: %w", err)
+	}
+	if cfg.BootstrapAlone {
+		if err := n.bootstrapAlone(); err != nil {
+			return nil, errors.Join(fmt.Errorf("consensus: %w", err), n.Close())
+		}
 	}
 	return n, nil
 }
@@ -84,16 +95,6 @@ func (n *Node) raftConfig() *raft.Config {
 	return c
 }
 
-// bootstrap writes the first entry, the list of voters, into a new folder. It is the same on every voter.
-func (n *Node) bootstrap(f *folder) error {
-	var c raft.Configuration
-	for _, m := range n.cfg.Voters {
-		c.Servers = append(c.Servers, raft.Server{
-			Suffrage: raft.Voter, ID: raft.ServerID(m.ID), Address: raft.ServerAddress(m.Address)})
-	}
-	return raft.BootstrapCluster(n.raftConfig(), f.log, f.store, f.snaps, nil, c)
-}
-
 // die ends the process: the node can no longer keep a promise.
 func (n *Node) die(err error) {
 	n.dieOnce.Do(func() {
@@ -107,19 +108,18 @@ func (n *Node) die(err error) {
 // Run takes part in the cluster until ctx ends, or until the node had to end itself, which is an error. It returns
 // when everything has stopped and the folder is free. It is called once.
 func (n *Node) Run(ctx context.Context) error {
-	s := newStream(&n.cfg, n.raftLog)
-	t := newTransport(&n.cfg, s, n.rounds, n.contacts, n.raftLog)
+	s := newStream(&n.cfg, n.identity, n.raftLog)
+	t := newTransport(&n.cfg, s, n.rounds, n.contacts, n.address, n.raftLog)
 	t.peers, t.serves = n.otherVoters, n.serves
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
 	c.NotifyCh = notify
 	n.folder.store.running.Store(true)
-	r, err := raft.NewRaft(c, n.machine, n.folder.log, n.folder.store, n.folder.snaps, t)
+	r, err := n.startRaft(c, t)
 	if err != nil {
 		return errors.Join(fmt.Errorf("consensus: %w", err), t.Close(), s.Close(), n.Close())
 	}
-	n.raft.Store(r)
 
 	running, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
@@ -144,6 +144,16 @@ func (n *Node) Run(ctx context.Context) error {
 	default:
 	}
 	return errors.Join(err, n.Close())
+}
+
+func (n *Node) startRaft(c *raft.Config, t raft.Transport) (*raft.Raft, error) {
+	n.starting.Lock()
+	defer n.starting.Unlock()
+	r, err := raft.NewRaft(c, n.machine, n.folder.log, n.folder.store, n.folder.snaps, t)
+	if err == nil {
+		n.raft.Store(r)
+	}
+	return r, err
 }
 
 // stopRaft waits for raft to stop, but not for a disk that hangs.
@@ -180,8 +190,12 @@ func (n *Node) otherVoters() (others []raft.ServerID, needed int) {
 	if r == nil {
 		return nil, 0
 	}
+	servers := r.GetConfiguration().Configuration().Servers
+	if n.cfg.break_.countFormerVoters {
+		servers = configurationOf(n.cfg.Voters).Servers
+	}
 	voters, self := 0, 0
-	for _, s := range r.GetConfiguration().Configuration().Servers {
+	for _, s := range servers {
 		switch {
 		case s.Suffrage != raft.Voter:
 			continue

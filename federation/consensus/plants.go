@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-var errNoAddress = errors.New("not in the configured voters")
+var errNoAddress = errors.New("nobody told its address")
 
 // plants violate one rule each, for the tests that show that the violation is found. Nothing outside of tests can set
 // them; the zero value keeps every rule.
@@ -19,6 +19,12 @@ type plants struct {
 	stockBackoff        bool // raft doubles its wait for a member that does not answer
 	noSync              bool // promise 1: what is written is not synced
 	noDiskTimeout       bool // rule 4: a disk that hangs goes unnoticed
+	enrollAnywhere      bool // a folder can be enrolled in a second cluster
+	forgetEnrolment     bool // an enrolment is not written to disk
+	trustPeers          bool // nobody looks at what a peer says of itself
+	promoteAnyone       bool // a replica is promoted however far behind it is
+	changeBlindly       bool // a voter is taken out without a look at who is left
+	countFormerVoters   bool // a read's majority is that of the voters at the start
 	noMend              bool // the log's end is left as the crash left it
 }
 

@@ -46,6 +46,27 @@ func (r *rounds) answered(from raft.ServerID, term, number uint64, voters []raft
 	}
 	r.enter(term)
 	r.sent[from] = max(r.sent[from], number)
+	r.count(voters, needed)
+}
+
+// recount says that the voters have changed.
+func (r *rounds) recount(term uint64, voters []raft.ServerID, needed int) {
+	alone := r.stamp() // what was asked for before is confirmed by nobody else
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if term < r.term || term <= r.ended {
+		return
+	}
+	r.enter(term)
+	if needed == 0 {
+		r.quorum.advance(alone)
+		return
+	}
+	r.count(voters, needed)
+}
+
+// count finds what a majority of the voters has answered; mu is held.
+func (r *rounds) count(voters []raft.ServerID, needed int) {
 	if needed <= 0 || needed > len(voters) {
 		return
 	}

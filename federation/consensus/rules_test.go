@@ -283,6 +283,9 @@ func powerCutEverywhere(t *testing.T, p plants) error {
 	}
 	for _, m := range c.members {
 		c.start(m)
+		if m.node.Folder().Cluster == "" {
+			return fmt.Errorf("%s does not know its cluster any more after a power cut", m.id)
+		}
 	}
 	if v := c.leader().machine.get("x"); v != "8" {
 		return fmt.Errorf("x=%q after a power cut, 8 was acknowledged", v)

@@ -31,10 +31,10 @@ func checkServerTLS(c *tls.Config) error {
 	return errors.New("must require and verify client certificates")
 }
 
-// stream is the raft.StreamLayer: TLS both ways, over connections that it can close all at once.
+// stream is the raft.StreamLayer: TLS both ways and greetings, over connections that it can close all at once.
 type stream struct {
 	listener net.Listener
-	self     string // this node's address, as others know it
+	parties  parties
 	server   *tls.Config
 	client   *tls.Config
 	dial     func(ctx context.Context, address string) (net.Conn, error)
@@ -50,9 +50,9 @@ type stream struct {
 	conns map[net.Conn]struct{} // nil once closed
 }
 
-func newStream(cfg *Config, logger hclog.Logger) *stream {
+func newStream(cfg *Config, identity func() (node, folder, cluster string), logger hclog.Logger) *stream {
 	s := &stream{
-		listener: cfg.Listener, self: cfg.address(cfg.ID), server: cfg.ServerTLS, client: cfg.ClientTLS,
+		listener: cfg.Listener, parties: parties{identity, cfg.break_.trustPeers}, server: cfg.ServerTLS, client: cfg.ClientTLS,
 		dial: cfg.Dial, timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[net.Conn]struct{}{},
 	}
 	if s.dial == nil {
@@ -96,12 +96,16 @@ func (s *stream) acceptAll() {
 }
 
 func (s *stream) shake(conn net.Conn) {
+	defer context.AfterFunc(s.ctx, func() { conn.Close() })()
 	c := tls.Server(conn, s.server)
 	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
 	defer cancel()
 	err := c.HandshakeContext(ctx)
 	if err == nil && len(c.ConnectionState().PeerCertificates) == 0 {
 		err = errors.New("caller showed no certificate")
+	}
+	if err == nil {
+		err = s.parties.receive(c, s.timeout)
 	}
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -131,21 +135,26 @@ func (s *stream) Accept() (net.Conn, error) {
 	}
 }
 
-// Dial implements raft.StreamLayer.
-func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+// Dial implements raft.StreamLayer. The address is a target.
+func (s *stream) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	raw, err := s.dial(ctx, string(address))
+	means, address := splitTarget(to)
+	raw, err := s.dial(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", address, err)
 	}
+	defer context.AfterFunc(s.ctx, func() { raw.Close() })()
 	config := s.client
 	if config.ServerName == "" {
 		config = config.Clone()
-		config.ServerName, _, _ = net.SplitHostPort(string(address))
+		config.ServerName, _, _ = net.SplitHostPort(address)
 	}
 	conn := tls.Client(raw, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if err = conn.HandshakeContext(ctx); err == nil {
+		err = s.parties.call(conn, means, timeout)
+	}
+	if err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("call %s: %w", address, err)
 	}
@@ -158,8 +167,11 @@ func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", address)
 }
 
-// Addr implements net.Listener: where others reach this node, which its listener may not know.
-func (s *stream) Addr() net.Addr { return advertised(s.self) }
+// Addr implements net.Listener: within raft, a node's address is its id.
+func (s *stream) Addr() net.Addr {
+	node, _, _ := s.parties.identity()
+	return advertised(node)
+}
 
 type advertised string
 

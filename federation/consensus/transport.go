@@ -16,16 +16,15 @@ import (
 //     (hashicorp/raft issue 695). Every message goes through the main loop.
 //   - It tells rounds of each answered AppendEntries, with the number taken when it was sent.
 //   - Replication to a member that cannot be reached waits until it can, see contacts.
-//   - On the wire and in the stored vote a node is its id, not its address. Addresses come from the configuration and
-//     may change between two starts; a vote stored as an address would then count for whoever has it now.
+//   - On the wire, in the stored vote and within raft a node is its id, not its address. Addresses may change; a vote
+//     stored as an address would then count for whoever has it now.
 type transport struct {
 	*raft.NetworkTransport
 	rounds   *rounds
 	contacts *contacts
 	peers    func() (others []raft.ServerID, needed int)
 	serves   func(id raft.ServerID, term uint64) bool // this node leads in that term, and that is a member
-	address  func(id string) string
-	interval time.Duration // between two heartbeats to a member that cannot be reached, at most
+	interval time.Duration                            // between two heartbeats to a member that cannot be reached, at most
 	gate     gate
 	plants   *plants
 	observer Observer // may be nil
@@ -33,11 +32,12 @@ type transport struct {
 	closed   chan struct{}
 }
 
-func newTransport(cfg *Config, s *stream, r *rounds, c *contacts, logger hclog.Logger) *transport {
-	t := &transport{rounds: r, contacts: c, address: cfg.address, gate: cfg.gate, plants: &cfg.break_, observer: cfg.Observer,
+func newTransport(cfg *Config, s *stream, r *rounds, c *contacts, address func(id string) string,
+	logger hclog.Logger) *transport {
+	t := &transport{rounds: r, contacts: c, gate: cfg.gate, plants: &cfg.break_, observer: cfg.Observer,
 		interval: cfg.HeartbeatTimeout / 2, closed: make(chan struct{})}
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		ServerAddressProvider:   addresses(cfg.address),
+		ServerAddressProvider:   targets(address),
 		Logger:                  logger,
 		Stream:                  s,
 		MaxPool:                 4,
@@ -45,17 +45,6 @@ func newTransport(cfg *Config, s *stream, r *rounds, c *contacts, logger hclog.L
 		MsgpackUseNewTimeFormat: true,
 	})
 	return t
-}
-
-// addresses is the raft.ServerAddressProvider: the configured address of a member, or the one in the log.
-type addresses func(id string) string
-
-// ServerAddr implements raft.ServerAddressProvider.
-func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if s := a(string(id)); s != "" {
-		return raft.ServerAddress(s), nil
-	}
-	return "", errNoAddress
 }
 
 // SetHeartbeatHandler implements raft.Transport by not installing the handler.
@@ -69,12 +58,7 @@ func (t *transport) SetHeartbeatHandler(handler func(raft.RPC)) {
 func (t *transport) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }
 
 // DecodePeer implements raft.Transport.
-func (t *transport) DecodePeer(b []byte) raft.ServerAddress {
-	if s := t.address(string(b)); s != "" {
-		return raft.ServerAddress(s)
-	}
-	return raft.ServerAddress(b)
-}
+func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.ServerAddress(b) }
 
 // Close ends everything that waits, and closes the network.
 func (t *transport) Close() error {

@@ -63,7 +63,7 @@ func runNode(ctx context.Context, file string) error {
 	}
 	config := consensus.Config{
 		ID: n.config.ID, Dir: n.config.Dir, Listener: listener, ServerTLS: server, ClientTLS: client,
-		Voters: n.config.members(), Machine: n.table, HeartbeatTimeout: n.config.Election,
+		Voters: n.config.members(), BootstrapAlone: true, Machine: n.table, HeartbeatTimeout: n.config.Election,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if n.config.Delays != nil {
