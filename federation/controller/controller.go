@@ -38,6 +38,8 @@ type Config struct {
 	Propose func(context.Context, *intentpb.Command) (intent.Result, error)
 	// Progress asks all servers that answer soon what they hear of sessions.
 	Progress func(context.Context) []*intentpb.SessionProgress
+	// Hearings asks all servers that answer soon what they hear of clusters.
+	Hearings func(context.Context) Hearings
 	// Feeds are the clusters' feeds, with what agents report.
 	Feeds *feed.Set
 	Log   *slog.Logger
@@ -50,7 +52,8 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	for field, missing := range map[string]bool{
-		"machine": c.Machine == nil, "propose": c.Propose == nil, "progress": c.Progress == nil, "feeds": c.Feeds == nil,
+		"machine": c.Machine == nil, "propose": c.Propose == nil, "progress": c.Progress == nil,
+		"hearings": c.Hearings == nil, "feeds": c.Feeds == nil,
 		"log": c.Log == nil,
 	} {
 		if missing {
@@ -60,7 +63,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Controller carries switchovers on while its server leads.
+// Controller carries switchovers on, and has clusters expire, while its server leads.
 type Controller struct {
 	cfg Config
 }
@@ -85,5 +88,6 @@ func (c *Controller) Lead(ctx context.Context, term uint64) {
 	t := &tenure{cfg: c.cfg, term: term, memory: newMemory(), news: make(chan struct{}, 1), log: c.cfg.Log.With("term", term)}
 	group.Go(func() { t.listen(ctx) })
 	group.Go(func() { t.ask(ctx) })
+	group.Go(func() { t.expire(ctx) })
 	t.work(ctx)
 }

@@ -68,6 +68,11 @@ func (o objects) Expiry(cluster string) (v1alpha1.Expiry, bool) {
 // Expired says whether a cluster's endpoints are withdrawn in the picture.
 func (v View) Expired(cluster string) bool { return v.objects.expiries[cluster].GetExpired() }
 
+// Estate is the Estate in the picture; false: there is none, and the defaults hold.
+func (v View) Estate() (*v1alpha1.Estate, bool) {
+	return find[*v1alpha1.Estate](v.objects, v1alpha1.KindEstate, v1alpha1.EstateName)
+}
+
 // checkLiveness is checkOperation for SetLiveness.
 func checkLiveness(s *intentpb.SetLiveness) error {
 	if n := len(s.GetClusters()); n > MaxBatch {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -60,13 +61,14 @@ type Core struct {
 	grpc     *grpc.Server
 
 	backend    *backend
+	attention  *attention
 	permits    *stream.Root
 	controller *controller.Controller
 }
 
 // NewCore opens the data folders; Run closes them, or Close. The folder of the process is the caller's to hold.
 func NewCore(config Config, env Environment, log *slog.Logger) (_ *Core, err error) {
-	s := &Core{config: config, env: env, log: log, vacancy: newVacancy()}
+	s := &Core{config: config, env: env, log: log, vacancy: newVacancy(), attention: newAttention(time.Now())}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -194,6 +196,7 @@ func (s *Core) Run(ctx context.Context) error {
 	group.Go(func() error { return s.feeds.Run(ctx) })
 	group.Go(func() error { return s.follower.Run(ctx) })
 	group.Go(func() error { return s.permits.Run(ctx) })
+	group.Go(func() error { return s.attention.run(ctx) })
 	group.Go(func() error { return s.lead(ctx) })
 	group.Go(func() error {
 		stop := context.AfterFunc(ctx, s.grpc.Stop)

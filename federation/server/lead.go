@@ -15,7 +15,7 @@ const asksWithin = 300 * time.Millisecond
 
 func (s *Core) openController() (err error) {
 	s.controller, err = controller.New(controller.Config{
-		Machine: s.machine, Propose: s.proposeHere, Progress: s.allProgress, Feeds: s.feeds, Log: s.log,
+		Machine: s.machine, Propose: s.proposeHere, Progress: s.allProgress, Hearings: s.allHearings, Feeds: s.feeds, Log: s.log,
 	})
 	return err
 }
