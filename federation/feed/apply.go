@@ -1,5 +1,7 @@
 package feed
 
+import "time"
+
 // batch is a batch as a receiver judges it: the frames that were staged, with what the commit frame adds.
 type batch struct {
 	from, to, floor Position
@@ -11,6 +13,10 @@ type batch struct {
 	// sealed says that seal is the sender's digest at to.
 	sealed bool
 	seal   Seal
+	// kept are the buckets that a reset leaves as they are, with the sender's digests; nil: none (rule 15).
+	kept digests
+	// bytes is about what the records take.
+	bytes int
 	// fromWriter: the batch came on the writer's own stream.
 	fromWriter bool
 }
@@ -19,17 +25,18 @@ type batch struct {
 type verdict uint8
 
 const (
-	applied       verdict = iota
-	dropped               // not newer than what is held
-	refusedGap            // a delta that begins after what is held
-	refusedSeal           // the content would differ from the sender's
-	refusedFilter         // of another filter than the copy's
-	refusedWriter         // into the writer's own log
-	refusedRemoved        // into a log that was removed
+	applied        verdict = iota
+	dropped                // not newer than what is held
+	refusedGap             // a delta that begins after what is held
+	refusedSeal            // the content would differ from the sender's
+	refusedKept            // a bucket that it keeps is not as it says
+	refusedFilter          // of another filter than the copy's
+	refusedWriter          // into the writer's own log
+	refusedRemoved         // into a log that was removed
 )
 
 func (v verdict) String() string {
-	return [...]string{"applied", "dropped", "gap", "seal", "filter", "writer", "removed"}[v]
+	return [...]string{"applied", "dropped", "gap", "seal", "kept", "filter", "writer", "removed"}[v]
 }
 
 // apply judges b against what is held now and, if it is good, applies it in one step (rules 8 and 9).
@@ -48,11 +55,32 @@ func (l *Log) take(b *batch) {
 	now := l.opts.Now()
 	asked := b.reset && b.asked
 	if b.reset {
-		l.table = newTable()
 		l.filter = b.filter
 		if !l.opts.broken.has(floorNotTaken) {
 			l.floor = b.floor // rule 13
 		}
+	}
+	if b.kept != nil {
+		l.table.retain(b.keeps)
+		l.table.merge(b.nodes, now)
+		if !l.opts.broken.has(keptFloorNotRaised) {
+			l.floor = b.to // the deletions of what was kept are unknown
+		}
+	} else {
+		l.put(b, now)
+	}
+	if asked {
+		// Positions do not show what a repair changed: readers in between get the whole set, those at to start again.
+		l.floor = b.to
+		l.generation++
+	}
+	l.advance(b.to)
+}
+
+// put makes a batch that keeps no bucket part of the table, or all of it.
+func (l *Log) put(b *batch, now time.Duration) {
+	if b.reset {
+		l.table = newTable()
 	}
 	for _, n := range b.nodes {
 		if b.reset && n.Value == nil && l.opts.broken.has(floorNotTaken) {
@@ -62,12 +90,6 @@ func (l *Log) take(b *batch) {
 			l.table.put(n, now)
 		}
 	}
-	if asked {
-		// Positions do not show what a repair changed: readers in between get the whole set, those at to start again.
-		l.floor = b.to
-		l.generation++
-	}
-	l.advance(b.to)
 }
 
 func (l *Log) judge(b *batch) verdict {
@@ -99,13 +121,20 @@ func (l *Log) judge(b *batch) verdict {
 	if !b.reset && l.pos.Before(b.from) && !broken.has(gapApplied) {
 		return refusedGap
 	}
-	if b.sealed && l.trusts(b.fromWriter) && l.sealAfter(b) != b.seal {
+	var kept Seal
+	if b.kept != nil {
+		var same bool
+		if kept, same = l.sameKept(b); !same {
+			return refusedKept
+		}
+	}
+	if b.sealed && l.trusts(b.fromWriter) && kept+l.sealAfter(b) != b.seal {
 		return refusedSeal // rule 19
 	}
 	return applied
 }
 
-// sealAfter is the seal that the log would have with b applied.
+// sealAfter is the seal that the log would have with b applied, beside what b keeps.
 func (l *Log) sealAfter(b *batch) Seal {
 	var seal Seal
 	if !b.reset {

@@ -22,6 +22,10 @@ const (
 	filterNotCompared                        // 16: frames of another filter are applied
 	servesWider                              // 16: a filtered copy serves a reader with a wider filter
 	noSecondStream                           // 18: a starved copy stays with its one stream
+	keptNotCompared                          // 15: a kept bucket is not compared at commit
+	digestCoversAt                           // 15: digests cover At
+	digestsServeLater                        // 15: digests serve later batches than the first
+	keptFloorNotRaised                       // 15: after a reset that kept a bucket the floor is the sender's
 	sealNotCompared                          // 19: seals are not compared
 	freshCached                              // 20: a stream begins with the mark that the holder once heard
 	freshThoughBehind                        // 20: a mark ends stale though the copy is at another position

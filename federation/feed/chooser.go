@@ -180,8 +180,8 @@ func (c *chooser) offer(peer int, id ID, filter Filter) *offer {
 	switch {
 	case o == nil || o.refused || !o.filter.Covers(filter) && !c.broken.has(servesWider):
 		return nil
-	case c.ended != nil && !c.ended(id).Before(o.position):
-		return nil
+	case c.ended != nil && !o.home && !c.ended(id).Before(o.position):
+		return nil // the home's writer must hear up to where the feed was removed; nobody else has what may come back
 	}
 	return o
 }

@@ -10,6 +10,10 @@ func (w *world) disturb() {
 	if w.restless {
 		rare = 4
 	}
+	removing := 0
+	if w.removes {
+		removing = 10
+	}
 	forgetful := 0
 	if w.behind {
 		forgetful = 10
@@ -28,6 +32,7 @@ func (w *world) disturb() {
 		{forgetful, w.restartWriter},
 		{20 * rare, func() { w.save(w.nodes[w.rng.IntN(len(w.nodes))], w.feeds()[w.rng.IntN(3)]) }},
 		{8, w.refilter},
+		{removing, w.remove},
 		{40, func() {
 			w.clock += time.Duration(w.rng.IntN(1000)) * time.Millisecond
 			w.decideAll(w.nodes[w.rng.IntN(len(w.nodes))])

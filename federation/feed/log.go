@@ -149,16 +149,24 @@ func (l *Log) All() iter.Seq[*Record] {
 // Picture returns the live records in the order of their last change and the position that they are the state of.
 func (l *Log) Picture() ([]*Record, Position) { return l.picture() }
 
-func (l *Log) picture() ([]*Record, Position) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+// listed is the live records, if they are wanted. The lock is held.
+func (l *Log) listed(wanted bool) []*Record {
+	if !wanted {
+		return nil
+	}
 	records := make([]*Record, 0, l.table.live)
 	for n := l.table.root.next; n != &l.table.root; n = n.next {
 		if n.Value != nil {
 			records = append(records, &n.Record)
 		}
 	}
-	return records, l.pos
+	return records
+}
+
+func (l *Log) picture() ([]*Record, Position) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.listed(true), l.pos
 }
 
 // Len is the number of live records.

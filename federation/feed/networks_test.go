@@ -19,6 +19,7 @@ func TestNetworksKeepEveryRule(t *testing.T) {
 		{"home starved", plan{broken: sealNotCompared, starve: true}, 60},
 		{"rival writer", plan{rivals: true, broken: sealNotCompared}, 60},
 		{"batches lost", plan{lossy: true, broken: sealNotCompared, tamper: losesBatches}, 60},
+		{"feeds removed", plan{removes: true, restless: true, broken: sealNotCompared}, 100},
 		{"records lost", plan{mistakes: true}, 60},
 	} {
 		t.Run(c.name, func(t *testing.T) {

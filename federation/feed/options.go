@@ -22,6 +22,9 @@ type Options struct {
 	// SaveInterval is the shortest time between two snapshots of one feed; 0: five seconds. What a restart finds may be
 	// that old; it is marked stale, and brought up to date by what changed since.
 	SaveInterval time.Duration
+	// MaxStaged is about how many bytes of batches that are not whole yet a stream may hold; 0: 1 GiB. A feed whose batch
+	// does not fit is declined on that stream.
+	MaxStaged int
 	// FS is the disk; nil: the operating system's.
 	FS FS
 	// Log hears of what an operator must know, as a corrupt snapshot; nil: discarded.
@@ -32,6 +35,8 @@ type Options struct {
 	// one of another. Only tests set them; 256 KiB and 8.
 	frameBytes   int
 	windowFrames uint64
+	// bucketRecords is about how many records are sent because one of them differs (rule 15). Only tests set it; 8.
+	bucketRecords int
 	// broken and tamper break rules on purpose. Only tests set them.
 	broken breakage
 	tamper tamper
@@ -47,12 +52,18 @@ func (o Options) withDefaults() Options {
 	if o.frameBytes == 0 {
 		o.frameBytes = 256 << 10
 	}
+	if o.bucketRecords == 0 {
+		o.bucketRecords = 8
+	}
 	if o.windowFrames == 0 {
 		o.windowFrames = 8
 	}
 	if o.Now == nil {
 		start := time.Now()
 		o.Now = func() time.Duration { return time.Since(start) }
+	}
+	if o.MaxStaged == 0 {
+		o.MaxStaged = 1 << 30
 	}
 	if o.FS == nil {
 		o.FS = osFS{}

@@ -78,6 +78,9 @@ func (w *world) checkLog(n *simNode, l *Log, moved *simLink) {
 		return // the writer is right: what counts is what others show
 	}
 	v := l.version()
+	if v.position.IsZero() && n.ended[l.id] != (Position{}) {
+		return // removed, and not back yet
+	}
 	if v == n.shown[l.id] && w.broken&olderApplied == 0 && w.tamper == nil {
 		return
 	}

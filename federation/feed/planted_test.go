@@ -17,7 +17,7 @@ type planted struct {
 }
 
 // plantedBugs are misreadings of the rules by number; each was a counterexample of the model that the rules came from.
-// Rules 5 (replicas), 6 (restore) and 15 (digests by bucket) are not built yet.
+// What a network shows too seldom is planted in tests of its own: DESIGN.md lists them.
 var plantedBugs = []planted{
 	{"1", "an incarnation is used twice", plan{reuseIncarnation: true}},
 	{"2", "a new incarnation goes on with the old log, by a delta", plan{goesOn: true}},
@@ -41,6 +41,9 @@ var plantedBugs = []planted{
 	{"13", "a reset's tombstones and floor are not taken over", plan{broken: floorNotTaken}},
 	{"14", "a snapshot has no floor", plan{broken: floorNotSaved, restless: true}},
 	{"14", "a position is derived from the records", plan{broken: positionFromRecords}},
+	{"15", "a kept bucket is not compared at commit", plan{broken: keptNotCompared}},
+	{"15", "digests serve later batches, and are not compared", plan{broken: digestsServeLater | keptNotCompared}},
+	{"-", "a removed feed's position is forgotten", plan{removes: true, broken: removalForgotten}},
 	{"16", "a wider reset at the held position is dropped", plan{broken: wideningDropped}},
 	{"16", "frames of another filter are applied", plan{broken: filterNotCompared}},
 	{"16", "a filtered copy serves a wider filter", plan{broken: servesWider}},
@@ -145,7 +148,7 @@ func judgesEarly(*world) tamper {
 	judged := map[*incoming]verdict{}
 	return func(r *receiver, in *incoming, f *feedpb.Frame) bool {
 		first := in.staged == nil
-		if err := in.stage(f); err != nil {
+		if err := r.stage(in, f); err != nil {
 			r.refuse(in, feedpb.Reason_REASON_MALFORMED, err)
 			return true
 		}
@@ -159,7 +162,7 @@ func judgesEarly(*world) tamper {
 			in.again = in.again && !in.staged.reset
 		}
 		if f.GetCommit() {
-			in.staged = nil
+			r.unstage(in)
 		}
 		return true
 	}

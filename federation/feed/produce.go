@@ -8,7 +8,7 @@ func (s *sender) produce(o *outgoing) *feedpb.SenderMessage {
 	if o.closed || o.sent >= o.taken+s.set.opts.windowFrames {
 		return nil // an ack queues it again
 	}
-	if o.batch == nil && !s.fix(o) {
+	if o.batch == nil && !s.batch(o) {
 		if o.closed {
 			return nil
 		}
@@ -20,6 +20,27 @@ func (s *sender) produce(o *outgoing) *feedpb.SenderMessage {
 		return nil
 	}
 	return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{Frame: s.frame(o)}}
+}
+
+// batch makes the next batch of a sub-stream, if there is one.
+func (s *sender) batch(o *outgoing) bool {
+	if !s.fix(o) {
+		return false
+	}
+	b := o.batch
+	if b.Reset && !b.sealed { // of part of the log: the batch has all of it
+		for _, r := range b.Records {
+			b.seal += r.mix()
+		}
+		b.sealed = true
+	}
+	if b.Reset && o.digests != nil {
+		b.keep(o.digests, s.broken)
+	}
+	if !s.broken.has(digestsServeLater) {
+		o.digests = nil
+	}
+	return true
 }
 
 // fix takes the next batch of a sub-stream under the log's lock, with what goes with it at that instant.
@@ -51,7 +72,10 @@ func (s *sender) fix(o *outgoing) bool {
 	if !ok {
 		return false
 	}
-	o.batch = &outBatch{Batch: b, sealed: sealed, seal: l.table.seal, life: l.tell(o.mark)}
+	o.batch = &outBatch{Batch: b, sealed: sealed, life: l.tell(o.mark)}
+	if sealed {
+		o.batch.seal = l.table.seal
+	}
 	if o.batch.life.fresh && l.role == copied {
 		o.mark = o.batch.life.mark
 	}
@@ -82,6 +106,7 @@ func (s *sender) frame(o *outgoing) *feedpb.Frame {
 		return f
 	}
 	f.Commit, f.Sealed, f.Seal, f.Life = true, b.sealed, uint64(b.seal), lifeProto(b.life)
+	f.Kept = b.kept.proto()
 	o.cursor, o.again, o.batch = b.To, false, nil
 	if s.broken.has(senderRemembers) {
 		s.remembers[o.log.id] = o.cursor

@@ -32,8 +32,10 @@ type receiver struct {
 	last  uint64 // sub-stream number
 	subs  map[uint64]*incoming
 	feeds map[ID]*incoming
-	out   []*feedpb.ReceiverMessage
-	acks  []*incoming
+	// staged is about how many bytes of records are staged, of all feeds.
+	staged int
+	out    []*feedpb.ReceiverMessage
+	acks   []*incoming
 	// waiting are the feeds that are opened again later.
 	waiting []*incoming
 	// lost are the feeds that the sender does not give, since the shell last looked.
@@ -47,6 +49,8 @@ type incoming struct {
 	filter Filter
 	// stream is the present sub-stream; 0 while the feed waits to be opened again.
 	stream uint64
+	// digests are those that the present sub-stream was opened with, as long as they count (rule 15).
+	digests digests
 	// again: the present sub-stream asked for a reset, which is not applied yet.
 	again  bool
 	staged *batch
@@ -107,6 +111,7 @@ func (r *receiver) enter(in *incoming) {
 	}
 	in.log.mu.RLock()
 	held, highest, same := in.log.pos, in.log.highestLocked(), in.log.filter.Equal(in.filter)
+	records := in.log.listed(!held.IsZero())
 	in.log.mu.RUnlock()
 	if r.broken.has(highestNotPassed) {
 		highest = held
@@ -114,11 +119,15 @@ func (r *receiver) enter(in *incoming) {
 	in.again = in.again || !same && !held.IsZero() // rule 16: as from zero
 	r.last++
 	in.stream, in.frames, in.stated, in.waits = r.last, 0, highest, 0
-	in.staged = nil
+	r.unstage(in)
 	r.subs[in.stream] = in
+	in.digests = nil
+	if len(records) > 0 {
+		in.digests = digestsOf(records, in.filter, bucketsFor(len(records), r.set.opts.bucketRecords), r.broken)
+	}
 	r.out = append(r.out, &feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Open{Open: &feedpb.Open{
 		Stream: in.stream, Feed: string(in.id), Filter: filterProto(in.filter), Held: positionProto(held),
-		Highest: positionProto(highest), Again: in.again,
+		Highest: positionProto(highest), Again: in.again, Digests: in.digests.proto(), Buckets: uint32(len(in.digests)),
 	}}})
 }
 
@@ -135,8 +144,8 @@ func (r *receiver) leave(in *incoming, reason feedpb.Reason, detail string) {
 
 func (r *receiver) forget(in *incoming) {
 	delete(r.subs, in.stream)
-	in.stream = 0
-	in.staged = nil
+	in.stream, in.digests = 0, nil
+	r.unstage(in)
 }
 
 // refuse closes the sub-stream and opens it again with the present position (rule 10).
@@ -146,7 +155,7 @@ func (r *receiver) refuse(in *incoming, reason feedpb.Reason, err error) {
 		r.report(in.id, "feed batch refused", err)
 	}
 	if r.broken.has(refusalKeepsStream) {
-		in.staged = nil
+		r.unstage(in)
 		return
 	}
 	r.leave(in, reason, err.Error())

@@ -15,10 +15,10 @@ var ErrRemoved = errors.New("feed was removed")
 // Remove takes a feed that is withdrawn for good out of memory and off the disk. Its cursors wake once more and yield
 // nothing, Log.Removed says why; watches name it and Get does not find it; streams close it at both ends.
 //
-// What was removed does not come back: a few bytes keep the position up to which this process knew the feed, and no
+// What was removed does not come back: a few bytes keep the position up to which this process showed the feed, and no
 // copy that is not above it is taken again, whoever still holds one. A writer that publishes the feed again hears of
-// that position as of any later one (rule 4) and begins above it. The owner sees to it that nobody follows the feed
-// while its writer goes on (FollowerConfig.Want, ServiceConfig.Authorize); else it comes back with the next change.
+// that position as of any later one (rule 4) and begins above it. The owner sees to it that nobody takes the feed while
+// its writer goes on (FollowerConfig.Want, ServiceConfig.Authorize); else it comes back at once, above what it was.
 //
 // An error is of the disk: the feed is gone from memory, and may come back after a restart until Remove is called again
 // and succeeds. To remove what is not there is no error. A feed that Add brought is only let go of.
@@ -60,12 +60,12 @@ func (s *Set) ended(id ID) Position {
 	return s.removed[id]
 }
 
-// end stops everything that could change the log and returns up to where it was known.
+// end stops everything that could change the log and returns up to where it was shown.
 func (l *Log) end() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.removed, l.role = true, copied
-	return l.highestLocked()
+	return l.pos
 }
 
 // over tells the readers of a log that was removed.
@@ -132,7 +132,6 @@ func (s *Set) resurrect(l *Log) error {
 	}
 	return nil
 }
-
 
 // loadRemoval reads the mark of a removal.
 func (s *Set) loadRemoval(path, name string) error {

@@ -1,10 +1,12 @@
 package feed
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -160,30 +162,52 @@ func TestRemovalThatIsCutOffIsEndedAtTheNextStart(t *testing.T) {
 
 // TestRemovalAtTheHomeAndAfterwards removes a feed at a server while its writer publishes it and a relay reads it there.
 func TestRemovalAtTheHomeAndAfterwards(t *testing.T) {
-	a := startServer(t, memory(t), "127.0.0.1:0")
+	var withdrawn atomic.Bool
+	a := startServer(t, memory(t), "127.0.0.1:0", func(c *ServiceConfig) {
+		c.Authorize = func(context.Context, ID) error {
+			if withdrawn.Load() {
+				return errors.New("cluster c was withdrawn")
+			}
+			return nil
+		}
+	})
 	relay := memory(t)
 	follow(t, relay, a)
 	set, l := agent(t, change("a", "1"))
-	pub := publish(t, set, a)
+	pub := publishWith(t, PublisherConfig{Set: set, One: peersOf(a), OnAhead: func(_ ID, p Position) {
+		l.Begin(NextIncarnation(0, 0, p.Incarnation, 5), []Change{change("a", "2")})
+	}})
 	eventually(t, "all hold it", func() bool { return equal(l, a.set, relay) })
+	withdrawn.Store(true)
 	if err := a.set.Remove(l.ID()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the writer hears of it", func() bool {
 		s := pub.Status()[0]
-		return len(s.Feeds) == 1 && strings.Contains(s.Feeds[0].Refused, "removed")
+		return len(s.Feeds) == 1 && strings.Contains(s.Feeds[0].Refused, "withdrawn")
 	})
+	if _, ok := a.set.Get(l.ID()); ok {
+		t.Error("it is there")
+	}
 	if c, ok := relay.Get(l.ID()); !ok || c.Len() != 1 {
 		t.Error("the relay let go of it")
 	}
-	l.Commit(change("b", "1")) // the writer goes on, and may
+	withdrawn.Store(false)
+	l.Commit(change("b", "1"))
 	eventually(t, "it is back with the next change", func() bool { return equal(l, a.set, relay) })
-	if home, _ := a.set.Get(l.ID()); !home.Home() {
+	was := l.Position()
+	if err := a.set.Remove(l.ID()); err != nil { // by mistake: the writer is there and may write
+		t.Fatal(err)
+	}
+	eventually(t, "it is back at once, above what it was", func() bool {
+		return was.Incarnation < l.Position().Incarnation && equal(l, a.set, relay)
+	})
+	home, _ := a.set.Get(l.ID())
+	if !home.Home() {
 		t.Error("the server is not its home")
 	}
 	if err := set.Remove(l.ID()); err != nil {
 		t.Fatal(err)
 	}
-	home, _ := a.set.Get(l.ID())
 	eventually(t, "a writer that removes its feed has withdrawn it", func() bool { return !home.Home() })
 }

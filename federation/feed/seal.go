@@ -20,9 +20,12 @@ func (r *Record) mix() Seal {
 	if r.Value == nil {
 		return 0
 	}
-	h := xxhash.Sum64String(r.Key)
-	h = scramble(h ^ scramble(xxhash.Sum64String(r.Kind)))
-	return Seal(scramble(h ^ scramble(r.Hash+0x9e3779b97f4a7c15)))
+	return Seal(scramble(r.place() ^ scramble(r.Hash+0x9e3779b97f4a7c15)))
+}
+
+// place is a hash of what names the record.
+func (r *Record) place() uint64 {
+	return scramble(xxhash.Sum64String(r.Key) ^ scramble(xxhash.Sum64String(r.Kind)))
 }
 
 // scramble is the finalizer of splitmix64: a bijection in which each bit of x changes half of the bits of the result.

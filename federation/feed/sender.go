@@ -40,7 +40,8 @@ type outgoing struct {
 	log        *Log
 	filter     Filter
 	cursor     Position
-	again      bool // the reader asked for the whole set
+	again      bool    // the reader asked for the whole set
+	digests    digests // what the reader has, for the first batch (rule 15)
 	generation uint64
 	// mark is the last of the writer's marks that was forwarded, at first the one that was there (rule 20).
 	mark   Position
@@ -59,6 +60,7 @@ type outBatch struct {
 	Batch
 	sealed bool
 	seal   Seal
+	kept   digests
 	life   life
 	next   int
 }
@@ -98,6 +100,10 @@ func (s *sender) open(m *feedpb.Open) error {
 	if s.subs[stream] != nil {
 		return fmt.Errorf("%w: open feed %s: sub-stream %d is open", errMalformed, id, stream)
 	}
+	theirs, err := digestsFrom(m.GetDigests(), m.GetBuckets())
+	if err != nil {
+		return fmt.Errorf("open feed %s: %w", id, err)
+	}
 	l, ok := s.set.Get(id)
 	if !ok || !s.offers(l) {
 		s.close(stream, feedpb.Reason_REASON_ABSENT, "")
@@ -107,6 +113,7 @@ func (s *sender) open(m *feedpb.Open) error {
 	f := s.feed(id, l)
 	o := &outgoing{
 		stream: stream, log: l, filter: filterOf(m.GetFilter()), cursor: positionOf(m.GetHeld()), again: m.GetAgain(),
+		digests: theirs,
 	}
 	l.mu.RLock()
 	o.mark, o.generation, o.floor = l.mark, l.generation, l.floor

@@ -149,18 +149,28 @@ func (p *publication) announced(as []*feedpb.Announcement, lost []ID) {
 	p.half.mu.Lock()
 	defer p.half.mu.Unlock()
 	for _, a := range as {
-		id := ID(a.GetFeed())
-		if a.GetGone() {
+		if id := ID(a.GetFeed()); a.GetGone() {
 			p.half.shut(id)
-		} else if err := p.authorize(id); err != nil {
-			if p.half.turnDown(id, err) {
-				p.service.cfg.Log.Warn("publishing refused", "feed", string(id), "error", err)
-			}
 		} else {
-			p.half.open(id, Filter{})
+			p.open(id)
+		}
+	}
+	for _, id := range lost {
+		if in := p.half.feeds[id]; in != nil && in.absent == errRemovedHere.Error() {
+			p.open(id) // the copy is gone, the writer is not
 		}
 	}
 	p.reconcile()
+}
+
+// open takes a feed if the writer may write it.
+func (p *publication) open(id ID) {
+	err := p.authorize(id)
+	if err == nil {
+		p.half.open(id, Filter{})
+	} else if p.half.turnDown(id, err) {
+		p.service.cfg.Log.Warn("publishing refused", "feed", string(id), "error", err)
+	}
 }
 
 func (p *publication) authorize(id ID) error {
@@ -177,16 +187,16 @@ func (p *publication) authorize(id ID) error {
 func (p *publication) reconcile() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for id, l := range p.homes {
+		if in := p.half.feeds[id]; in == nil || in.absent != "" || in.log != l {
+			delete(p.homes, id)
+			l.home(-1)
+		}
+	}
 	for id, in := range p.half.feeds {
 		if p.homes[id] == nil && in.absent == "" && !p.over {
 			p.homes[id] = in.log
 			in.log.home(+1)
-		}
-	}
-	for id, l := range p.homes {
-		if in := p.half.feeds[id]; in == nil || in.absent != "" {
-			delete(p.homes, id)
-			l.home(-1)
 		}
 	}
 }

@@ -14,6 +14,9 @@ func (w *world) settle() {
 			w.mistake()
 		}
 	}
+	if w.removes {
+		w.propose() // a removed intent comes back with the next revision
+	}
 	homes := map[ID]int{}
 	for _, wr := range w.writers {
 		homes[wr.id] = w.rng.IntN(3)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -30,6 +31,8 @@ type plan struct {
 	rivals bool
 	// behind makes the writers' clocks run late and their agents forget what they used, at each restart.
 	behind bool
+	// removes makes holders remove feeds.
+	removes bool
 	// restless makes restarts, snapshots and the intent's changes more frequent, and deliveries rarer.
 	restless bool
 	steps    int
@@ -75,6 +78,7 @@ type simNode struct {
 	name    string
 	set     *Set
 	disk    map[ID][]byte
+	ended   map[ID]Position // up to where it removed feeds, on disk too
 	relay   bool
 	sources []*simNode // whom it follows, nearest first
 	chooser *chooser
@@ -154,7 +158,7 @@ func newWorld(p plan, seed uint64) *world {
 }
 
 func (w *world) node(name string, relay bool) *simNode {
-	n := &simNode{name: name, relay: relay, disk: map[ID][]byte{}, dead: w.rng.IntN(4) - 1}
+	n := &simNode{name: name, relay: relay, disk: map[ID][]byte{}, ended: map[ID]Position{}, dead: w.rng.IntN(4) - 1}
 	if n.dead == 0 {
 		n.dead = -1
 	}
@@ -172,6 +176,7 @@ func (w *world) newSet(n *simNode) *Set {
 	o := Options{
 		Tombstones: TombstonePolicy{MaxCount: n.dead, MaxAge: -1}, Now: func() time.Duration { return w.clock },
 		broken: w.broken, frameBytes: 1 + w.rng.IntN(2)*100, windowFrames: uint64(1 + w.rng.IntN(3)),
+		bucketRecords: 1 + w.rng.IntN(2),
 	}
 	if w.tamper != nil {
 		o.tamper = w.tamper(w)
@@ -191,7 +196,24 @@ func (w *world) follow(to, from *simNode) {
 
 func (w *world) chooser(n *simNode) *chooser {
 	want := func(id ID) (Filter, bool) { return n.want, id != IntentID || n.relay }
-	return newChooser(len(n.sources), 2*time.Second, want, w.broken)
+	c := newChooser(len(n.sources), 2*time.Second, want, w.broken)
+	c.ended = n.set.ended
+	return c
+}
+
+// remove makes a server or a relay remove a feed for good, as far as it knows.
+func (w *world) remove() {
+	n, id := w.nodes[w.rng.IntN(5)], w.feeds()[w.rng.IntN(3)]
+	l, ok := n.set.Get(id)
+	if !ok || l.Writing() {
+		return
+	}
+	if err := n.set.Remove(id); err != nil {
+		w.fail("remove: %v", err)
+	}
+	n.ended = maps.Clone(n.set.removed)
+	delete(n.disk, id)
+	n.readers = slices.DeleteFunc(n.readers, func(r *simReader) bool { return r.log.Removed() })
 }
 
 func (w *world) feeds() []ID { return []ID{"c/x", "c/y", IntentID} }
@@ -217,6 +239,7 @@ func (w *world) restart(n *simNode) {
 		}
 	}
 	n.set = w.newSet(n)
+	n.set.removed = maps.Clone(n.ended)
 	n.chooser = w.chooser(n)
 	n.forget()
 	maps.DeleteFunc(w.arrived, func(a arrival, _ int) bool { return a.node == n })

@@ -104,6 +104,9 @@ func (w *world) decideAll(n *simNode) {
 				if in := l.receiver.feeds[id]; in != nil {
 					n.chooser.delivered(l.peer, id, in.theirs, in.heard)
 				}
+				lost := l.receiver.lost
+				l.receiver.lost = nil
+				w.announced(l, nil, lost)
 			}
 		}
 		w.decide(n, id)

@@ -18,7 +18,11 @@ func (r *receiver) frame(in *incoming, f *feedpb.Frame) {
 	if r.tamper != nil && r.tamper(r, in, f) {
 		return
 	}
-	if err := in.stage(f); err != nil {
+	switch err := r.stage(in, f); {
+	case errors.Is(err, errTooMuch):
+		r.decline(in, err)
+		return
+	case err != nil:
 		r.refuse(in, feedpb.Reason_REASON_MALFORMED, err)
 		return
 	}
@@ -27,7 +31,11 @@ func (r *receiver) frame(in *incoming, f *feedpb.Frame) {
 	}
 }
 
-func (in *incoming) stage(f *feedpb.Frame) error {
+// errTooMuch is why a feed is not taken whose batch would need more memory than may be staged.
+var errTooMuch = errors.New("too much to be staged")
+
+// stage checks a frame and keeps it until its batch is whole.
+func (r *receiver) stage(in *incoming, f *feedpb.Frame) error {
 	head := batch{
 		from: positionOf(f.GetFrom()), to: positionOf(f.GetTo()), floor: positionOf(f.GetFloor()), reset: f.GetReset_(),
 	}
@@ -60,6 +68,46 @@ func (in *incoming) stage(f *feedpb.Frame) error {
 			return fmt.Errorf("%w: %s %q is not of filter %s", errMalformed, n.Kind, n.Key, in.filter)
 		}
 		s.nodes = append(s.nodes, n)
+		size := recordBytes(&n.Record)
+		s.bytes, r.staged = s.bytes+size, r.staged+size
+	}
+	if most := r.set.opts.MaxStaged; r.staged > most {
+		return fmt.Errorf("%w: batch from %s to %s: more than %d bytes on this stream", errTooMuch, s.from, s.to, most)
+	}
+	return nil
+}
+
+// unstage lets go of what is staged of a feed.
+func (r *receiver) unstage(in *incoming) {
+	if in.staged != nil {
+		r.staged -= in.staged.bytes
+		in.staged = nil
+	}
+}
+
+// keep takes in which buckets the batch says that this receiver keeps (rule 15).
+func (r *receiver) keep(in *incoming, s *batch, f *feedpb.Frame) error {
+	theirs := in.digests
+	if !r.broken.has(digestsServeLater) {
+		in.digests = nil
+	}
+	if len(f.GetKept()) == 0 {
+		return nil
+	}
+	if theirs == nil || !s.reset {
+		return fmt.Errorf("%w: batch from %s to %s keeps what was not offered", errMalformed, s.from, s.to)
+	}
+	var err error
+	if s.kept, err = digestsFrom(f.GetKept(), uint32(len(theirs))); err != nil {
+		return err
+	}
+	named := make(map[[2]string]bool, len(s.nodes))
+	for _, n := range s.nodes {
+		name := [2]string{n.Kind, n.Key}
+		if n.Value == nil || s.kept[n.bucket(len(s.kept))] != 0 || named[name] {
+			return fmt.Errorf("%w: %s %q at %s: twice, deleted, or of a bucket that is kept", errMalformed, n.Kind, n.Key, n.At)
+		}
+		named[name] = true
 	}
 	return nil
 }
@@ -67,7 +115,11 @@ func (in *incoming) stage(f *feedpb.Frame) error {
 // commit judges the staged batch against what is held now (rule 9).
 func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
 	s := in.staged
-	in.staged = nil
+	r.unstage(in)
+	if err := r.keep(in, s, f); err != nil {
+		r.refuse(in, feedpb.Reason_REASON_MALFORMED, err)
+		return
+	}
 	s.sealed, s.seal, s.fromWriter = f.GetSealed(), Seal(f.GetSeal()), r.fromWriter
 	if r.refuses != nil {
 		if err := r.refuses(in.id, s.to); err != nil {
@@ -164,7 +216,7 @@ func (r *receiver) progress(in *incoming, p *feedpb.Progress) {
 		r.refuse(in, feedpb.Reason_REASON_SEAL, fmt.Errorf("content at %s differs from the sender's", at))
 		return
 	}
-	if held := in.log.Position(); in.staged == nil && held.Before(at) {
+	if held := in.log.Position(); in.staged == nil && held.Before(at) && in.log.ended.Before(at) {
 		// The sender has sent everything up to at: a batch was lost.
 		r.refuse(in, feedpb.Reason_REASON_REFUSED, fmt.Errorf("sender stands at %s, held %s", at, held))
 		return

@@ -73,6 +73,35 @@ func (t *table) unlink(n *node) {
 	}
 }
 
+// retain drops what keep does not want.
+func (t *table) retain(keep func(*Record) bool) {
+	for n := t.root.next; n != &t.root; {
+		next := n.next
+		if !keep(&n.Record) {
+			delete(t.kinds[n.Kind].keys, n.Key)
+			t.unlink(n)
+		}
+		n = next
+	}
+}
+
+// merge puts nodes, in the order of their At, between what is there. Their keys are not there.
+func (t *table) merge(nodes []*node, now time.Duration) {
+	at := t.root.next
+	for _, n := range nodes {
+		t.put(n, now)
+		for at != n && !n.At.Before(at.At) {
+			at = at.next
+		}
+		if at == n {
+			continue // it belongs at the tail
+		}
+		n.prev.next, n.next.prev = n.next, n.prev
+		n.prev, n.next = at.prev, at
+		n.prev.next, n.next.prev = n, n
+	}
+}
+
 // forget drops the tombstones that the policy does not keep and returns the At of the newest dropped (rule 12).
 func (t *table) forget(p TombstonePolicy, now time.Duration) (floor Position) {
 	for t.dead.count > 0 {
