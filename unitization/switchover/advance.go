@@ -101,9 +101,15 @@ func (d *draft) open(name string) {
 	sw := d.Switchovers[name]
 	d.changeMoves(sw.Plan, true, func(_ Move, r *Range) { r.Frozen, r.Since = false, epoch })
 	for _, move := range sw.Plan.Stores {
-		store := d.editStore(move.Store)
-		store.Primary, store.Accepting, store.Fenced = move.Target, true, false
+		d.opens(move.Store, move.Target)
 	}
 	d.order(name, Open, epoch)
 	d.enter(name, PhaseOpened)
+	d.settle()
+}
+
+// opens gives a store's permit to its primary.
+func (d *draft) opens(name, primary string) {
+	store := d.editStore(name)
+	store.Primary, store.Accepting, store.Fenced, store.Restored = primary, true, false, false
 }

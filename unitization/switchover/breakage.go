@@ -39,6 +39,20 @@ const (
 	brokenClosedNotConcerned
 	// brokenOneIsEnough waits for the first acknowledgement only (rule 4).
 	brokenOneIsEnough
+	// brokenSessionsKept keeps the sessions of an older state.
+	brokenSessionsKept
+	// brokenRestoredOpen opens what is restored as it was.
+	brokenRestoredOpen
+	// brokenFoundUnfenced finds a primary without having closed anything.
+	brokenFoundUnfenced
+	// brokenFoundByMajority finds the primary of any store by a majority.
+	brokenFoundByMajority
+	// brokenBackupBelieved takes the older state's primary for the last one.
+	brokenBackupBelieved
+	// brokenPrimaryCertain takes the report of the older state's primary as evidence.
+	brokenPrimaryCertain
+	// brokenTakeOverAborted lets a switchover of what was restored be rolled back.
+	brokenTakeOverAborted
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

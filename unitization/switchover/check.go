@@ -18,6 +18,7 @@ func (d *draft) check(sw *Switchover) []Problem {
 	for i, move := range sw.Plan.Stores {
 		problems = append(problems, d.checkStore(fmt.Sprintf("status.storePlan[%d]", i), sw, move)...)
 	}
+	problems = append(problems, d.checkRestored(sw)...)
 	if d.broken.has(brokenNoLocks) {
 		return problems
 	}

@@ -73,6 +73,18 @@ type (
 	CloseSession struct{ ID string }
 	// RemoveSession: its last permit has ended.
 	RemoveSession struct{ ID string }
+	// Reincarnate begins a new life from an older state: Epoch is above every one that was ever taken, Wait is the
+	// longest that a permit of before may hold.
+	Reincarnate struct {
+		Epoch uint64
+		Wait  time.Duration
+	}
+	// Reconcile goes on with a restored state: the leader has waited until all permits of before have ended. The named
+	// stores are decided, if enough is known of them. Without effect when nothing is to be reconciled.
+	Reconcile struct {
+		World  World
+		Stores []string
+	}
 )
 
 func (DeclareMap) event()    {}
@@ -92,3 +104,5 @@ func (Abort) event()         {}
 func (OpenSession) event()   {}
 func (CloseSession) event()  {}
 func (RemoveSession) event() {}
+func (Reincarnate) event()   {}
+func (Reconcile) event()     {}

@@ -91,6 +91,10 @@ func (s State) waitingFencing(sw *Switchover) string {
 
 func (s State) lacksPrimary(sw *Switchover, move StoreMove, store *Store) string {
 	switch {
+	case store.Restored:
+		return "every member, since any may be the primary after the restore; silent are " +
+			list(silentMembers(store.Members, sw.Reports[move.Store])) + " (bring their agents back, or make sure that they " +
+			"are powered off, and say so in spec.oldPrimaries of another Disaster)"
 	case sw.Mode == Planned:
 		return "the old primary " + move.Primary + " (mend its driver or its agent; out of reach: abort, and declare a " +
 			"Disaster)"
@@ -141,8 +145,8 @@ func (s State) silent(sw *Switchover) string {
 
 func (s State) abortable(sw *Switchover) string {
 	if sw.NoReturn {
-		return "It took over from what was past its commit: there is no way back, only another Disaster that " +
-			"supersedes it."
+		return "It took over from what was past its commit, or was restored: there is no way back, only another " +
+			"Disaster that supersedes it."
 	}
 	return "Abort gives everything back to the old owner."
 }

@@ -145,6 +145,10 @@ func (x *explorer) stuck() string {
 
 // over says whether every switchover of the scenario is done; one that is made again needs to be done once.
 func (x *explorer) over(w world) bool {
+	if x.c.losses > 0 {
+		f := x.machine.facts[w.machine]
+		return w.lost != 0 && f.restored == 0 && (len(x.c.requests) == x.c.after || f.phases[x.c.after] == PhaseDone)
+	}
 	done := 0
 	for _, phase := range x.machine.facts[w.machine].phases {
 		if phase == PhaseDone {

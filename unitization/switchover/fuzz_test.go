@@ -11,6 +11,8 @@ func FuzzApply(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0, 2, 0, 3, 0, 3, 1, 5, 0, 6, 0, 6, 1, 6, 2, 7, 0, 8, 0})
 	f.Add([]byte{0, 4, 1, 4, 2, 4, 4, 0, 6, 2, 6, 1, 6, 1, 7, 4, 0, 9, 1, 9, 2, 9})
 	f.Add([]byte{0, 1, 1, 1, 0, 2, 1, 2, 2, 1, 9, 1, 10, 1, 11, 0, 12, 0, 13, 7})
+	f.Add([]byte{0, 0, 1, 0, 2, 0, 16, 1, 17, 0, 5, 0, 5, 2, 5, 4, 5, 1, 5, 3, 17, 2, 5, 2, 5, 2, 5, 1, 5, 1})
+	f.Add([]byte{16, 1, 0, 5, 17, 0, 0, 13, 1, 13, 2, 1, 4, 1, 7, 1, 16, 2, 0, 14, 1, 14})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := smallState(t)
 		for i := 0; i+1 < len(data) && i < 200; i += 2 {
@@ -55,9 +57,9 @@ func fuzzed(s State, what byte, n int) Event {
 		freeze = sw.Freeze
 	}
 	center := []string{"hz-a", "hz-b", "sh-a", "sh-b", "sz-a"}[n%5]
-	switch what % 16 {
+	switch what % 18 {
 	case 0, 1:
-		return fuzzedStart(s, name, what%16 == 1, n/3)
+		return fuzzedStart(s, name, what%18 == 1, n/3)
 	case 2:
 		return Freeze{name, uid}
 	case 3:
@@ -81,6 +83,10 @@ func fuzzed(s State, what byte, n int) Event {
 	case 13:
 		return OpenSession{Session{ID: fmt.Sprintf("relay-%s-%d", center, n), Holder: Relay, Name: center,
 			Center: center}}
+	case 16:
+		return Reincarnate{Epoch: s.Epoch + uint64(n%3)*100, Wait: 1}
+	case 17:
+		return Reconcile{World: smallWorld(), Stores: []string{"s", "t"}[n%3/2:]}
 	case 14:
 		return []Event{RetireMap{"files"}, RetireStore{"t"}, RetireMap{"shared"}, DeclareMap{Unitization: "files",
 			Shards: 4,

@@ -30,7 +30,31 @@ func (s State) Check() error {
 			errs = append(errs, fmt.Errorf("switchover %s: %w", name, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.checkRestored())...)
+}
+
+// checkRestored: a recovery is of a store that nobody locks, and its order is the one in force.
+func (s State) checkRestored() error {
+	if s.Restored == nil {
+		return nil
+	}
+	if s.Restored.Epoch > s.Epoch {
+		return fmt.Errorf("restored in epoch %d, and it is %d", s.Restored.Epoch, s.Epoch)
+	}
+	for name, r := range sorted(s.Restored.Recoveries) {
+		store := s.Stores[name]
+		switch {
+		case r == nil || store == nil || store.Lock != "":
+			return fmt.Errorf("recovery of %s: there is no such store, or a switchover moves it", name)
+		case (r.Phase == PhaseFrozen) == s.Restored.Waited || (store.Order == nil) != (r.Phase == PhaseFrozen):
+			return fmt.Errorf("recovery of %s: in phase %s, waited %t", name, r.Phase, s.Restored.Waited)
+		case store.Order != nil && (store.Order.UID != s.Restored.UID() || store.Order.Step != r.Step):
+			return fmt.Errorf("recovery of %s: step %d, and the order in force is another one", name, r.Step)
+		case (len(r.Plan.Stores) == 1) != (r.Phase >= PhaseCommitted):
+			return fmt.Errorf("recovery of %s: in phase %s, with a plan of %d stores", name, r.Phase, len(r.Plan.Stores))
+		}
+	}
+	return nil
 }
 
 func (s State) checkMap(name string, m *Map) error {
@@ -48,7 +72,7 @@ func (s State) checkMap(name string, m *Map) error {
 			return fmt.Errorf("shards %s are of epoch %d, the map is of %d", span(r.From, r.To), r.Since, m.Epoch)
 		case i > 0 && alike(m.Ranges[i-1], r):
 			return fmt.Errorf("shards %s are not joined with those before", span(r.From, r.To))
-		case r.Frozen != s.freezes(name, r):
+		case r.Frozen != s.freezes(name, r) && !(r.restored() && s.Restored != nil && r.Since >= s.Restored.Epoch):
 			return fmt.Errorf("shards %s: frozen %t, lock %q", span(r.From, r.To), r.Frozen, r.Lock)
 		case len(r.Left) > 0 && !r.Frozen:
 			return fmt.Errorf("shards %s are left, and not frozen", span(r.From, r.To))
@@ -84,8 +108,8 @@ func (s State) checkStore(name string, store *Store) error {
 		return fmt.Errorf("its order has token %d, and it has %d", store.Order.Token, store.Token)
 	}
 	if store.Lock == "" {
-		if !store.Accepting {
-			return errors.New("it is closed, and no switchover moves it")
+		if r := s.recovery(name); store.Accepting == (r != nil && r.Phase < PhaseOpened) {
+			return errors.New("it is closed, and no switchover moves it; or it was restored, and is open")
 		}
 		return nil
 	}

@@ -51,10 +51,12 @@ func (d *draft) approve(e Approve) []Problem {
 		return problems
 	}
 	d.supersede(sw)
+	d.takeOver(sw)
 	sw = d.editSwitchover(e.Name)
 	sw.Phase, sw.Approver = PhaseApproved, e.Approver
 	d.lock(sw.Plan, e.Name)
 	d.want(sw.Plan)
+	d.settle()
 	return nil
 }
 

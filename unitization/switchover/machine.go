@@ -44,6 +44,10 @@ func (d *draft) do(e Event) []Problem {
 		return d.storeReported(e)
 	case AckFreeze:
 		return d.ackFreeze(e)
+	case Reincarnate:
+		return d.reincarnate(e)
+	case Reconcile:
+		return d.reconcile(e)
 	default:
 		return d.doSwitchover(e)
 	}

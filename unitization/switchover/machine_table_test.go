@@ -34,6 +34,10 @@ type facts struct {
 	// open are the sessions, by start, that are open in a and b; firstClosed is that the first one in a is closed.
 	open        [2]uint8
 	firstClosed bool
+	// restored is 1 while a restored state waits for the end of permits, 2 while it waits for stores or people, found
+	// that its store can be decided.
+	restored uint8
+	found    bool
 }
 
 // view is what holders read of the map: the two shards.
@@ -111,6 +115,17 @@ func (t *machineTable) read(s State) facts {
 	for i, name := range switchoverNames {
 		if sw := s.Switchovers[name]; sw != nil {
 			f.phases[i], f.freezes[i] = sw.Phase, uint8(sw.Freeze)
+		}
+	}
+	if s.Restored != nil {
+		f.restored = 1
+		if s.Restored.Waited {
+			f.restored = 2
+		}
+		d := draft{State: s, broken: t.broken}
+		if r := s.recovery("s"); r != nil && r.Phase == PhaseFencing {
+			target, _ := d.found("s")
+			f.found = target != ""
 		}
 	}
 	for i := range f.open {

@@ -39,8 +39,10 @@ func (d *draft) declareMap(e DeclareMap) []Problem {
 		return problems
 	}
 	m := &Map{Shards: e.Shards, Epoch: d.nextEpoch(), Permit: e.Permit, Keep: e.Keep}
+	// It may have been declared before, and lost: permits of then may still hold.
+	frozen := d.Restored != nil && !d.Restored.Waited
 	for i := range ranges {
-		ranges[i].Since = m.Epoch
+		ranges[i].Since, ranges[i].Frozen = m.Epoch, frozen
 	}
 	m.Ranges = merge(ranges)
 	d.Maps = put(d.Maps, e.Unitization, m)
@@ -103,7 +105,16 @@ func (d *draft) retireMap(e RetireMap) []Problem {
 				"first", name)
 		}
 	}
+	if d.Restored != nil {
+		for store, r := range sorted(d.Restored.Recoveries) {
+			if slices.ContainsFunc(r.Plan.Moves, func(m Move) bool { return m.Unitization == e.Unitization }) {
+				return problem("metadata.name", e.Unitization, "store %s is about to be open again, and its shards with it: "+
+					"wait a moment", store)
+			}
+		}
+	}
 	d.Maps = without(d.Maps, e.Unitization)
+	d.settle()
 	return nil
 }
 

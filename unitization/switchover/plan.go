@@ -141,12 +141,7 @@ func (p *planner) move(unitization string, r Range, from, to int, toUnit string,
 }
 
 func (p *planner) unit(unitization, name string) (Unit, bool) {
-	units := p.w.Unitizations[unitization].Units
-	i := slices.IndexFunc(units, func(u Unit) bool { return u.Name == name })
-	if i < 0 {
-		return Unit{}, false
-	}
-	return units[i], true
+	return p.w.unit(unitization, name)
 }
 
 // plan puts in order what was found, so that equal plans are equal to the byte.

@@ -96,7 +96,7 @@ func (p *planner) askShards(path string, r MoveRequest, m *Map, s Shards, to Uni
 		case from > until:
 		case have.Unit != r.Unit:
 			p.refuse(path, span(from, until), "is unit %s's, not %s's", have.Unit, r.Unit)
-		case have.Unit == to.Name && slices.Equal(have.Cells, cells):
+		case have.Unit == to.Name && slices.Equal(have.Cells, cells) && !have.restored():
 			// It is there already; but the store may move, and then takes the range along.
 		default:
 			left = append(left, minus(have.Cells, cells)...)

@@ -57,7 +57,7 @@ func plants() []plant {
 	planned, disaster := e("planned, permits alone"), e("disaster, permits alone")
 	store, taken, again := e("planned, the store's orders"), e("disaster, the store's orders"),
 		e("aborted, and made again")
-	return []plant{
+	return append([]plant{
 		{"1", "a guard goes on when its permit has ended", disaster, 0, brokenGuardWithoutEnd, wrongCell},
 		{"1", "a relay grants a whole T of its own permit's rest", disaster, 0, brokenRelayGrantsFullT, wrongCell},
 		{"2", "a permit is counted from the answer", disaster, 0, brokenCountFromAnswer, wrongCell},
@@ -97,5 +97,5 @@ func plants() []plant {
 			brokenWaitInPlanned, 0,
 			wrongCell},
 		{"18", "a write outlives its permit where no fence is", disaster, 0, brokenDeadlines, wrongCell},
-	}
+	}, restoredPlants()...)
 }

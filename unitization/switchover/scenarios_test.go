@@ -22,7 +22,7 @@ func scenarios() []scenario {
 	}
 	planned, disaster := to(Planned, "u", "b", ""), to(Disaster, "u", "b", "")
 	moved, taken := to(Planned, "u", "b", "b"), to(Disaster, "u", "b", "b")
-	return []scenario{
+	return append([]scenario{
 		with(alone, "planned, permits alone, without faults", func(c *scenario) { c.liveness = true }, planned),
 		with(pair, "planned, with a store, without faults", func(c *scenario) { c.liveness, c.relays = true, true },
 			moved),
@@ -78,7 +78,7 @@ func scenarios() []scenario {
 		with(stored, "superseded", func(c *scenario) {
 			c.holdsPermit, c.cuts, c.cutCenter, c.writes, c.waits = true, 1, 1, 1, map[int]Phase{1: PhaseCommitted}
 		}, moved, superseding("x", to(Disaster, "u", "c", "c"))),
-	}
+	}, restoredScenarios()...)
 }
 
 func with(c scenario, name string, edit func(*scenario), requests ...Request) scenario {

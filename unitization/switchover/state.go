@@ -18,6 +18,8 @@ type State struct {
 	Sessions map[string]*Session
 	// Switchovers are all that are declared, running or ended, by name.
 	Switchovers map[string]*Switchover
+	// Restored is there from a restore of an older state until everything is reconciled.
+	Restored *Restored `json:",omitempty"`
 }
 
 // Map is the ownership map of one Unitization.
@@ -78,6 +80,9 @@ type Store struct {
 	Lock string
 	// TwoWritersPossible is the last switchover that broke the glass here.
 	TwoWritersPossible string
+	// Restored says that any member may be the primary: the state is older than the store, which has not been opened
+	// since.
+	Restored bool `json:",omitempty"`
 }
 
 // Action is what an Order asks for.
@@ -200,6 +205,10 @@ type Report struct {
 	Step     int
 	Token    uint64
 	Position Position
+	// Primary says that the member was the primary before the fence, Before is the token that it kept then: as far as
+	// its agent knows. Only reports to a restored state have them.
+	Primary bool   `json:",omitempty"`
+	Before  uint64 `json:",omitempty"`
 }
 
 // Plan is what a switchover moves. Equal plans have equal hashes.

@@ -17,6 +17,9 @@ func (d *draft) declareStore(e DeclareStore) []Problem {
 		}
 		d.Stores = put(d.Stores, e.Store, &Store{Members: members, Synchronous: e.Synchronous,
 			HoldsPermit: e.HoldsPermit, Primary: e.Primary, Accepting: true})
+		if d.Restored != nil { // it may have been declared before, and lost: then its members know
+			d.closeRestored(e.Store)
+		}
 		return nil
 	}
 	same := slices.Equal(members, have.Members) && e.Synchronous == have.Synchronous &&
@@ -27,6 +30,9 @@ func (d *draft) declareStore(e DeclareStore) []Problem {
 	case have.Lock != "":
 		return problem("spec.members", members, "switchover %s moves the store: change it when that has ended",
 			have.Lock)
+	case have.Restored:
+		return problem("spec.members", members, "the store was restored, and any member may be the primary: change it "+
+			"when it is open again")
 	case !slices.Contains(members, have.Primary):
 		return problem("spec.members", members, "%s is the primary: move it by a switchover first", have.Primary)
 	}
@@ -47,6 +53,10 @@ func (d *draft) retireStore(e RetireStore) []Problem {
 		}
 	}
 	d.Stores = without(d.Stores, e.Store)
+	if d.recovery(e.Store) != nil {
+		d.forget(e.Store)
+		d.settle()
+	}
 	return nil
 }
 
@@ -57,6 +67,10 @@ func (d *draft) storeReported(e StoreReported) []Problem {
 		return nil
 	}
 	order := store.Order
+	if d.Restored != nil && order.UID == d.Restored.UID() {
+		d.reportedRestored(e)
+		return nil
+	}
 	sw := d.Switchovers[order.Switchover]
 	if sw == nil || sw.UID != order.UID || sw.Phase == PhaseSuperseded {
 		return nil
@@ -116,16 +130,26 @@ func (d *draft) fenced(sw *Switchover, move StoreMove) bool {
 // closed says whether there is evidence of the old primary itself.
 func (d *draft) closed(sw *Switchover, move StoreMove) bool {
 	store := d.Stores[move.Store]
-	_, reported := sw.Reports[move.Store][move.Primary]
+	reported := d.primaryReported(sw, move)
 	ended := sw.Mode == Disaster && store.HoldsPermit && sw.WaitedOut
 	confirmed := sw.Mode == Disaster && sw.Facts[move.Store] != 0
 	return reported || store.Fenced || ended || confirmed || d.broken.has(brokenFenceWithoutPrimary)
 }
 
+// primaryReported says whether the old primary itself reported the fence: every member, where it may be any of them.
+func (d *draft) primaryReported(sw *Switchover, move StoreMove) bool {
+	store, reports := d.Stores[move.Store], sw.Reports[move.Store]
+	if store.Restored && !d.broken.has(brokenPrimaryCertain) {
+		return len(silentMembers(store.Members, reports)) == 0
+	}
+	_, reported := reports[move.Primary]
+	return reported
+}
+
 // recordFence notes what the fence of each store rests on.
 func (d *draft) recordFence(sw *Switchover) {
 	for _, move := range sw.Plan.Stores {
-		_, reported := sw.Reports[move.Store][move.Primary]
+		reported := d.primaryReported(sw, move)
 		store := d.editStore(move.Store)
 		ended := store.HoldsPermit && sw.WaitedOut
 		if sw.Facts[move.Store] == BreakGlass && !reported && !store.Fenced && !ended {

@@ -8,9 +8,12 @@ func (x *explorer) lead(w world, emit func(action, world)) {
 	for i := range x.c.requests {
 		name := switchoverNames[i]
 		uid := "uid-" + name
+		if x.c.losses > 0 && (i >= x.c.after) != (w.lost != 0) {
+			continue
+		}
 		switch f.phases[i] {
 		case 0:
-			if i == 0 || x.c.waits[i] == 0 || f.phases[i-1] >= x.c.waits[i] {
+			if i == 0 || i == x.c.after || x.c.waits[i] == 0 || f.phases[i-1] >= x.c.waits[i] {
 				x.propose(w, i, "declare", emit, func() Event { return x.declare(w, i) })
 			}
 		case PhasePlanned:
@@ -102,6 +105,7 @@ func (x *explorer) leadSessions(w world, emit func(action, world)) {
 
 // hold is what a center's relay and guard do.
 func (x *explorer) hold(w world, i int, emit func(action, world)) {
+	x.registerAgain(w, i, emit)
 	if x.c.relays {
 		x.relay(w, i, emit)
 		x.ask(w, i, emit)

@@ -106,7 +106,7 @@ func (x *explorer) finish(w world, i int, emit func(action, world)) {
 // accept is the instant at which a write counts: here is what a switchover must never break.
 func (x *explorer) accept(w *world, i int) {
 	wr := w.writes[i]
-	active := x.machine.views[x.machine.facts[w.machine].view][wr.shard].cells
+	active := x.active(w, wr.shard)
 	switch {
 	case wr.token < w.top[wr.shard]:
 		x.violated = "an old primary accepts a write after a new one has"
@@ -159,7 +159,10 @@ func (x *explorer) agent(w world, m int, emit func(action, world)) {
 	}
 	if r := w.members[m].report; r.order != 0 && !w.isCut(m) {
 		n := w
-		name := action{"report", m, int(r.order)<<16 | int(r.tail)<<8 | int(r.index)}
+		name := action{"report", m, int(r.before)<<24 | int(r.order)<<16 | int(r.tail)<<8 | int(r.index)}
+		if r.primary {
+			name.b |= 1 << 32
+		}
 		n.machine = x.machine.apply(w.machine, name, func() Event { return x.report(m, r) })
 		for i, phase := range x.machine.facts[n.machine].phases {
 			if phase != PhaseFrozen && phase != PhaseFencing {
@@ -177,13 +180,15 @@ func (x *explorer) report(m int, r reported) Event {
 	o := x.machine.orders[r.order]
 	return StoreReported{Store: "s", Member: string(centers[m]), UID: o.UID, Report: Report{Step: o.Step,
 		Token:    o.Token,
-		Position: Position{Epoch: uint64(r.tail), Index: uint64(r.index)}}}
+		Position: Position{Epoch: uint64(r.tail), Index: uint64(r.index)}, Primary: r.primary,
+		Before: uint64(r.before)}}
 }
 
 // obey carries an order out, unless its token is lower than the one that is kept (rule 15).
 func (x *explorer) obey(w world, m int, order uint8, what string, emit func(action, world)) {
 	o := x.machine.orders[order]
 	member := &w.members[m]
+	was := *member
 	if uint8(o.Token) < member.kept && !x.c.broken.has(brokenTokensIgnored) {
 		return
 	}
@@ -200,7 +205,13 @@ func (x *explorer) obey(w world, m int, order uint8, what string, emit func(acti
 	case Open, Unfence:
 		member.open = true
 	}
-	member.report = reported{order, member.tail, uint8(bits.OnesCount8(member.log))}
+	member.report = reported{order: order, tail: member.tail, index: uint8(bits.OnesCount8(member.log))}
+	if x.c.losses > 0 && o.Action == Fence {
+		member.report.primary, member.report.before = was.open, was.kept
+		if was.report.order == order {
+			member.report.primary, member.report.before = was.report.primary, was.report.before
+		}
+	}
 	emit(action{what + ": " + o.Action.String(), m, int(o.Token)}, w)
 }
 

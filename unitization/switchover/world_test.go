@@ -38,6 +38,11 @@ type scenario struct {
 	closes bool
 	// lateAnswers lets a relay's or a server's answer come later than the next one.
 	lateAnswers bool
+	// losses is how often everything is lost and restored from a backup: that of the start, or, with anyBackup, one of
+	// any instant. Requests from after on are made after that, the others before.
+	losses    uint8
+	anyBackup bool
+	after     int
 	// liveness looks for worlds from which no end can be reached.
 	liveness bool
 
@@ -67,6 +72,8 @@ const (
 	brokenTokenForgotten
 	brokenSinceIgnored
 	brokenDeadlines
+	brokenNoWait
+	brokenIncarnationReused
 )
 
 func (b worldBreakage) has(rule worldBreakage) bool { return b&rule != 0 }
@@ -89,6 +96,10 @@ type world struct {
 	top [2]uint8
 	// stale is the view of a server that has fallen behind. Only where brokenStaleRead is planted.
 	stale uint8
+	// saved is the machine's state in the backup, and 1; lost the view when everything was lost; rested the leader's
+	// wait since it applied the restored state.
+	losses, lost, rested uint8
+	saved                uint16
 }
 
 // permit is a view with what is left of its time.
@@ -137,11 +148,19 @@ type member struct {
 	hung   uint8
 }
 
-type reported struct{ order, tail, index uint8 }
+type reported struct {
+	order, tail, index uint8
+	// primary and before are what the member was before a fence; only where everything may be lost.
+	primary bool
+	before  uint8
+}
 
 func (x *explorer) start() world {
 	w := world{leaders: x.c.leaders, restarts: x.c.restarts, cuts: x.c.cuts, hangs: x.c.hangs, forgets: x.c.forgets,
-		aborts: x.c.aborts}
+		aborts: x.c.aborts, losses: x.c.losses}
+	if x.c.losses > 0 && !x.c.anyBackup {
+		w.saved = 1
+	}
 	if x.c.members > 0 {
 		w.members[indexOf(x.c.primary)].open = true
 	}
@@ -161,6 +180,10 @@ func (x *explorer) each(w world, emit func(action, world)) {
 	x.tick(w, emit)
 	x.faults(w, emit)
 	x.lead(w, emit)
+	if x.c.losses > 0 {
+		x.lose(w, emit)
+		x.leadRestored(w, emit)
+	}
 	for i := range w.chains[:x.c.chains] {
 		x.hold(w, i, emit)
 	}
@@ -204,6 +227,9 @@ func (x *explorer) tick(w world, emit func(action, world)) {
 		if disaster && (phase == PhaseFrozen || phase == PhaseFencing) {
 			w.waited[i] = min(w.waited[i]+1, x.c.ticks)
 		}
+	}
+	if w.lost != 0 && f.restored == 1 {
+		w.rested = min(w.rested+1, x.c.ticks)
 	}
 	if f.firstClosed {
 		w.closing = min(w.closing+1, x.c.ticks)
@@ -280,7 +306,7 @@ func (x *explorer) faults(w world, emit func(action, world)) {
 		if x.c.broken.has(brokenWaitFromLog) {
 			n.waited, n.closing = [3]uint8{x.c.ticks, x.c.ticks, x.c.ticks}, x.c.ticks
 		} else {
-			n.waited, n.closing = [3]uint8{}, 0
+			n.waited, n.closing, n.rested = [3]uint8{}, 0, 0
 		}
 		emit(action{what: "another leader"}, n)
 	}
