@@ -27,6 +27,7 @@ const (
 	digestsServeLater                        // 15: digests serve later batches than the first
 	keptFloorNotRaised                       // 15: after a reset that kept a bucket the floor is the sender's
 	sealNotCompared                          // 19: seals are not compared
+	filteredNotSealed                        // 19: a filtered hop has no seal
 	freshCached                              // 20: a stream begins with the mark that the holder once heard
 	freshThoughBehind                        // 20: a mark ends stale though the copy is at another position
 	removalForgotten                         // a removed feed's position is forgotten

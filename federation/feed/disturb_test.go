@@ -138,9 +138,6 @@ func (w *world) restartOne(n *simNode) {
 
 // refilter changes what a relay wants.
 func (w *world) refilter() {
-	if w.mistakes {
-		return // a filtered copy has no seal to be mended by
-	}
 	n := w.nodes[3+w.rng.IntN(2)]
 	n.want = []Filter{
 		{}, NewFilter([]string{"K1"}, nil), NewFilter(nil, []string{"a"}), NewFilter(nil, []string{"a", "b"}),

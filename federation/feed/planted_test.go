@@ -14,44 +14,51 @@ import (
 type planted struct {
 	rule, what string
 	plan       plan
+	// seals: with seals, which mend most other mistakes before they show.
+	seals bool
 }
 
 // plantedBugs are misreadings of the rules by number; each was a counterexample of the model that the rules came from.
 // What a network shows too seldom is planted in tests of its own: DESIGN.md lists them.
 var plantedBugs = []planted{
-	{"1", "an incarnation is used twice", plan{reuseIncarnation: true}},
-	{"2", "a new incarnation goes on with the old log, by a delta", plan{goesOn: true}},
-	{"3", "an empty set is pushed before the source has answered", plan{pushesEmpty: true}},
-	{"4", "the writer hears of later positions at open only", plan{broken: highestAtOpenOnly, behind: true}},
-	{"4", "the writer hears of its direct readers only", plan{broken: highestNotPassed, behind: true}},
-	{"4", "a writer without the lease does not stop", plan{ignoresLease: true, rivals: true}},
-	{"6", "a server rebuilt from a snapshot keeps a low floor", plan{keepsFloor: true, restless: true}},
-	{"7", "a batch is walked while the log changes", plan{broken: walkWithoutLock}},
-	{"8", "each frame is applied as if it were the batch", plan{tamper: appliesEachFrame}},
-	{"8", "a reset empties the copy at its first frame", plan{tamper: emptiesFirst}},
-	{"8", "staged frames survive their stream", plan{tamper: keepsStaged}},
-	{"9", "a batch is judged at its first frame", plan{tamper: judgesEarly}},
-	{"9", "a batch that is not newer is applied", plan{broken: olderApplied}},
-	{"9", "a delta from a later position than is held is applied", plan{
+	{rule: "1", what: "an incarnation is used twice", plan: plan{reuseIncarnation: true}},
+	{rule: "2", what: "a new incarnation goes on with the old log, by a delta", plan: plan{goesOn: true}},
+	{rule: "3", what: "an empty set is pushed before the source has answered", plan: plan{pushesEmpty: true}},
+	{rule: "4", what: "the writer hears of later positions at open only", plan: plan{broken: highestAtOpenOnly, behind: true}},
+	{rule: "4", what: "the writer hears of its direct readers only", plan: plan{broken: highestNotPassed, behind: true}},
+	{rule: "4", what: "a writer without the lease does not stop", plan: plan{ignoresLease: true, rivals: true}},
+	{rule: "5", what: "an incarnation is taken from the clock alone", plan: plan{clockOnly: true, behind: true}},
+	{rule: "6", what: "each server has an incarnation of its own for the intent", plan: plan{ownIncarnations: true}},
+	{rule: "6", what: "a server rebuilt from a snapshot keeps a low floor", plan: plan{keepsFloor: true, restless: true}},
+	{rule: "7", what: "a batch is walked while the log changes", plan: plan{broken: walkWithoutLock}},
+	{rule: "8", what: "each frame is applied as if it were the batch", plan: plan{tamper: appliesEachFrame}},
+	{rule: "8", what: "a reset empties the copy at its first frame", plan: plan{tamper: emptiesFirst}},
+	{rule: "8", what: "staged frames survive their stream", plan: plan{tamper: keepsStaged}},
+	{rule: "9", what: "a batch is judged at its first frame", plan: plan{tamper: judgesEarly}},
+	{rule: "9", what: "a batch that is not newer is applied", plan: plan{broken: olderApplied}},
+	{rule: "9", what: "a delta from a later position than is held is applied", plan: plan{
 		broken: gapApplied, lossy: true, tamper: losesBatches,
 	}},
-	{"10", "a refusal leaves the stream open", plan{broken: refusalKeepsStream, lossy: true, tamper: losesBatches}},
-	{"11", "a sender remembers its readers between streams", plan{broken: senderRemembers}},
-	{"12", "cursor < floor is compared at open only", plan{broken: floorAtOpenOnly}},
-	{"13", "a reset's tombstones and floor are not taken over", plan{broken: floorNotTaken}},
-	{"14", "a snapshot has no floor", plan{broken: floorNotSaved, restless: true}},
-	{"14", "a position is derived from the records", plan{broken: positionFromRecords}},
-	{"15", "a kept bucket is not compared at commit", plan{broken: keptNotCompared}},
-	{"15", "digests serve later batches, and are not compared", plan{broken: digestsServeLater | keptNotCompared}},
-	{"-", "a removed feed's position is forgotten", plan{removes: true, broken: removalForgotten}},
-	{"16", "a wider reset at the held position is dropped", plan{broken: wideningDropped}},
-	{"16", "frames of another filter are applied", plan{broken: filterNotCompared}},
-	{"16", "a filtered copy serves a wider filter", plan{broken: servesWider}},
-	{"17", "a rejected record is not stored", plan{tamper: dropsRejected}},
-	{"18", "a starved copy stays with its one stream", plan{broken: noSecondStream, starve: true}},
-	{"19", "seals are not compared, and records get lost", plan{mistakes: true}},
-	{"20", "a stream begins with a mark that was heard before it", plan{broken: freshCached}},
-	{"20", "a mark ends stale though it is of another position", plan{broken: freshThoughBehind, behind: true}},
+	{rule: "10", what: "a refusal leaves the stream open", plan: plan{broken: refusalKeepsStream, lossy: true, tamper: losesBatches}},
+	{rule: "11", what: "a sender remembers its readers between streams", plan: plan{broken: senderRemembers}},
+	{rule: "12", what: "cursor < floor is compared at open only", plan: plan{broken: floorAtOpenOnly}},
+	{rule: "13", what: "a reset's tombstones and floor are not taken over", plan: plan{broken: floorNotTaken}},
+	{rule: "14", what: "a snapshot has no floor", plan: plan{broken: floorNotSaved, restless: true}},
+	{rule: "14", what: "a position is derived from the records", plan: plan{broken: positionFromRecords}},
+	{rule: "15", what: "a kept bucket is not compared at commit", plan: plan{broken: keptNotCompared}},
+	{rule: "15", what: "digests serve later batches, and are not compared", plan: plan{broken: digestsServeLater | keptNotCompared}},
+	{rule: "-", what: "a removed feed's position is forgotten", plan: plan{removes: true, broken: removalForgotten}},
+	{rule: "16", what: "a wider reset at the held position is dropped", plan: plan{broken: wideningDropped}},
+	{rule: "16", what: "frames of another filter are applied", plan: plan{broken: filterNotCompared}},
+	{rule: "16", what: "a filtered copy serves a wider filter", plan: plan{broken: servesWider}},
+	{rule: "17", what: "a rejected record is not stored", plan: plan{tamper: dropsRejected}},
+	{rule: "18", what: "a starved copy stays with its one stream", plan: plan{broken: noSecondStream, starve: true}},
+	{rule: "19", what: "seals are not compared, and records get lost", plan: plan{mistakes: true}},
+	{rule: "19", what: "a filtered hop has no seals, and records get lost", plan: plan{
+		broken: filteredNotSealed, mistakes: true,
+	}, seals: true},
+	{rule: "20", what: "a stream begins with a mark that was heard before it", plan: plan{broken: freshCached}},
+	{rule: "20", what: "a mark ends stale though it is of another position", plan: plan{broken: freshThoughBehind, behind: true}},
 }
 
 // TestPlantedBugsAreFound breaks each rule and demands that the oracle sees it. Seals are off: rule 19 exists to mend
@@ -69,7 +76,9 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		t.Run(fmt.Sprintf("%s %s", p.rule, p.what), func(t *testing.T) {
 			t.Parallel()
 			sealed := p.plan
-			p.plan.broken |= sealNotCompared
+			if !p.seals {
+				p.plan.broken |= sealNotCompared
+			}
 			seed, err := firstViolation(p.plan, most)
 			if err == nil {
 				t.Fatalf("rule %s: not found within %d seeds", p.rule, most)

@@ -131,6 +131,9 @@ func (s *sender) progress(o *outgoing, tick bool) *feedpb.Progress {
 	p := &feedpb.Progress{Stream: o.stream, Position: positionProto(l.pos)}
 	if o.filter.Equal(l.filter) {
 		p.Sealed, p.Seal = true, uint64(l.table.seal)
+	} else if !o.due && !s.broken.has(filteredNotSealed) && o.proven != (version{l.pos, l.generation}) {
+		o.due = true
+		s.unsealed = append(s.unsealed, o)
 	}
 	v := l.tell(o.mark)
 	if forward {
@@ -138,4 +141,33 @@ func (s *sender) progress(o *outgoing, tick bool) *feedpb.Progress {
 	}
 	p.Life = lifeProto(v)
 	return p
+}
+
+// scansATick bounds how many records a stream looks at in a heartbeat for the seals of filtered sub-streams, on average:
+// each large scan is paid for by the ticks after it.
+const scansATick = 1000
+
+// proof makes a heartbeat with the seal of what a filtered sub-stream holds (rule 19): once for each position at which
+// it rests. The other sub-streams have the log's own seal in each heartbeat.
+func (s *sender) proof(o *outgoing) *feedpb.Progress {
+	l := o.log
+	l.mu.RLock()
+	at, rests := version{l.pos, l.generation}, !o.closed && o.batch == nil && !o.again && o.cursor == l.pos
+	records := l.listed(rests)
+	life := l.tell(l.mark)
+	l.mu.RUnlock()
+	if !rests {
+		return nil
+	}
+	s.scans -= len(records)
+	var seal Seal
+	for _, r := range records {
+		if o.filter.Matches(r.Kind, r.Key) {
+			seal += r.mix()
+		}
+	}
+	o.proven = at
+	return &feedpb.Progress{
+		Stream: o.stream, Position: positionProto(at.position), Sealed: true, Seal: uint64(seal), Life: lifeProto(life),
+	}
 }

@@ -32,6 +32,9 @@ type sender struct {
 	control   []*feedpb.SenderMessage
 	announce  []ID            // to be announced now
 	remembers map[ID]Position // for a broken rule only
+	// unsealed are the filtered sub-streams whose seal is due, and scans how many records may be looked at for one.
+	unsealed []*outgoing
+	scans    int
 }
 
 // outgoing is a sub-stream.
@@ -46,9 +49,11 @@ type outgoing struct {
 	// mark is the last of the writer's marks that was forwarded, at first the one that was there (rule 20).
 	mark   Position
 	batch  *outBatch
-	verify bool   // a heartbeat is due: the content was repaired
-	sent   uint64 // frames
-	taken  uint64 // frames that the receiver has taken
+	verify bool    // a heartbeat is due: the content was repaired
+	proven version // of a filtered sub-stream: the state whose seal was sent last
+	due    bool    // in unsealed
+	sent   uint64  // frames
+	taken  uint64  // frames that the receiver has taken
 	queued bool
 	spoke  bool // since the last tick
 	closed bool
@@ -173,12 +178,20 @@ func (s *sender) tick() {
 		}
 	}
 	slices.Sort(s.announce)
+	s.scans = min(s.scans+scansATick, scansATick)
 	var beats []*feedpb.Progress
 	for _, o := range s.sorted() {
 		if p := s.progress(o, true); p != nil {
 			beats = append(beats, p)
 		}
 		o.spoke = false
+	}
+	for s.scans > 0 && len(s.unsealed) > 0 {
+		o := s.unsealed[0]
+		s.unsealed, o.due = s.unsealed[1:], false
+		if p := s.proof(o); p != nil {
+			beats = append(beats, p)
+		}
 	}
 	for part := range slices.Chunk(beats, 1000) {
 		s.control = append(s.control, &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Progresses{

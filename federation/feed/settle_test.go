@@ -21,14 +21,16 @@ func (w *world) settle() {
 	for _, wr := range w.writers {
 		homes[wr.id] = w.rng.IntN(3)
 	}
+	// Where each server has an incarnation of its own, the one with the highest is cut off from the relays for good.
+	lost := func(l *simLink) bool { return w.ownIncarnations && l.from == w.nodes[2] && l.to.relay }
 	for _, l := range w.links {
-		if l.publish && !l.to.relay && !w.settlesAt(l, homes) {
+		if l.publish && !l.to.relay && !w.settlesAt(l, homes) || lost(l) {
 			w.cut(l)
 		}
 	}
 	for _, l := range w.links {
 		stays := !l.publish || l.to.relay || w.settlesAt(l, homes) || l.from.name == "rival"
-		if !l.up && w.mayConnect(l) && stays {
+		if !l.up && w.mayConnect(l) && stays && !lost(l) {
 			w.connect(l)
 		}
 		if w.starve && l.to.relay && (l.publish || l.from.name == fmt.Sprint("server", homes["c/x"])) {
@@ -105,8 +107,8 @@ func (w *world) rest() {
 func (w *world) equal() {
 	w.mistakes = false
 	for _, n := range w.nodes[:5] {
-		latest := Position{7, uint64(len(w.intent) - 1)}
-		if l, ok := n.set.Get(IntentID); len(w.intent) > 1 && (!ok || l.Position() != latest || l.Stale()) {
+		latest := w.revision(w.nodes[0], len(w.intent)-1)
+		if l, ok := n.set.Get(IntentID); len(w.intent) > 1 && (!ok || l.Position().Seq != latest.Seq || l.Stale()) {
 			w.fail("%s at rest: %v, the intent at %s", n.name, l, latest)
 		} else if ok {
 			w.compare(n.name+" at rest", IntentID, l.Position(), l.Filter(), contents(l))

@@ -31,6 +31,10 @@ type plan struct {
 	rivals bool
 	// behind makes the writers' clocks run late and their agents forget what they used, at each restart.
 	behind bool
+	// clockOnly makes writers take their incarnations from their clocks alone.
+	clockOnly bool
+	// ownIncarnations gives each server an incarnation of its own for the intent.
+	ownIncarnations bool
 	// removes makes holders remove feeds.
 	removes bool
 	// restless makes restarts, snapshots and the intent's changes more frequent, and deliveries rarer.

@@ -27,6 +27,9 @@ func (w *world) begin(wr *simWriter) {
 	now := int64((w.clock + wr.skew) / time.Millisecond)
 	rnd := w.rng.Uint64()
 	inc := NextIncarnation(now, *wr.used, l.Highest().Incarnation, rnd)
+	if w.clockOnly {
+		inc = NextIncarnation(now, 0, 0, rnd)
+	}
 	if w.reuseIncarnation {
 		inc = max(*wr.used, 1)
 		if l.Highest().Incarnation >= inc {
@@ -138,7 +141,18 @@ func (w *world) propose() {
 		delete(next, k)
 	}
 	w.intent = append(w.intent, next)
-	w.history[IntentID][Position{7, uint64(len(w.intent) - 1)}] = next
+	for _, n := range w.nodes[:3] {
+		w.history[IntentID][w.revision(n, len(w.intent)-1)] = next
+	}
+}
+
+// revision is the position of a server's intent.
+func (w *world) revision(n *simNode, revision int) Position {
+	p := Position{7, uint64(revision)}
+	if w.ownIncarnations {
+		p.Incarnation += uint64(slices.Index(w.nodes, n))
+	}
+	return p
 }
 
 // apply makes a server apply the intent's next revision.
@@ -156,7 +170,7 @@ func (w *world) apply(n *simNode) bool {
 			changes = append(changes, Change{Kind: k[0], Key: k[1]})
 		}
 	}
-	if err := n.set.Log(IntentID).CommitAt(Position{7, uint64(n.applied)}, changes...); err != nil {
+	if err := n.set.Log(IntentID).CommitAt(w.revision(n, n.applied), changes...); err != nil {
 		w.fail("%s: %v", n.name, err)
 	}
 	return true
@@ -173,7 +187,7 @@ func (w *world) rebuild(n *simNode) {
 		whole = append(whole, Change{k[0], k[1], []byte(v)})
 	}
 	l := n.set.Log(IntentID)
-	if err := l.Restart(Position{7, uint64(n.applied)}, whole); err != nil {
+	if err := l.Restart(w.revision(n, n.applied), whole); err != nil {
 		w.fail("%s: %v", n.name, err)
 	}
 	if w.keepsFloor {
