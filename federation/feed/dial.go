@@ -50,6 +50,9 @@ func dial(p Peer, d Dialer) (*grpc.ClientConn, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithNoProxy(),
 	}
+	if p.Says != nil {
+		opts = append(opts, grpc.WithPerRPCCredentials(p.Says))
+	}
 	if d != nil {
 		opts = append(opts, grpc.WithContextDialer(d))
 	}

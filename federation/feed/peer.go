@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"google.golang.org/grpc/credentials"
 )
 
 // Peer is the other end of a connection that this process opens.
@@ -17,6 +19,8 @@ type Peer struct {
 	Address string
 	// TLS nil means plain text, which only tests use.
 	TLS *tls.Config
+	// Says, if set, goes with every stream as its metadata: what the caller says of itself beside its certificate.
+	Says credentials.PerRPCCredentials
 }
 
 // Dialer opens connections; nil: TCP.

@@ -63,6 +63,15 @@ func (f *FSM) Servers() []*intentpb.Server {
 	return f.state.members.list()
 }
 
+// Everyone is Servers with those that were removed, which their records say.
+func (f *FSM) Everyone() []*intentpb.Server {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(f.state.members.servers), func(a, b *intentpb.Server) int {
+		return cmp.Compare(a.GetName(), b.GetName())
+	})
+}
+
 // Server is what is known of a name: also of a server that was removed, which its record says. Nil: nothing.
 func (f *FSM) Server(name string) *intentpb.Server {
 	f.mu.RLock()
@@ -95,9 +104,12 @@ func checkServer(at string, s *intentpb.Server) error {
 	errs := []error{
 		named(at+".name", s.GetName()), named(at+".region", s.GetRegion()), named(at+".center", s.GetCenter()),
 		checkID(at+".folder", s.GetFolder()),
-		checkAddress(at+".raft", s.GetRaft()), checkAddress(at+".grpc", s.GetGrpc()), checkAddress(at+".api", s.GetApi()),
+		checkAddress(at+".raft", s.GetRaft()), checkAddress(at+".grpc", s.GetGrpc()),
 		positive(at+".level", uint64(s.GetLevel()), "the highest level that the server knows"),
 		bounded(at+".version", s.GetVersion()),
+	}
+	if s.GetApi() != "" { // unknown until it announces itself
+		errs = append(errs, checkAddress(at+".api", s.GetApi()))
 	}
 	return errors.Join(errs...)
 }

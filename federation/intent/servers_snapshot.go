@@ -82,9 +82,9 @@ func (p *picture) addToken(t *intentpb.Token) error {
 	hash := string(t.GetToken())
 	switch {
 	case p.last != nil || p.answers.len() > 0 || hash <= p.lastToken:
-		return fmt.Errorf("%w: token %s: out of order", ErrSnapshot, tokenName(t.GetToken()))
+		return fmt.Errorf("%w: token %s: out of order", ErrSnapshot, TokenName(t.GetToken()))
 	case (t.GetServer() == "") != (t.GetFolder() == ""):
-		return fmt.Errorf("%w: token %s: must name server and folder that used it, or neither", ErrSnapshot, tokenName(t.GetToken()))
+		return fmt.Errorf("%w: token %s: must name server and folder that used it, or neither", ErrSnapshot, TokenName(t.GetToken()))
 	}
 	if err := checkHash("token", t.GetToken()); err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)

@@ -63,7 +63,7 @@ func (e *entry) createToken(c *intentpb.CreateToken) (membership, field.ErrorLis
 	case expires.Sub(e.at) > MaxTokenLife:
 		return m, field.ErrorList{field.Invalid(path, expires.Format(timeFormat), fmt.Sprintf("must be within %s", MaxTokenLife))}
 	case m.tokens[string(c.GetToken())] != nil:
-		return m, field.ErrorList{field.Duplicate(field.NewPath("token"), tokenName(c.GetToken()))}
+		return m, field.ErrorList{field.Duplicate(field.NewPath("token"), TokenName(c.GetToken()))}
 	case len(m.tokens) >= maxTokens:
 		return m, field.ErrorList{field.TooMany(field.NewPath("token"), len(m.tokens)+1, maxTokens)}
 	}
@@ -78,18 +78,18 @@ func (e *entry) spendable(hash []byte, s *intentpb.Server) (*intentpb.Token, fie
 	t := e.state.members.tokens[string(hash)]
 	switch {
 	case t == nil:
-		return nil, field.ErrorList{notFound(path, tokenName(hash), "is unknown: ask for a new one (pentad member invite)")}
+		return nil, field.ErrorList{notFound(path, TokenName(hash), "is unknown: ask for a new one (pentad member invite)")}
 	case t.GetServer() == s.GetName() && t.GetFolder() == s.GetFolder():
 		return t, nil
 	case t.GetServer() != "":
-		return nil, field.ErrorList{field.Invalid(path, tokenName(hash),
+		return nil, field.ErrorList{field.Invalid(path, TokenName(hash),
 			fmt.Sprintf("was used by server %q already: a token lets one server join", t.GetServer()))}
 	case t.GetExpiresAtUnixMs() <= e.at.UnixMilli():
-		return nil, field.ErrorList{field.Invalid(path, tokenName(hash),
+		return nil, field.ErrorList{field.Invalid(path, TokenName(hash),
 			"expired at "+time.UnixMilli(t.GetExpiresAtUnixMs()).UTC().Format(timeFormat)+": ask for a new one (pentad member invite)")}
 	}
 	return t, nil
 }
 
-// tokenName tells tokens apart without telling them.
-func tokenName(hash []byte) string { return fmt.Sprintf("sha256:%.6x", hash) }
+// TokenName tells tokens apart without telling them.
+func TokenName(hash []byte) string { return fmt.Sprintf("sha256:%.6x", hash) }

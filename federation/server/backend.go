@@ -29,8 +29,10 @@ const (
 type backend struct {
 	node    *consensus.Node
 	machine *intent.FSM
-	peers   map[string]intentpb.IntentClient // by server name
-	vacancy *vacancy
+	peers   *peers
+	// enrolled is nil, or why nothing can be read or written here yet.
+	enrolled func() error
+	vacancy  *vacancy
 	// patience is how long there may be no leader before a request is refused, attempt how long one try may take.
 	patience, attempt time.Duration
 }
@@ -39,8 +41,10 @@ var _ storage.Backend = (*backend)(nil)
 
 // call is something that only the leader can do, at this server or at another one. Both must bear to be repeated.
 type call struct {
-	here   func(context.Context) error
-	there  func(context.Context, intentpb.IntentClient) error
+	here  func(context.Context) error
+	there func(context.Context, intentpb.IntentClient) error
+	// member is there for calls of the service Membership.
+	member func(context.Context, intentpb.MembershipClient) error
 	writes bool
 }
 
@@ -57,6 +61,9 @@ func (b *backend) Propose(ctx context.Context, command *intentpb.Command) (inten
 	var result []byte
 	err = b.atLeader(ctx, call{
 		here: func(ctx context.Context) (err error) {
+			if err := b.machine.Check(data); err != nil {
+				return err
+			}
 			_, result, err = b.node.Propose(ctx, data)
 			return err
 		},
@@ -92,6 +99,9 @@ func (b *backend) ReadRevision(ctx context.Context) (revision uint64, err error)
 
 // atLeader makes the call until it succeeds, until ctx ends, or until there was no leader for too long.
 func (b *backend) atLeader(ctx context.Context, c call) error {
+	if err := b.enrolled(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	unknown := false // whether an attempt may have taken effect
@@ -128,16 +138,20 @@ func (b *backend) once(ctx context.Context, c call) error {
 		return c.here(ctx)
 	}
 	leader, _, _ := b.node.Leader()
-	client, ok := b.peers[leader]
-	if !ok {
+	at := b.peers.get(leader)
+	switch {
+	case at == nil:
 		return fmt.Errorf("%w, and none is known", consensus.ErrNotLeader)
+	case c.member != nil:
+		return c.member(ctx, at.members)
 	}
-	return c.there(ctx, client)
+	return c.there(ctx, at.intent)
 }
 
 // surely adds that nothing was written to an error that says so by its kind.
 func surely(err error) error {
-	refused := errors.Is(err, consensus.ErrDiskFull) || errors.Is(err, consensus.ErrTooLarge)
+	refused := errors.Is(err, consensus.ErrDiskFull) || errors.Is(err, consensus.ErrTooLarge) || isLevel(err) ||
+		errors.Is(err, intent.ErrCommand)
 	switch status.Code(err) {
 	case codes.ResourceExhausted, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
 		refused = true

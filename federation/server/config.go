@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -15,6 +17,9 @@ import (
 // DefaultElectionTimeout suits centers some tens of milliseconds apart: killed leader to acknowledged write takes one to
 // two seconds.
 const DefaultElectionTimeout = 500 * time.Millisecond
+
+// DefaultDeadAfter is longer than what operators take to mend a center, and shorter than a long weekend.
+const DefaultDeadAfter = 24 * time.Hour
 
 // Config is the configuration file of a federation server.
 type Config struct {
@@ -30,8 +35,16 @@ type Config struct {
 	RaftCertificates identity.Files `json:"raftCertificates"`
 	// APIClientCA is the PEM file of the authority whose client certificates the API takes.
 	APIClientCA string `json:"apiClientCA"`
-	// Servers are all voters, this one included, and where they are reached: the same list at every server.
+	// Servers are the voters that begin a new estate, this one included: the same list at each of them. Later, and for a
+	// server that joins, they are only where to ask first: who the servers are is replicated.
 	Servers []Peer `json:"servers"`
+	// Join, if set, lets a server with an empty data folder join the estate of Servers as a read replica.
+	Join *Join `json:"join,omitempty"`
+	// Advertise is where others reach this server. Default: what Servers says of it, else what it listens on.
+	Advertise Advertise `json:"advertise,omitzero"`
+	// DeadAfter is how long a leader hears nothing of a server before it takes its vote: it gets it back when it is heard
+	// again. It never leaves fewer voters than a majority of those that operators want. Default 24h; 0: never.
+	DeadAfter *metav1.Duration `json:"deadAfter,omitempty"`
 	// ElectionTimeout is how long a voter hears nothing of a leader before it stands for election. Default 500ms.
 	ElectionTimeout *metav1.Duration `json:"electionTimeout,omitempty"`
 }
@@ -52,6 +65,19 @@ type Peer struct {
 	GRPC string `json:"grpc"`
 }
 
+// Join is how a server comes into an estate that runs.
+type Join struct {
+	// TokenFile holds the token of `pentad member invite`. It is read once, while the data folder is empty.
+	TokenFile string `json:"tokenFile"`
+}
+
+// Advertise are addresses, host:port, as others reach them.
+type Advertise struct {
+	Raft string `json:"raft,omitempty"`
+	GRPC string `json:"grpc,omitempty"`
+	API  string `json:"api,omitempty"`
+}
+
 // Validate refuses a configuration with every wrong field named.
 func (c *Config) Validate() error {
 	errs := []error{
@@ -67,6 +93,7 @@ func (c *Config) Validate() error {
 		process.Required("apiClientCA", c.APIClientCA),
 	}
 	seen := map[string]bool{}
+	addresses := map[string]string{}
 	for i, p := range c.Servers {
 		field := func(name string) string { return fmt.Sprintf("servers[%d].%s", i, name) }
 		errs = append(errs,
@@ -79,14 +106,77 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %q is there already", field("name"), p.Name))
 		}
 		seen[p.Name] = true
+		for _, a := range [...]struct{ name, address string }{{"raft", p.Raft}, {"grpc", p.GRPC}} {
+			if other := addresses[a.address]; other != "" {
+				errs = append(errs, fmt.Errorf("%s: %q is %s already", field(a.name), a.address, other))
+			}
+			addresses[a.address] = field(a.name)
+		}
 	}
-	if !seen[c.Name] {
-		errs = append(errs, fmt.Errorf("servers: must name this server, %q, too", c.Name))
+	switch {
+	case len(c.Servers) == 0:
+		errs = append(errs, errors.New("servers: must name the servers to begin with, or those to join"))
+	case !seen[c.Name] && c.Join == nil:
+		errs = append(errs, fmt.Errorf("servers: must name this server, %q, too: or join must be set", c.Name))
+	case seen[c.Name] && c.Join != nil && len(c.Servers) == 1:
+		errs = append(errs, fmt.Errorf("servers: must name another server than %q, to join it", c.Name))
+	}
+	if c.Join != nil {
+		errs = append(errs, process.Required("join.tokenFile", c.Join.TokenFile))
+	}
+	errs = append(errs, c.validateAdvertised())
+	if t := c.DeadAfter; t != nil && t.Duration != 0 && t.Duration < time.Minute {
+		errs = append(errs, fmt.Errorf("deadAfter: %s is neither 0 (never) nor at least 1m", t.Duration))
 	}
 	if t := c.ElectionTimeout; t != nil && (t.Duration < 50*time.Millisecond || t.Duration > time.Minute) {
 		errs = append(errs, fmt.Errorf("electionTimeout: %s is not between 50ms and 1m", t.Duration))
 	}
 	return errors.Join(errs...)
+}
+
+// validateAdvertised refuses addresses that nobody else can reach.
+func (c *Config) validateAdvertised() error {
+	var errs []error
+	at := c.advertised()
+	for _, a := range []struct{ name, given, address string }{
+		{"raft", c.Advertise.Raft, at.Raft}, {"grpc", c.Advertise.GRPC, at.GRPC}, {"api", c.Advertise.API, at.API},
+	} {
+		field := "advertise." + a.name
+		host, port, err := net.SplitHostPort(a.address)
+		switch ip := net.ParseIP(host); {
+		case a.given != "" && (err != nil || host == "" || port == ""):
+			errs = append(errs, fmt.Errorf("%s: %q is not host:port", field, a.given))
+		case err != nil: // listen or servers say so
+		case ip != nil && ip.IsUnspecified() || port == "0":
+			errs = append(errs, fmt.Errorf("%s: must say where others reach this server: %q is no such address", field, a.address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// advertised is where others reach this server.
+func (c *Config) advertised() Advertise {
+	at := Advertise{Raft: c.Listen.Raft, GRPC: c.Listen.GRPC, API: c.Listen.API}
+	for _, p := range c.Servers {
+		if p.Name == c.Name {
+			at.Raft, at.GRPC = p.Raft, p.GRPC
+		}
+	}
+	return Advertise{
+		Raft: cmp.Or(c.Advertise.Raft, at.Raft), GRPC: cmp.Or(c.Advertise.GRPC, at.GRPC), API: cmp.Or(c.Advertise.API, at.API),
+	}
+}
+
+// expects says whether this server is one of those that begin a new estate.
+func (c *Config) expects() bool {
+	return c.Join == nil && slices.ContainsFunc(c.Servers, func(p Peer) bool { return p.Name == c.Name })
+}
+
+func (c *Config) deadAfter() time.Duration {
+	if c.DeadAfter == nil {
+		return DefaultDeadAfter
+	}
+	return c.DeadAfter.Duration
 }
 
 // others are the other servers.

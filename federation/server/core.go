@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/status"
 
 	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/controller"
@@ -54,7 +54,7 @@ type Core struct {
 	machine  *intent.FSM
 	node     *consensus.Node
 	vacancy  *vacancy
-	peers    []*grpc.ClientConn
+	peers    *peers
 	feeds    *feed.Set
 	service  *feed.Service
 	follower *feed.Follower
@@ -64,11 +64,20 @@ type Core struct {
 	attention  *attention
 	permits    *stream.Root
 	controller *controller.Controller
+
+	enrolment *enrolment
+	strangers strangers
+	roll      roll
+	// tending is held by who changes Raft's configuration; reign is when this server began to lead, nil while it does not.
+	tending sync.Mutex
+	reign   atomic.Pointer[time.Time]
+	handed  sync.Once
 }
 
 // NewCore opens the data folders; Run closes them, or Close. The folder of the process is the caller's to hold.
 func NewCore(config Config, env Environment, log *slog.Logger) (_ *Core, err error) {
 	s := &Core{config: config, env: env, log: log, vacancy: newVacancy(), attention: newAttention(time.Now())}
+	s.peers = &peers{connect: s.connect}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -82,7 +91,9 @@ func NewCore(config Config, env Environment, log *slog.Logger) (_ *Core, err err
 	} else if err != nil {
 		return nil, err
 	}
-	if s.backend, err = s.newBackend(); err != nil {
+	s.enrolment = newEnrolment(s.node.Folder())
+	s.backend = s.newBackend()
+	if err = s.peers.set(s.known()); err != nil {
 		return nil, err
 	}
 	if err = s.openFeeds(env.Metrics); err != nil {
@@ -113,7 +124,7 @@ func (s *Core) openFeeds(metrics process.Metrics) (err error) {
 		return err
 	}
 	s.follower, err = feed.NewFollower(feed.FollowerConfig{
-		Set: s.feeds, Peers: s.feedPeers(), Want: want, Validator: validate, Log: s.log, Metrics: metrics,
+		Set: s.feeds, Peers: s.feedPeers(s.known()), Want: want, Validator: validate, Log: s.log, Metrics: metrics,
 		Dialer: s.env.Dial,
 	})
 	return err
@@ -129,35 +140,14 @@ func validate(_ feed.ID, r *feed.Record) error {
 	return model.Check(r.Kind, r.Key, r.Value)
 }
 
-// feedPeers are the other servers, nearest first.
-func (s *Core) feedPeers() []feed.Peer {
-	others := process.Nearest(s.config.Place, s.config.others(), func(p Peer) process.Place { return p.Place })
-	peers := make([]feed.Peer, len(others))
-	for i, p := range others {
-		peers[i] = feed.Peer{Name: p.Name, Address: p.GRPC, TLS: s.env.Identity.Client(identity.RoleServer)}
-	}
-	return peers
-}
-
 func (s *Core) serveGRPC() {
 	options := append(feed.ServerOptions(),
 		grpc.Creds(credentials.NewTLS(s.env.Identity.Server(identity.RoleServer, identity.RoleAgent, identity.RoleRelay))),
-		grpc.ChainUnaryInterceptor(serversOnly))
+		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.streamed))
 	s.grpc = grpc.NewServer(options...)
 	feedpb.RegisterFeedsServer(s.grpc, s.service)
 	intentpb.RegisterIntentServer(s.grpc, forwarded{server: s})
-}
-
-// serversOnly guards the unary methods: they are what servers forward to each other.
-func serversOnly(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	caller, err := identity.Caller(ctx)
-	if err != nil {
-		return nil, status.Error(codes.Unauthenticated, err.Error())
-	}
-	if caller.Role != identity.RoleServer {
-		return nil, status.Errorf(codes.PermissionDenied, "%s may not call %s: only servers may", caller, info.FullMethod)
-	}
-	return handler(ctx, request)
+	intentpb.RegisterMembershipServer(s.grpc, membership{server: s})
 }
 
 // mayPublish lets an agent write its own cluster's feeds, and nobody anything else.
@@ -181,16 +171,26 @@ func (s *Core) mayRead(ctx context.Context, _ feed.ID) error {
 
 // ready says whether a linearizable read can be answered here.
 func (s *Core) ready() error {
+	if err := s.enrolment.pending(); err != nil {
+		return err
+	}
 	if leader, _, _ := s.node.Leader(); leader == "" {
 		return errors.New("no leader is known: a majority of the voters must be up and reach each other")
 	}
 	return nil
 }
 
-// Run serves until ctx ends, and returns when everything has stopped. A disk that fails or hangs ends it with an error.
+// Run serves until ctx ends, and returns when everything has stopped. A disk that fails or hangs ends it with an error,
+// and so do ErrRemoved, and a process.UsageError when no cluster can ever take this server with its data folder.
 func (s *Core) Run(ctx context.Context) error {
 	defer s.Close()
+	ctx, cancel := s.untilHandedOver(ctx)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.enrol(ctx) })
+	group.Go(func() error { return s.announce(ctx) })
+	group.Go(func() error { return s.watchRemoval(ctx) })
+	group.Go(func() error { return s.followTable(ctx) })
 	group.Go(func() error { return s.node.Run(ctx) })
 	group.Go(func() error { return s.vacancy.run(ctx, s.node) })
 	group.Go(func() error { return s.feeds.Run(ctx) })
@@ -211,10 +211,7 @@ func (s *Core) Run(ctx context.Context) error {
 
 // Close frees what a Core holds that was not run, and the connections of one that was.
 func (s *Core) Close() {
-	for _, conn := range s.peers {
-		_ = conn.Close()
-	}
-	s.peers = nil
+	s.peers.close()
 	if s.node != nil {
 		_ = s.node.Close()
 	}

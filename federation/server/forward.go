@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
 
@@ -35,14 +36,25 @@ func (f forwarded) ReadRevision(ctx context.Context, _ *intentpb.ReadRevisionReq
 	return &intentpb.ReadRevisionResponse{Revision: f.server.machine.Revision()}, nil
 }
 
+// isLevel says that a command is above what all servers know.
+func isLevel(err error) bool {
+	var level *intent.LevelError
+	return errors.As(err, &level)
+}
+
 func toStatus(err error) error {
 	switch {
 	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrNoQuorum):
 		return status.Error(codes.FailedPrecondition, err.Error())
 	case errors.Is(err, consensus.ErrDiskFull):
 		return status.Error(codes.ResourceExhausted, err.Error())
-	case errors.Is(err, consensus.ErrTooLarge):
+	case errors.Is(err, consensus.ErrTooLarge), errors.Is(err, errUnsafe), errors.Is(err, errAnnouncement), isLevel(err),
+		errors.Is(err, consensus.ErrUnhealthy), errors.Is(err, consensus.ErrLastVoter):
 		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, errNoMember):
+		return status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, errNotYet), errors.Is(err, consensus.ErrLagging):
+		return status.Error(codes.OutOfRange, err.Error())
 	case errors.Is(err, consensus.ErrOutcomeUnknown):
 		return status.Error(codes.Aborted, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):

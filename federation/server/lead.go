@@ -26,6 +26,9 @@ func (s *Core) proposeHere(ctx context.Context, command *intentpb.Command) (inte
 	if err != nil {
 		return intent.Result{}, err
 	}
+	if err := s.machine.Check(data); err != nil {
+		return intent.Result{}, err
+	}
 	_, result, err := s.node.Propose(ctx, data)
 	if err != nil {
 		return intent.Result{}, err
@@ -40,9 +43,9 @@ func (s *Core) allProgress(ctx context.Context) []*intentpb.SessionProgress {
 	all := progress(s.permits)
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	for _, peer := range s.backend.peers {
+	for _, peer := range s.peers.all() {
 		group.Go(func() {
-			answer, err := peer.Progress(ctx, &intentpb.ProgressRequest{})
+			answer, err := peer.intent.Progress(ctx, &intentpb.ProgressRequest{})
 			if err != nil {
 				return // out of reach, like those who ask it
 			}
@@ -75,9 +78,15 @@ func (s *Core) lead(ctx context.Context) error {
 func (s *Core) leadTerm(ctx context.Context, term uint64) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
+	began := time.Now()
+	s.reign.Store(&began)
+	defer s.reign.Store(nil)
 	go func() {
 		defer close(done)
+		var group sync.WaitGroup
+		group.Go(func() { s.steward(ctx, began) })
 		s.controller.Lead(ctx, term)
+		group.Wait()
 	}()
 	for {
 		leadership, changed := s.node.Leadership()

@@ -102,10 +102,10 @@ func (s *Core) allHearings(ctx context.Context) controller.Hearings {
 	}
 	add(s.config.Name, s.hearing())
 	var group sync.WaitGroup
-	for name, peer := range s.backend.peers {
+	for _, peer := range s.peers.all() {
 		group.Go(func() {
-			if said, err := peer.Hearing(ctx, &intentpb.HearingRequest{}); err == nil {
-				add(name, said)
+			if said, err := peer.intent.Hearing(ctx, &intentpb.HearingRequest{}); err == nil {
+				add(peer.Name, said)
 			} // else it neither heard nor did not hear, as far as anybody knows
 		})
 	}
@@ -116,8 +116,10 @@ func (s *Core) allHearings(ctx context.Context) controller.Hearings {
 // voters are those of the Raft configuration.
 func (s *Core) voters() map[string]bool {
 	voters := map[string]bool{}
-	for _, p := range s.config.Servers {
-		voters[p.Name] = true
+	for _, m := range s.node.Members() {
+		if m.Voter {
+			voters[m.ID] = true
+		}
 	}
 	return voters
 }

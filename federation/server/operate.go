@@ -45,6 +45,7 @@ func (s *Core) pages() http.Handler {
 	})
 	mux.HandleFunc("POST /pentad/leadership", s.transfer)
 	mux.HandleFunc("GET /pentad/switchovers/{name}", s.explain)
+	s.memberPages(mux)
 	return mux
 }
 
@@ -64,7 +65,7 @@ func (s *Core) transfer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("the body must be {\"to\": SERVER}: %v", err), http.StatusBadRequest)
 		return
 	}
-	if !slices.ContainsFunc(s.config.Servers, func(p Peer) bool { return p.Name == order.To }) {
+	if !slices.ContainsFunc(s.node.Members(), func(m consensus.MemberStatus) bool { return m.ID == order.To && m.Voter }) {
 		http.Error(w, fmt.Sprintf("to: %q is no voter", order.To), http.StatusUnprocessableEntity)
 		return
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
@@ -83,6 +84,8 @@ func load(field, name string, files identity.Files) (*identity.Source, error) {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.close()
 	s.log.Info("server runs", "id", s.identity.ID().String(), "api", s.listeners["api"].Addr().String())
+	ctx, cancel := s.untilHandedOver(ctx)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.identity.Run(ctx, s.log) })
 	group.Go(func() error { return s.raftID.Run(ctx, s.log) })
@@ -90,7 +93,13 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return s.cut.Run(ctx, s.log) })
 	group.Go(func() error { return s.Core.Run(ctx) })
 	group.Go(func() error { return s.api.Run(ctx) })
-	return group.Wait()
+	err := group.Wait()
+	if errors.Is(err, ErrRemoved) {
+		s.log.Warn("the server has stopped for good: its data folder is of no use any more; to let it in again, empty the folder "+
+			"and set join to a token of `pentad member invite`", "reason", err)
+		return nil
+	}
+	return err
 }
 
 func (s *Server) close() {
