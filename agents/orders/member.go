@@ -40,6 +40,7 @@ func reportOf(r fence.Report) *modelpb.StoreReport {
 	message := &modelpb.StoreReport{
 		Store: r.Store, Member: r.Member, SwitchoverUid: r.UID, Step: uint32(r.Step), Token: r.Token,
 		Position: &modelpb.StorePosition{Epoch: r.Position.Epoch, Index: r.Position.Index}, Error: r.Error,
+		Primary: r.Primary, Before: r.Before,
 	}
 	for theirs, ours := range actions {
 		if r.Action == ours {

@@ -102,6 +102,7 @@ func (t *tenure) take(id feed.ID, batch feed.Batch) {
 			Report: switchover.Report{
 				Step: int(said.GetStep()), Token: said.GetToken(),
 				Position: switchover.Position{Epoch: said.GetPosition().GetEpoch(), Index: said.GetPosition().GetIndex()},
+				Primary:  said.GetPrimary(), Before: said.GetBefore(),
 			},
 		}
 	}

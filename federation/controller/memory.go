@@ -23,6 +23,8 @@ type memory struct {
 	first, last map[string]time.Time
 	// longest is the longest T that permits under each map may have, and until when a longer one than the map's counts.
 	longest map[string]term
+	// lives is when a restored state was first seen, and first seen after its wait.
+	lives map[life]time.Time
 }
 
 // sighting is when something was first seen.
@@ -46,6 +48,7 @@ func newMemory() *memory {
 
 // see notes what is new in a state, and forgets what is gone.
 func (m *memory) see(s switchover.State, revision uint64, now time.Time) {
+	m.seeLife(s, now)
 	present := map[string]bool{}
 	for _, o := range s.Switchovers {
 		present[o.UID] = true

@@ -71,6 +71,7 @@ func next(s switchover.State, m *memory, h heard, now time.Time) (proposals []pr
 	for _, name := range slices.Sorted(maps.Keys(s.Switchovers)) {
 		n.carry(s.Switchovers[name])
 	}
+	n.reconcile()
 	n.report()
 	n.sessions()
 	return n.proposals, n.again
@@ -289,27 +290,4 @@ func except(names []string) string {
 		return ""
 	}
 	return fmt.Sprintf(", except %s", strings.Join(names, ", "))
-}
-
-// report passes on what agents said of the orders in force and the state machine does not know yet.
-func (n *round) report() {
-	batch := &intentpb.StoreReports{}
-	for _, r := range n.heard.reports {
-		store := n.state.Stores[r.store]
-		if store == nil || store.Order == nil || store.Order.UID != r.uid || store.Order.Step != r.Step {
-			continue
-		}
-		o := n.state.Switchovers[store.Order.Switchover]
-		if o == nil || o.UID != r.uid || o.Phase >= switchover.PhaseDone || o.Reports[r.store][r.member] == r.Report {
-			continue
-		}
-		batch.Reports = append(batch.Reports, &intentpb.StoreReport{
-			Store: r.store, Member: r.member, SwitchoverUid: r.uid, Step: uint32(r.Step), Token: r.Token,
-			PositionEpoch: r.Position.Epoch, PositionIndex: r.Position.Index,
-		})
-	}
-	if len(batch.Reports) > 0 {
-		n.propose(nil, fmt.Sprintf("agents report of %d stores", len(batch.Reports)),
-			&intentpb.Command{Operation: &intentpb.Command_StoreReports{StoreReports: batch}})
-	}
 }

@@ -36,7 +36,7 @@ func sameMap[T any](a, b map[string]*T) bool {
 // sameOwnership compares by what a snapshot would say: whether a command changed anything must hang neither on what the
 // machine copied, nor on whether this replica came from a snapshot.
 func sameOwnership(a, b switchover.State) bool {
-	return a.Epoch == b.Epoch &&
+	return a.Epoch == b.Epoch && sameRestored(a.Restored, b.Restored) &&
 		same(a.Maps, b.Maps, func(m map[string]*switchover.Map) switchover.State { return switchover.State{Maps: m} }) &&
 		same(a.Stores, b.Stores, func(m map[string]*switchover.Store) switchover.State {
 			return switchover.State{Stores: m}
@@ -47,6 +47,15 @@ func sameOwnership(a, b switchover.State) bool {
 		same(a.Switchovers, b.Switchovers, func(m map[string]*switchover.Switchover) switchover.State {
 			return switchover.State{Switchovers: m}
 		})
+}
+
+func sameRestored(a, b *switchover.Restored) bool {
+	if a == b || a == nil || b == nil {
+		return a == b
+	}
+	x, err := switchover.State{Restored: a}.Encode()
+	y, err2 := switchover.State{Restored: b}.Encode()
+	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 // same encodes the values that are not the same pointers.

@@ -60,6 +60,8 @@ func checkTransition(command *intentpb.Command) error {
 	case *intentpb.Command_RemoveSession:
 		return errors.Join(checkID("id", o.RemoveSession.GetId()),
 			positive("term", o.RemoveSession.GetTerm(), "the proposer's term"))
+	case *intentpb.Command_Reconcile:
+		return checkReconcile(o.Reconcile)
 	}
 	if o, ok := command.GetOperation().(*intentpb.Command_SetLiveness); ok {
 		return checkLiveness(o.SetLiveness)

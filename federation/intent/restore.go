@@ -29,6 +29,12 @@ func (f *FSM) Restore(r io.Reader) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.replace(next, answers)
+	return nil
+}
+
+// replace shows another state in the place of the present one. The lock is held.
+func (f *FSM) replace(next state, answers *answers) {
 	f.state, f.answers = next, answers
 	if !f.config.broken.has(brokenCursors) {
 		f.restores++
@@ -40,7 +46,6 @@ func (f *FSM) Restore(r io.Reader) error {
 	f.ownershipNews()
 	f.tellMembers()
 	f.news()
-	return nil
 }
 
 // read builds what a snapshot says, whole or not at all.

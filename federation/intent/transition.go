@@ -56,6 +56,8 @@ func (e *entry) decide(command *intentpb.Command) field.ErrorList {
 		return e.advance(switchover.CloseSession{ID: o.CloseSession.GetId()})
 	case *intentpb.Command_RemoveSession:
 		return e.advance(switchover.RemoveSession{ID: o.RemoveSession.GetId()})
+	case *intentpb.Command_Reconcile:
+		return e.reconcile(o.Reconcile)
 	}
 	if o, ok := command.GetOperation().(*intentpb.Command_SetLiveness); ok {
 		return e.setLiveness(o.SetLiveness)
@@ -106,6 +108,7 @@ func (e *entry) storeReports(r *intentpb.StoreReports) field.ErrorList {
 			Report: switchover.Report{
 				Step: int(report.GetStep()), Token: report.GetToken(),
 				Position: switchover.Position{Epoch: report.GetPositionEpoch(), Index: report.GetPositionIndex()},
+				Primary:  report.GetPrimary(), Before: report.GetBefore(),
 			},
 		}
 		e.reports = append(e.reports, event)

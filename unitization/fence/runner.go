@@ -55,6 +55,9 @@ type Runner struct {
 	// told is the state that the report gives.
 	told State
 	err  error
+	// last is what the member said of itself last; before is that from before the order in force, was from before the
+	// last one that was obeyed. Zero: not known.
+	last, before, was State
 
 	running  *Attempt
 	began    time.Duration
@@ -95,6 +98,10 @@ type Report struct {
 	// Token and Position are the member's when it obeyed.
 	Token    uint64   `json:"token,string"`
 	Position Position `json:"position"`
+	// Primary says that the member was the primary before it obeyed a Fence, Before is the token that it kept then; as
+	// far as was asked since the start.
+	Primary bool   `json:"primary,omitempty"`
+	Before  uint64 `json:"before,string,omitempty"`
 	// Error is why the order in force is not obeyed yet, for people.
 	Error string `json:"error,omitempty"`
 }
@@ -123,7 +130,7 @@ func (r *Runner) Ordered(o *Order, now time.Duration) {
 	if r.order == o || r.order != nil && o != nil && *r.order == *o {
 		return
 	}
-	r.order = o
+	r.order, r.before = o, r.last
 	r.holds, r.err, r.failures, r.next = false, nil, 0, now
 }
 
@@ -178,6 +185,12 @@ func (r *Runner) Answered(id uint64, s State, err error, now time.Duration) {
 	if r.running != nil {
 		action = r.running.Action
 	}
+	if err == nil {
+		if action == Status && r.order != nil && !r.holds && s.Token < r.order.Token {
+			r.before = s
+		}
+		r.last = s
+	}
 	if err == nil && r.order != nil {
 		err = r.order.Obeyed(s)
 		if r.broken.trusts {
@@ -206,7 +219,7 @@ func (r *Runner) good(s State) {
 		return
 	}
 	if !r.holds && r.obeyed != r.order {
-		r.obeyed, r.told = r.order, s
+		r.obeyed, r.told, r.was = r.order, s, r.before
 	}
 	r.holds = true
 }
@@ -240,6 +253,9 @@ func (r *Runner) Report() Report {
 	report := Report{Store: r.cfg.Store, Member: r.cfg.Member, Token: r.told.Token, Position: r.told.Position}
 	if r.obeyed != nil {
 		report.Action, report.UID, report.Step = r.obeyed.Action, r.obeyed.UID, r.obeyed.Step
+		if r.obeyed.Action == Fence {
+			report.Primary, report.Before = r.was.Primary, r.was.Token
+		}
 	}
 	if r.err != nil {
 		report.Error = r.err.Error()

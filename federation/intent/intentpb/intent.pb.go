@@ -1196,6 +1196,10 @@ type StoreReport struct {
 	Token         uint64                 `protobuf:"varint,5,opt,name=token,proto3" json:"token,omitempty"`
 	PositionEpoch uint64                 `protobuf:"varint,6,opt,name=position_epoch,json=positionEpoch,proto3" json:"position_epoch,omitempty"`
 	PositionIndex uint64                 `protobuf:"varint,7,opt,name=position_index,json=positionIndex,proto3" json:"position_index,omitempty"`
+	// primary says that the member was the primary before it was closed, before is the token that it kept then. Only
+	// reports on stores that were restored have them.
+	Primary       bool   `protobuf:"varint,8,opt,name=primary,proto3" json:"primary,omitempty"`
+	Before        uint64 `protobuf:"varint,9,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1275,6 +1279,20 @@ func (x *StoreReport) GetPositionEpoch() uint64 {
 func (x *StoreReport) GetPositionIndex() uint64 {
 	if x != nil {
 		return x.PositionIndex
+	}
+	return 0
+}
+
+func (x *StoreReport) GetPrimary() bool {
+	if x != nil {
+		return x.Primary
+	}
+	return false
+}
+
+func (x *StoreReport) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
 	}
 	return 0
 }
@@ -2272,7 +2290,9 @@ func (x *ClusterLiveness) GetSinceUnixMs() int64 {
 type Reconcile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// term is the proposer's, in which it waited until every permit of before had ended.
-	Term          uint64 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	// stores are to be decided, where enough is known of them.
+	Stores        []string `protobuf:"bytes,2,rep,name=stores,proto3" json:"stores,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2312,6 +2332,13 @@ func (x *Reconcile) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *Reconcile) GetStores() []string {
+	if x != nil {
+		return x.Stores
+	}
+	return nil
 }
 
 // Result is the state machine's answer to a Command: ok, or refused, or (neither) a lost race.
@@ -4171,7 +4198,7 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x06freeze\x18\x03 \x01(\x04R\x06freeze\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\"G\n" +
 	"\fStoreReports\x127\n" +
-	"\areports\x18\x01 \x03(\v2\x1d.pentad.intent.v1.StoreReportR\areports\"\xda\x01\n" +
+	"\areports\x18\x01 \x03(\v2\x1d.pentad.intent.v1.StoreReportR\areports\"\x8c\x02\n" +
 	"\vStoreReport\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x12%\n" +
@@ -4179,7 +4206,9 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\x04step\x18\x04 \x01(\rR\x04step\x12\x14\n" +
 	"\x05token\x18\x05 \x01(\x04R\x05token\x12%\n" +
 	"\x0eposition_epoch\x18\x06 \x01(\x04R\rpositionEpoch\x12%\n" +
-	"\x0eposition_index\x18\a \x01(\x04R\rpositionIndex\":\n" +
+	"\x0eposition_index\x18\a \x01(\x04R\rpositionIndex\x12\x18\n" +
+	"\aprimary\x18\b \x01(\bR\aprimary\x12\x16\n" +
+	"\x06before\x18\t \x01(\x04R\x06before\":\n" +
 	"\x06Commit\x12\x1e\n" +
 	"\n" +
 	"switchover\x18\x01 \x01(\tR\n" +
@@ -4250,9 +4279,10 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x18\n" +
 	"\aexpired\x18\x03 \x01(\bR\aexpired\x12\"\n" +
-	"\rsince_unix_ms\x18\x04 \x01(\x03R\vsinceUnixMs\"\x1f\n" +
+	"\rsince_unix_ms\x18\x04 \x01(\x03R\vsinceUnixMs\"7\n" +
 	"\tReconcile\x12\x12\n" +
-	"\x04term\x18\x01 \x01(\x04R\x04term\"\xa0\x01\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06stores\x18\x02 \x03(\tR\x06stores\"\xa0\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x122\n" +

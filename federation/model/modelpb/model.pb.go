@@ -1036,7 +1036,11 @@ type StoreReport struct {
 	Token    uint64         `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
 	Position *StorePosition `protobuf:"bytes,7,opt,name=position,proto3" json:"position,omitempty"`
 	// error is why the order in force is not obeyed yet, for people.
-	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	// primary says that the member is the primary, or was before the fence that it obeyed; before is the token that it
+	// kept then: as far as the agent knows.
+	Primary       bool   `protobuf:"varint,9,opt,name=primary,proto3" json:"primary,omitempty"`
+	Before        uint64 `protobuf:"varint,10,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1127,6 +1131,20 @@ func (x *StoreReport) GetError() string {
 	return ""
 }
 
+func (x *StoreReport) GetPrimary() bool {
+	if x != nil {
+		return x.Primary
+	}
+	return false
+}
+
+func (x *StoreReport) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
 var File_federation_model_modelpb_model_proto protoreflect.FileDescriptor
 
 const file_federation_model_modelpb_model_proto_rawDesc = "" +
@@ -1188,7 +1206,7 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\x0e2\x1e.pentad.model.v1.LivenessStateR\x05state\";\n" +
 	"\rStorePosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\x94\x02\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\xc6\x02\n" +
 	"\vStoreReport\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x124\n" +
@@ -1197,7 +1215,10 @@ const file_federation_model_modelpb_model_proto_rawDesc = "" +
 	"\x04step\x18\x05 \x01(\rR\x04step\x12\x14\n" +
 	"\x05token\x18\x06 \x01(\x04R\x05token\x12:\n" +
 	"\bposition\x18\a \x01(\v2\x1e.pentad.model.v1.StorePositionR\bposition\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error*\\\n" +
+	"\x05error\x18\b \x01(\tR\x05error\x12\x18\n" +
+	"\aprimary\x18\t \x01(\bR\aprimary\x12\x16\n" +
+	"\x06before\x18\n" +
+	" \x01(\x04R\x06before*\\\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x11\n" +
