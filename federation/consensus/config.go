@@ -28,6 +28,8 @@ type Config struct {
 	ID string
 	// Dir is the data folder. It is made if it does not exist; it holds nothing but this node's data.
 	Dir string
+	// NewFolder is the id, a UUID, of a folder that is made now; empty: a random one. For Seed, whose content says it.
+	NewFolder string
 	// Listener takes the other voters' connections; the node closes it.
 	Listener net.Listener
 	// ServerTLS is used on Listener and must require and verify a client certificate; who is let in is its decision.
