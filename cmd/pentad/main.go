@@ -54,7 +54,7 @@ Start with "pentad dev" (a whole estate on this machine) or "pentad drill" (the 
 	root.AddCommand(
 		newServerCommand(), newAgentCommand(), newRelayCommand(),
 		newDevCommand(), newDrillCommand(), newSampleCommand(), newLoadCommand(),
-		newSwitchoverCommand(), newRouteCommand(),
+		newSwitchoverCommand(), newRouteCommand(), newMemberCommand(),
 		newBootstrapCommand(), newStatusCommand(), newVersionCommand(),
 	)
 	return root

@@ -18,7 +18,7 @@ import (
 type runner interface{ Run(context.Context) error }
 
 func newServerCommand() *cobra.Command {
-	return processCommand("server", "Run a federation server: a voter of the intent, its API, and the feeds",
+	return processCommand("server", "Run a federation server: a voter or a replica of the intent, its API, and the feeds",
 		func(config server.Config, log *slog.Logger) (*server.Server, error) { return server.New(config, log) })
 }
 

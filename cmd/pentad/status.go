@@ -77,6 +77,7 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 	slices.SortFunc(all, func(a, b page) int { return cmp.Compare(a.name, b.name) })
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	writeServers(table, all)
+	writeSeats(table, all)
 	writeRelays(table, all)
 	writeAgents(table, all)
 	writeStores(table, all)
@@ -139,7 +140,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 }
 
 func writeServers(out io.Writer, pages []page) {
-	fmt.Fprintln(out, "SERVER\tREGION\tCENTER\tSTATE\tTERM\tLEADER\tCOMMIT\tREVISION\tFEEDS\tSTALE\tPEERS")
+	fmt.Fprintln(out, "SERVER\tREGION\tCENTER\tSTATE\tTERM\tLEADER\tCOMMIT\tREVISION\tLEVEL\tFEEDS\tSTALE\tPEERS")
 	for _, p := range pages {
 		s := p.server
 		if s == nil || p.err != nil {
@@ -156,9 +157,38 @@ func writeServers(out io.Writer, pages []page) {
 				connected++
 			}
 		}
-		leader := cmp.Or(s.Raft.Leader, "none")
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d/%d\n",
-			s.Name, s.Region, s.Center, s.Raft.State, s.Raft.Term, leader, s.Raft.Commit, s.Revision, len(s.Feeds), stale, connected, len(s.Peers))
+		leader, state := cmp.Or(s.Raft.Leader, "none"), s.Raft.State
+		if s.Waits != "" {
+			state = "not enrolled"
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d/%d\t%d\t%d\t%d/%d\n",
+			s.Name, s.Region, s.Center, state, s.Raft.Term, leader, s.Raft.Commit, s.Revision, s.Level, s.Knows, len(s.Feeds), stale, connected, len(s.Peers))
+	}
+}
+
+// writeSeats is what the leader says of all servers, also of those that do not answer here, and what those wait for that
+// are none yet.
+func writeSeats(out io.Writer, pages []page) {
+	titled := false
+	for _, p := range pages {
+		if p.server == nil || p.err != nil || len(p.server.Members) == 0 || p.server.Raft.State != "leader" {
+			continue
+		}
+		fmt.Fprintln(out, "\nMEMBER\tROLE\tWANTED\tHEARD\tBEHIND\tLEVEL\tVERSION")
+		for _, m := range p.server.Members {
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", m.Name, m.Role, m.Wanted, heard(m.Heard), m.Behind, m.Level, m.Version)
+		}
+		break
+	}
+	for _, p := range pages {
+		if p.server == nil || p.err != nil || p.server.Waits == "" {
+			continue
+		}
+		if !titled {
+			fmt.Fprintln(out, "\nNOT ENROLLED\tWHY")
+			titled = true
+		}
+		fmt.Fprintf(out, "%s\t%s\n", p.server.Name, p.server.Waits)
 	}
 }
 

@@ -46,8 +46,12 @@ func (s *Core) membersHere(ctx context.Context) ([]*intentpb.MemberState, error)
 	if _, err := s.node.ReadIndex(ctx); err != nil {
 		return nil, err
 	}
-	var states []*intentpb.MemberState
-	for _, m := range s.members(*began) {
+	return s.memberStates(*began), nil
+}
+
+// memberStates are all servers as this one, leading since then, sees them.
+func (s *Core) memberStates(began time.Time) (states []*intentpb.MemberState) {
+	for _, m := range s.members(began) {
 		if m.removed && !m.inRaft {
 			continue
 		}
@@ -56,14 +60,14 @@ func (s *Core) membersHere(ctx context.Context) ([]*intentpb.MemberState, error)
 			record = &intentpb.Server{Name: m.name}
 		}
 		heard := m.silent.Milliseconds()
-		if !m.leads && m.silent >= time.Since(*began)-time.Millisecond {
+		if !m.leads && m.silent >= time.Since(began)-time.Millisecond {
 			heard = -1
 		}
 		states = append(states, &intentpb.MemberState{
 			Server: record, InRaft: m.inRaft, Votes: m.votes, Leads: m.leads, HeardMs: heard, Behind: m.behind,
 		})
 	}
-	return states, nil
+	return states
 }
 
 // Change carries an operator's order on a member out, wherever the leader is.

@@ -114,8 +114,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	switch {
-	case len(c.Servers) == 0:
-		errs = append(errs, errors.New("servers: must name the servers to begin with, or those to join"))
+	case len(c.Servers) == 0 && c.Join != nil:
+		errs = append(errs, errors.New("servers: must name those to join"))
 	case !seen[c.Name] && c.Join == nil:
 		errs = append(errs, fmt.Errorf("servers: must name this server, %q, too: or join must be set", c.Name))
 	case seen[c.Name] && c.Join != nil && len(c.Servers) == 1:

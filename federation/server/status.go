@@ -1,6 +1,9 @@
 package server
 
 import (
+	"cmp"
+	"slices"
+
 	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/process"
@@ -12,6 +15,14 @@ type Status struct {
 	process.Place
 	Version string           `json:"version"`
 	Raft    consensus.Status `json:"raft"`
+	// Waits is why the server is enrolled in no cluster yet; Cluster is the id of the one that it is enrolled in.
+	Waits   string `json:"waits,omitempty"`
+	Cluster string `json:"cluster,omitempty"`
+	// Level is the highest level of commands in the log as applied here, Knows that of the server's version.
+	Level uint32 `json:"level"`
+	Knows uint32 `json:"knows"`
+	// Members are all servers, as the leader sees them; empty at other servers.
+	Members []Member `json:"members,omitempty"`
 	// Revision is the intent's, as applied here.
 	Revision uint64 `json:"revision,string"`
 	// Feeds are the copies that the server holds, the intent with them.
@@ -21,8 +32,27 @@ type Status struct {
 }
 
 func (s *Core) status() any {
+	waits := ""
+	if err := s.enrolment.pending(); err != nil {
+		waits = err.Error()
+	}
 	return Status{
+		Waits: waits, Cluster: s.node.Folder().Cluster, Level: s.machine.Level(), Knows: s.machine.Knows(), Members: s.seen(),
 		Name: s.config.Name, Place: s.config.Place, Version: process.Version(), Raft: s.node.Status(),
 		Revision: s.machine.Revision(), Feeds: s.feeds.Report(), Peers: s.follower.Status(),
 	}
+}
+
+// seen are all servers as this one sees them, if it leads.
+func (s *Core) seen() []Member {
+	began := s.reign.Load()
+	if began == nil {
+		return nil
+	}
+	var all []Member
+	for _, m := range s.memberStates(*began) {
+		all = append(all, memberOf(m))
+	}
+	slices.SortFunc(all, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })
+	return all
 }
