@@ -50,6 +50,17 @@ FUZZTIME ?= 10s
 fuzz: check-go ## each fuzz target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
 
+HOURS ?= 20
+SEED  ?= 1
+sim: check-go ## HOURS simulated hours of five servers under faults; REPLAY=file runs a kept run again
+	@$(GO) test -c -o $(BIN)/sim.test ./federation/sim
+	@PENTAD_SIM_HOURS=$(HOURS) PENTAD_SIM_SEED=$(SEED) PENTAD_SIM_REPLAY=$(REPLAY) PENTAD_SIM_KEEP=$(abspath $(BIN))/sim \
+	 $(BIN)/sim.test -test.timeout 0 -test.run '^Test(Simulation|Replay)$$'
+
+sim-planted: check-go ## bugs put in on purpose, and how long the simulation takes to find each
+	@$(GO) test -c -tags planted -o $(BIN)/sim-planted.test ./federation/sim
+	@PENTAD_SIM_PLANTED=all PENTAD_SIM_KEEP=$(abspath $(BIN))/sim $(BIN)/sim-planted.test -test.timeout 0 -test.run '^TestPlanted'
+
 lint: check-go ## gofmt, vet, staticcheck, import walls
 	@tools/lint.sh
 

@@ -1,0 +1,326 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// disk is a file system in memory that forgets at a power cut what was not synced, in whole or in torn sectors. It can
+// be slow, hang, be full, and lie.
+type disk struct {
+	mu      sync.Mutex
+	files   map[string]*file // by folder and name
+	claimed map[string]bool
+	life    int // counts power cuts; a handle of an earlier life is dead
+	alive   chan struct{}
+	hung    chan struct{} // nil unless it hangs; closed when it no longer does
+	full    bool
+	fails   bool // syncs fail
+	slow    time.Duration
+	syncs   int
+	// lies names files whose syncs do nothing: a planted bug.
+	lies func(name string) bool
+}
+
+// file is one file: what a reader sees, what survives a power cut, and the writes between the two.
+type file struct {
+	now, durable []byte
+	pending      []written
+	entry        bool // the folder's entry survives a power cut
+}
+
+type written struct {
+	off  int64
+	data []byte
+}
+
+var errPowerCut = errors.New("power was cut")
+
+// syncTakes is a good disk's.
+const syncTakes = time.Millisecond
+
+func newDisk() *disk {
+	return &disk{files: map[string]*file{}, claimed: map[string]bool{}, alive: make(chan struct{}), slow: syncTakes}
+}
+
+func key(dir, name string) string { return dir + "\x00" + name }
+
+// powerCut makes every handle dead and loses what was not synced: of each unsynced write some sectors survive.
+func (d *disk) powerCut(rnd *rand.Rand) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.life++
+	clear(d.claimed)
+	close(d.alive)
+	d.alive = make(chan struct{})
+	for _, name := range slices.Sorted(maps.Keys(d.files)) {
+		f := d.files[name]
+		if !f.entry && rnd.IntN(2) == 0 {
+			delete(d.files, name)
+			continue
+		}
+		content := slices.Clone(f.durable)
+		for _, w := range f.pending {
+			for at := 0; at < len(w.data); {
+				end := min(at+512-int((w.off+int64(at))%512), len(w.data))
+				if rnd.IntN(2) == 0 {
+					content = put(content, w.off+int64(at), w.data[at:end])
+				}
+				at = end
+			}
+		}
+		f.now, f.durable, f.pending, f.entry = content, slices.Clone(content), nil, true
+	}
+}
+
+func put(b []byte, off int64, p []byte) []byte {
+	if end := int(off) + len(p); end > len(b) {
+		b = append(b, make([]byte, end-len(b))...)
+	}
+	copy(b[off:], p)
+	return b
+}
+
+// hang has everything that writes wait until it is let, or the power is cut.
+func (d *disk) hang() (let func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.hung != nil {
+		return func() {}
+	}
+	hung := make(chan struct{})
+	d.hung = hung
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.hung = nil
+		close(hung)
+	})
+}
+
+// set changes how the disk is.
+func (d *disk) set(change func(*disk)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(d)
+}
+
+// takes waits as long as an operation takes.
+func (d *disk) takes(life int, long time.Duration) error {
+	d.mu.Lock()
+	hung, alive, now := d.hung, d.alive, d.life
+	d.mu.Unlock()
+	if life != now {
+		return errPowerCut
+	}
+	if behindLocks() {
+		return nil
+	}
+	if hung != nil {
+		select {
+		case <-hung:
+		case <-alive:
+			return errPowerCut
+		}
+	}
+	if long > 0 {
+		timer := time.NewTimer(long)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-alive:
+			return errPowerCut
+		}
+	}
+	return nil
+}
+
+// behindLocks says whether the log holds a sync.Mutex of its own that another goroutine may wait for: then the disk is
+// quick, since simulated time stands still for as long as anybody waits for one. It does when it makes the next segment,
+// and when it deletes from its ends; not when it stores.
+func behindLocks() bool {
+	var stack [32]uintptr
+	frames := runtime.CallersFrames(stack[:runtime.Callers(3, stack[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.HasPrefix(frame.Function, "github.com/hashicorp/raft-wal.(*WAL).") &&
+			!strings.HasSuffix(frame.Function, ".StoreLogs") && !strings.HasSuffix(frame.Function, ".SetUint64") &&
+			!strings.HasSuffix(frame.Function, ".Set") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// Claim implements consensus.FS.
+func (d *disk) Claim(dir string) (io.Closer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.claimed[dir] {
+		return nil, errors.New("another process uses it")
+	}
+	d.claimed[dir] = true
+	for name, f := range d.files {
+		f.entry = f.entry || strings.HasPrefix(name, dir+"\x00")
+	}
+	return claim{d, dir, d.life}, nil
+}
+
+type claim struct {
+	d    *disk
+	dir  string
+	life int
+}
+
+func (c claim) Close() error {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	if c.d.life == c.life {
+		c.d.claimed[c.dir] = false
+	}
+	return nil
+}
+
+func (d *disk) ListDir(dir string) (names []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name := range d.files {
+		if in, base, _ := strings.Cut(name, "\x00"); in == dir {
+			names = append(names, base)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (d *disk) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	if err := d.takes(d.now(), 0); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files[key(dir, name)] != nil {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrExist)
+	}
+	if d.full {
+		return nil, syscall.ENOSPC
+	}
+	f := &file{now: make([]byte, size), durable: make([]byte, size)}
+	d.files[key(dir, name)] = f
+	return &handle{d, f, name, d.life}, nil
+}
+
+func (d *disk) now() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.life
+}
+
+func (d *disk) Delete(dir, name string) error {
+	if err := d.takes(d.now(), 0); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files[key(dir, name)] == nil {
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	delete(d.files, key(dir, name))
+	return nil
+}
+
+func (d *disk) OpenReader(dir, name string) (types.ReadableFile, error) { return d.open(dir, name) }
+func (d *disk) OpenWriter(dir, name string) (types.WritableFile, error) { return d.open(dir, name) }
+
+func (d *disk) open(dir, name string) (*handle, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.files[key(dir, name)]
+	if f == nil {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return &handle{d, f, name, d.life}, nil
+}
+
+type handle struct {
+	d    *disk
+	f    *file
+	name string
+	life int
+}
+
+func (h *handle) Close() error { return nil }
+
+func (h *handle) ReadAt(p []byte, off int64) (int, error) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if off >= int64(len(h.f.now)) {
+		return 0, io.EOF
+	}
+	n := copy(p, h.f.now[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (h *handle) WriteAt(p []byte, off int64) (int, error) {
+	if err := h.d.takes(h.life, 0); err != nil {
+		return 0, err
+	}
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if h.life != h.d.life {
+		return 0, errPowerCut
+	}
+	n := len(p)
+	var err error
+	// What was allocated when the file was made stays writable.
+	if h.d.full && int(off)+n > len(h.f.now) {
+		n, err = n/2, syscall.ENOSPC
+	}
+	h.f.now = put(h.f.now, off, p[:n])
+	h.f.pending = append(h.f.pending, written{off, slices.Clone(p[:n])})
+	return n, err
+}
+
+var errBadDisk = errors.New("input/output error")
+
+func (h *handle) Sync() error {
+	h.d.mu.Lock()
+	long := h.d.slow
+	h.d.mu.Unlock()
+	if err := h.d.takes(h.life, long); err != nil {
+		return err
+	}
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	h.d.syncs++
+	switch {
+	case h.life != h.d.life:
+		return errPowerCut
+	case h.d.fails:
+		return errBadDisk
+	case h.d.lies != nil && h.d.lies(h.name):
+		return nil
+	}
+	for _, w := range h.f.pending {
+		h.f.durable = put(h.f.durable, w.off, w.data)
+	}
+	h.f.pending, h.f.entry = nil, true
+	return nil
+}

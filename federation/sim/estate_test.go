@@ -1,0 +1,264 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/identity/ca"
+	"pentad.dev/pentad/federation/server"
+	"pentad.dev/pentad/process"
+)
+
+const trustDomain = "pentad.sim"
+
+// regions are where the five centers of an estate are.
+var regions = map[string]string{
+	"hz-a": "hangzhou", "hz-b": "hangzhou", "sh-a": "shanghai", "sh-b": "shanghai", "sz-a": "shenzhen",
+}
+
+var centers = []string{"hz-a", "hz-b", "sh-a", "sh-b", "sz-a"}
+
+// electionTimeout is longer than a server's default: a quarter of the messages of an idle estate are heartbeats.
+const electionTimeout = time.Second
+
+// estate is everything that is simulated in one run. It lives in one bubble of synctest.
+type estate struct {
+	t         *testing.T
+	dir       string
+	seed      uint64
+	began     time.Time
+	net       *network
+	oracle    *oracle
+	journal   *journal
+	log       *slog.Logger
+	authority *ca.Authority
+	raftCA    *ca.Authority
+	servers   map[string]*center
+	plant     plant
+
+	clock sync.Mutex
+	off   time.Duration
+	ended bool
+}
+
+// plant are the bugs of a run. The zero value has none.
+type plant struct {
+	name   string
+	adjust func(*server.Adjust)
+	disk   func(*disk)
+	// staleReads has clients read at any server without asking the leader.
+	staleReads bool
+}
+
+func newEstate(t *testing.T, seed uint64, p plant) *estate {
+	t.Helper()
+	e := &estate{
+		t: t, dir: folder(t), seed: seed, began: time.Now(), net: newNetwork(seed),
+		journal: &journal{began: time.Now()}, servers: map[string]*center{}, plant: p,
+	}
+	e.oracle = newOracle(e)
+	e.log = slog.New(slog.NewTextHandler(e.journal, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: e.journal.attribute}))
+	e.authority, e.raftCA = e.newAuthority("ca"), e.newAuthority("raft-ca")
+	var peers []server.Peer
+	for _, name := range centers {
+		e.net.add(name, regions[name])
+		peers = append(peers, server.Peer{
+			Name: name, Place: process.Place{Region: regions[name], Center: name}, Raft: name + ":1", GRPC: name + ":2",
+		})
+	}
+	for i, name := range centers {
+		s := &center{
+			rnd:    rand.New(rand.NewPCG(seed, 50+uint64(i))),
+			estate: e, name: name, disk: newDisk(), dir: filepath.Join(e.dir, name),
+			id: e.issue(e.authority, identity.RoleServer, name), raftID: e.issue(e.raftCA, identity.RoleServer, name),
+		}
+		if p.disk != nil {
+			p.disk(s.disk)
+		}
+		s.config = server.Config{
+			Name: name, Place: process.Place{Region: regions[name], Center: name}, Servers: peers,
+			Listen:          server.Listen{Raft: name + ":1", GRPC: name + ":2", API: name + ":3", Admin: name + ":4"},
+			ElectionTimeout: &metav1.Duration{Duration: electionTimeout},
+		}
+		e.servers[name] = s
+	}
+	for _, name := range centers {
+		e.servers[name].start()
+	}
+	return e
+}
+
+// folder is in memory where the machine has such a place: what is simulated is not the disk's speed.
+func folder(t *testing.T) string {
+	t.Helper()
+	for _, in := range []string{"/dev/shm", ""} {
+		if dir, err := os.MkdirTemp(in, "pentad-sim-"); err == nil {
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			return dir
+		}
+	}
+	t.Fatal("no folder for the run")
+	return ""
+}
+
+func (e *estate) newAuthority(name string) *ca.Authority {
+	e.t.Helper()
+	a, err := ca.Open(filepath.Join(e.dir, name), trustDomain, 10*365*24*time.Hour)
+	e.check(err)
+	return a
+}
+
+// issue makes an identity that outlasts every run.
+func (e *estate) issue(a *ca.Authority, role identity.Role, name string) *identity.Source {
+	e.t.Helper()
+	dir, err := os.MkdirTemp(e.dir, "id-")
+	e.check(err)
+	files := identity.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
+	id := identity.ID{TrustDomain: trustDomain, Role: role, Name: name}
+	e.check(a.Issue(ca.Request{ID: id, Validity: 9 * 365 * 24 * time.Hour}, files))
+	source, err := identity.Load(files)
+	e.check(err)
+	return source
+}
+
+func (e *estate) check(err error) {
+	e.t.Helper()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// now is the simulated time since the run began.
+func (e *estate) now() time.Duration { return time.Since(e.began) }
+
+// jump sets how far proposers' clocks are off.
+func (e *estate) jump(off time.Duration) {
+	e.clock.Lock()
+	defer e.clock.Unlock()
+	e.off = off
+}
+
+func (e *estate) skew() time.Duration {
+	e.clock.Lock()
+	defer e.clock.Unlock()
+	return e.off
+}
+
+func (e *estate) stopped() bool {
+	e.clock.Lock()
+	defer e.clock.Unlock()
+	return e.ended || !e.oracle.quiet()
+}
+
+// stop ends everything.
+func (e *estate) stop() {
+	e.clock.Lock()
+	e.ended = true
+	e.clock.Unlock()
+	var all sync.WaitGroup
+	for _, s := range e.servers {
+		all.Go(func() { s.kill(false) })
+	}
+	all.Wait()
+}
+
+// journal keeps the last lines of everybody's log, and of the run itself.
+type journal struct {
+	began time.Time
+	mu    sync.Mutex
+	lines []string
+	next  int
+}
+
+const journalLines = 4000
+
+// attribute writes times as they are counted in a run.
+func (j *journal) attribute(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		return slog.String("at", fmt.Sprintf("%.3f", a.Value.Time().Sub(j.began).Seconds()))
+	}
+	return a
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.lines) < journalLines {
+		j.lines = append(j.lines, string(line))
+	} else {
+		j.lines[j.next%journalLines] = string(line)
+	}
+	j.next++
+	return len(line), nil
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.next <= journalLines {
+		return strings.Join(j.lines, "")
+	}
+	at := j.next % journalLines
+	return strings.Join(j.lines[at:], "") + strings.Join(j.lines[:at], "")
+}
+
+// copyFolder copies a folder of plain files as it is now.
+func copyFolder(from, to string) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if os.IsNotExist(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := copyFile(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// await waits until ctx ends or a condition holds, which is looked at every so often.
+func await(ctx context.Context, every time.Duration, ok func() bool) bool {
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(every):
+		}
+	}
+	return true
+}

@@ -1,0 +1,171 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// suffer makes all the faults of a schedule happen, and ends them.
+func (e *estate) suffer(ctx context.Context, s schedule) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, f := range s.Faults {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(f.At - e.now()):
+		}
+		all.Go(func() { e.happen(ctx, f) })
+	}
+}
+
+// lasts waits until a fault is over.
+func lasts(ctx context.Context, f fault) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(f.For):
+	}
+}
+
+// leader is a server that believes that it leads, if there is one.
+func (e *estate) leader() *life {
+	var leader *life
+	term := uint64(0)
+	for _, name := range centers {
+		if l := e.servers[name].present(); l != nil {
+			if is, _ := l.core.Node().Leadership(); is.Local && is.Term >= term {
+				leader, term = l, is.Term
+			}
+		}
+	}
+	return leader
+}
+
+// happen makes one fault happen.
+func (e *estate) happen(ctx context.Context, f fault) {
+	on := f.On
+	if on == "leader" {
+		on = f.To
+		if l := e.leader(); l != nil {
+			on = l.name
+		}
+		if on == f.To {
+			f.To = centers[(slices.Index(centers, on)+1)%len(centers)]
+		}
+	}
+	s := e.servers[on]
+	e.oracle.count(faultPrefix + string(f.Kind))
+	e.log.Info("simulation: fault", "kind", string(f.Kind), "on", on, "to", f.To, "more", fmt.Sprint(f.More), "for", f.For)
+	defer e.log.Info("simulation: fault is over", "kind", string(f.Kind), "on", on)
+	switch f.Kind {
+	case kill, powerCut:
+		s.kill(f.Kind == powerCut)
+		lasts(ctx, f)
+		s.start()
+	case blackout:
+		e.blackout(ctx, f)
+	case pause:
+		e.net.pause(on)
+		let := s.disk.hang()
+		lasts(ctx, fault{For: min(f.For, pausedMost)})
+		e.net.resume(on)
+		let()
+	case isolate:
+		e.cutOff(ctx, f, []string{on}, true)
+	case region:
+		e.cutOff(ctx, f, slices.DeleteFunc(slices.Clone(centers), func(c string) bool { return regions[c] != regions[on] }), true)
+	case split:
+		e.cutOff(ctx, f, append([]string{on}, f.More...), true)
+	case mute:
+		e.cutOff(ctx, f, []string{on}, false)
+	case oneWay:
+		e.net.cut(on, f.To)
+		lasts(ctx, f)
+		e.net.heal(on, f.To)
+	case elections:
+		// Short enough that some stand for election while the leader still leads the others.
+		f.For = electionTimeout/2 + f.For%electionTimeout
+		for _, to := range append([]string{f.To}, f.More...) {
+			e.net.cut(on, to)
+			defer e.net.heal(on, to)
+		}
+		lasts(ctx, f)
+	case lossy:
+		e.net.lose(on, f.To, f.Share)
+		lasts(ctx, f)
+		e.net.lose(on, f.To, 0)
+	case slowDisk:
+		s.disk.set(func(d *disk) { d.slow = time.Duration(f.Share * float64(2*time.Second)) })
+		lasts(ctx, f)
+		s.disk.set(func(d *disk) { d.slow = syncTakes })
+	case hungDisk:
+		let := s.disk.hang()
+		lasts(ctx, f)
+		let()
+	case fullDisk:
+		s.disk.set(func(d *disk) { d.full = true })
+		lasts(ctx, f)
+		s.disk.set(func(d *disk) { d.full = false })
+	case failedSync:
+		s.disk.set(func(d *disk) { d.fails = true })
+		lasts(ctx, f)
+		s.disk.set(func(d *disk) { d.fails = false })
+	case transfer:
+		if l := e.leader(); l != nil {
+			within, cancel := context.WithTimeout(ctx, 5*time.Second)
+			_ = l.core.Node().TransferLeadership(within, "")
+			cancel()
+		}
+	case clockJump:
+		e.jump(tenMinutes * time.Duration(1-2*(len(f.More)%2)))
+		lasts(ctx, f)
+		e.jump(0)
+	default:
+		panic("sim: no such fault: " + f.Kind)
+	}
+}
+
+const (
+	// pausedMost is below the limit on a write to disk: goroutines of a paused process cannot be stopped in a bubble,
+	// and would find the disk hung.
+	pausedMost = 4500 * time.Millisecond
+	tenMinutes = 10 * time.Minute
+)
+
+// cutOff cuts some centers off from the others; both ways, or only what they say.
+func (e *estate) cutOff(ctx context.Context, f fault, side []string, both bool) {
+	var undo []func()
+	for _, a := range side {
+		for _, b := range centers {
+			if slices.Contains(side, b) {
+				continue
+			}
+			e.net.cut(a, b)
+			undo = append(undo, func() { e.net.heal(a, b) })
+			if both {
+				e.net.cut(b, a)
+				undo = append(undo, func() { e.net.heal(b, a) })
+			}
+		}
+	}
+	lasts(ctx, f)
+	for _, heal := range undo {
+		heal()
+	}
+}
+
+// blackout takes the power of all servers at one instant.
+func (e *estate) blackout(ctx context.Context, f fault) {
+	var all sync.WaitGroup
+	for _, s := range e.servers {
+		all.Go(func() { s.kill(true) })
+	}
+	all.Wait()
+	lasts(ctx, f)
+	for _, name := range centers {
+		e.servers[name].start()
+	}
+}

@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// kept is a run that found something.
+type kept struct {
+	Schedule   schedule `json:"schedule"`
+	Violations []string `json:"violations"`
+	// Events are the last lines of everybody's log and of the run's own, Operations what clients were told.
+	Events     []string              `json:"events"`
+	Operations []porcupine.Operation `json:"operations"`
+	History    porcupine.CheckResult `json:"history"`
+	Counts     map[string]int        `json:"counts"`
+}
+
+// keep writes a run to a file.
+func keep(t *testing.T, o outcomeOf) string {
+	t.Helper()
+	dir := os.Getenv(keepEnv)
+	if dir == "" {
+		dir = filepath.Join(os.TempDir(), "pentad-sim")
+	}
+	k := kept{
+		Schedule: o.schedule, Violations: o.violations, Events: strings.Split(o.journal, "\n"), Operations: o.operations,
+		History: o.history, Counts: o.counts,
+	}
+	encoded, err := json.MarshalIndent(k, "", " ")
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	path := filepath.Join(dir, fmt.Sprintf("seed-%d%s.json", o.schedule.Seed, strings.ReplaceAll("-"+o.schedule.Plant, " ", "-")))
+	if err == nil {
+		err = os.WriteFile(path, encoded, 0o644)
+	}
+	if err != nil {
+		t.Errorf("the run is not kept: %v", err)
+	}
+	return path
+}
+
+func readKept(path string) (k kept, err error) {
+	encoded, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(encoded, &k)
+	}
+	return k, err
+}
+
+// totals are those of many runs.
+type totals struct {
+	began time.Time
+	most  time.Duration
+
+	mu               sync.Mutex
+	given, simulated time.Duration
+	runs, violated   int
+	inconclusive     int
+	answered         int
+	counts           map[string]int
+	said             time.Time
+}
+
+func newTotals(most time.Duration) *totals {
+	return &totals{began: time.Now(), said: time.Now(), most: most, counts: map[string]int{}}
+}
+
+// begin says whether there is a run to be made.
+func (a *totals) begin(length time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.given >= a.most {
+		return false
+	}
+	a.given += length
+	return true
+}
+
+// saysEvery is how often progress is shown.
+const saysEvery = 10 * time.Second
+
+func (a *totals) add(o outcomeOf) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.runs++
+	a.simulated += o.simulated
+	for what, n := range o.counts {
+		a.counts[what] += n
+	}
+	a.answered = a.counts["operations answered"]
+	if len(o.violations) > 0 {
+		a.violated++
+	}
+	if o.history == porcupine.Unknown {
+		a.inconclusive++
+	}
+	if time.Since(a.said) >= saysEvery {
+		a.said = time.Now()
+		fmt.Printf("%6.1f of %.1f hours simulated, ×%.0f, %d faults, %d runs with violations\n", a.simulated.Hours(), a.most.Hours(),
+			a.speed(), a.faults(), a.violated)
+	}
+}
+
+func (a *totals) speed() float64 { return a.simulated.Seconds() / time.Since(a.began).Seconds() }
+
+func (a *totals) faults() (n int) {
+	for what, count := range a.counts {
+		if strings.HasPrefix(what, faultPrefix) {
+			n += count
+		}
+	}
+	return n
+}
+
+const faultPrefix = "fault: "
+
+// print is the closing table.
+func (a *totals) print(w io.Writer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	row := func(what string, value any) { fmt.Fprintf(w, "  %-34s %10v\n", what, value) }
+	fmt.Fprintf(w, "simulated %.1f hours in %s (×%.0f), %d runs\n", a.simulated.Hours(), time.Since(a.began).Round(time.Second),
+		a.speed(), a.runs)
+	for _, what := range slices.Sorted(maps.Keys(a.counts)) {
+		if !strings.HasPrefix(what, faultPrefix) {
+			row(what, a.counts[what])
+		}
+	}
+	row("faults", a.faults())
+	for _, what := range slices.Sorted(maps.Keys(a.counts)) {
+		if name, ok := strings.CutPrefix(what, faultPrefix); ok {
+			row("  "+name, a.counts[what])
+		}
+	}
+	row("histories not judged in time", a.inconclusive)
+	row("runs with violations", a.violated)
+}

@@ -1,0 +1,15 @@
+package sim
+
+import (
+	"io"
+	"os"
+	"testing"
+
+	"google.golang.org/grpc/grpclog"
+)
+
+func TestMain(m *testing.M) {
+	// Connections that break are what a simulation is about.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	os.Exit(m.Run())
+}

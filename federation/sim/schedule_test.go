@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// schedule is everything that a run suffers. It derives from the seed; a run that found something keeps it.
+type schedule struct {
+	Seed   uint64        `json:"seed"`
+	Length time.Duration `json:"length"`
+	Plant  string        `json:"plant,omitempty"`
+	Faults []fault       `json:"faults"`
+}
+
+// fault is one thing that happens, and for how long.
+type fault struct {
+	At   time.Duration `json:"at"`
+	For  time.Duration `json:"for"`
+	Kind kind          `json:"kind"`
+	// On is a center, or "leader"; To is another one. More are further ones.
+	On   string   `json:"on,omitempty"`
+	To   string   `json:"to,omitempty"`
+	More []string `json:"more,omitempty"`
+	// Share is of segments that are late.
+	Share float64 `json:"share,omitempty"`
+}
+
+// kind is a kind of fault.
+type kind string
+
+// The faults.
+const (
+	kill       kind = "kill"          // a process ends; the others hear of it
+	powerCut   kind = "power cut"     // a process ends; the others hear nothing
+	blackout   kind = "blackout"      // all servers lose power at once
+	pause      kind = "pause"         // nothing comes and goes, disk included
+	isolate    kind = "isolate"       // a center is cut off, both ways
+	oneWay     kind = "one-way cut"   // one center's messages do not reach another
+	mute       kind = "mute"          // a center hears everybody, and nobody hears it
+	region     kind = "region cut"    // a region is cut off
+	split      kind = "split"         // two sides
+	lossy      kind = "loss"          // a link loses segments
+	slowDisk   kind = "slow disk"     //
+	hungDisk   kind = "hung disk"     //
+	fullDisk   kind = "full disk"     //
+	failedSync kind = "failed fsync"  //
+	transfer   kind = "transfer"      // the leader hands over
+	clockJump  kind = "clock jump"    // proposers' clocks are ten minutes off
+	elections  kind = "late election" // the leader is cut off from some just long enough
+)
+
+// weights are how often each kind happens.
+var weights = []struct {
+	kind   kind
+	weight int
+	most   time.Duration
+}{
+	{kill, 14, 20 * time.Second}, {powerCut, 8, 30 * time.Second}, {blackout, 2, 10 * time.Second},
+	{pause, 8, 20 * time.Second}, {isolate, 12, 40 * time.Second}, {oneWay, 12, 40 * time.Second}, {mute, 6, 20 * time.Second},
+	{region, 5, 40 * time.Second}, {split, 6, 30 * time.Second}, {lossy, 8, 60 * time.Second},
+	{slowDisk, 6, 30 * time.Second}, {hungDisk, 4, 20 * time.Second}, {fullDisk, 4, 40 * time.Second},
+	{failedSync, 3, time.Second}, {transfer, 8, time.Second}, {clockJump, 4, 60 * time.Second}, {elections, 10, 5 * time.Second},
+}
+
+const (
+	// settles is how long a run has at its end without faults.
+	settles = 60 * time.Second
+	// begins is how long it has before the first.
+	begins = 10 * time.Second
+	// faultEvery is the mean time between two.
+	faultEvery = 12 * time.Second
+)
+
+func newSchedule(seed uint64, length time.Duration) schedule {
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	s := schedule{Seed: seed, Length: length}
+	total := 0
+	for _, w := range weights {
+		total += w.weight
+	}
+	for at := begins; at < length-settles; at += time.Duration(rnd.Int64N(int64(2 * faultEvery))) {
+		i, n := 0, rnd.IntN(total)
+		for ; n >= weights[i].weight; i++ {
+			n -= weights[i].weight
+		}
+		f := fault{At: at, Kind: weights[i].kind, For: 200*time.Millisecond + time.Duration(rnd.Int64N(int64(weights[i].most)))}
+		f.For = min(f.For, length-settles-at)
+		order := rnd.Perm(len(centers))
+		f.On, f.To = centers[order[0]], centers[order[1]]
+		if rnd.IntN(2) == 0 {
+			f.On = "leader"
+		}
+		f.Share = 0.02 + 0.3*rnd.Float64()
+		for _, j := range order[2 : 2+rnd.IntN(2)] {
+			f.More = append(f.More, centers[j])
+		}
+		s.Faults = append(s.Faults, f)
+	}
+	slices.SortStableFunc(s.Faults, func(a, b fault) int { return cmp.Compare(a.At, b.At) })
+	return s
+}
