@@ -91,6 +91,13 @@ type cluster struct {
 // newCluster makes n members and starts them. adjust changes the configuration of a member, in each of its lives.
 func newCluster(t testing.TB, n int, adjust func(i int, c *Config)) *cluster {
 	t.Helper()
+	return newClusterOf(t, n, n, adjust)
+}
+
+// newClusterOf makes n members of which the first found the cluster. The others are enrolled and run, and wait to be
+// added.
+func newClusterOf(t testing.TB, n, founders int, adjust func(i int, c *Config)) *cluster {
+	t.Helper()
 	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
 	var listeners []net.Listener
 	for i := range n {
@@ -105,7 +112,9 @@ func newCluster(t testing.TB, n int, adjust func(i int, c *Config)) *cluster {
 			}
 		}
 		c.members = append(c.members, m)
-		c.voters = append(c.voters, Member{ID: m.id, Address: m.address})
+		if i < founders {
+			c.voters = append(c.voters, Member{ID: m.id, Address: m.address})
+		}
 		listeners = append(listeners, l)
 	}
 	t.Cleanup(func() {
@@ -117,7 +126,12 @@ func newCluster(t testing.TB, n int, adjust func(i int, c *Config)) *cluster {
 	for i, m := range c.members {
 		c.open(m, listeners[i])
 	}
-	c.found(c.members)
+	c.found(c.members[:founders])
+	for _, m := range c.members[founders:] {
+		if err := m.node.Enroll(c.id, c.roster); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, m := range c.members {
 		c.run(m)
 	}

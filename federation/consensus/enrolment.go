@@ -34,8 +34,12 @@ type enrolment struct {
 	Roster  map[string]string `json:"roster"`
 }
 
-// enrolmentKey is the enrolment's key in the stable store; raft's own are CurrentTerm, LastVoteTerm and LastVoteCand.
-var enrolmentKey = []byte("Enrolment")
+// Keys of the stable store: ours, and two of raft's.
+var (
+	enrolmentKey   = []byte("Enrolment")
+	currentTermKey = []byte("CurrentTerm")
+	voteTermKey    = []byte("LastVoteTerm")
+)
 
 func (e enrolment) validate() error {
 	if err := checkUUID(e.Cluster); err != nil {
@@ -262,12 +266,12 @@ func (f *folder) mendBootstrap() error {
 	if empty, err := f.empty(); err != nil || !empty {
 		return err
 	}
-	term, err := f.store.GetUint64([]byte("CurrentTerm"))
+	term, err := f.store.GetUint64(currentTermKey)
 	if err != nil || term != 1 {
 		return err
 	}
-	if vote, err := f.store.GetUint64([]byte("LastVoteTerm")); err != nil || vote != 0 {
+	if vote, err := f.store.GetUint64(voteTermKey); err != nil || vote != 0 {
 		return err
 	}
-	return f.store.SetUint64([]byte("CurrentTerm"), 0)
+	return f.store.SetUint64(currentTermKey, 0)
 }

@@ -35,36 +35,48 @@ type folder struct {
 	snaps    *snapshots
 }
 
+// opening says what openFolder may find.
+type opening int
+
+const (
+	makeOrOpen opening = iota
+	mustExist
+	mustMake
+)
+
 // openFolder opens the folder of a node, or makes it. Making takes three steps, so that a crash between any two leaves
 // a folder that is either not yet begun, known to be unfinished (nothing in it was promised to anyone), or whole. fill,
-// if given, puts something into a new folder, and refuses one that is not new.
-func openFolder(cfg *Config, d *disk, logger hclog.Logger, fill func(*folder) error) (*folder, error) {
+// if given, puts something into a new folder.
+func openFolder(cfg *Config, d *disk, logger hclog.Logger, how opening, fill func(*folder) error) (*folder, error) {
 	claim, err := d.Claim(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrFolder, cfg.Dir, err)
 	}
 	f := &folder{claim: claim}
-	if err := f.open(cfg, d, logger, fill); err != nil {
+	if err := f.open(cfg, d, logger, how, fill); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrFolder, cfg.Dir, err), f.close())
 	}
 	return f, nil
 }
 
-func (f *folder) open(cfg *Config, d *disk, logger hclog.Logger, fill func(*folder) error) (err error) {
-	if f.id, err = checkFolder(d, cfg.Dir, cfg.ID); err != nil {
+func (f *folder) open(cfg *Config, d *disk, logger hclog.Logger, how opening, fill func(*folder) error) (err error) {
+	switch f.id, err = checkFolder(d, cfg.Dir, cfg.ID); {
+	case err != nil:
 		return err
-	}
-	if f.id != "" {
-		if fill != nil {
-			return fmt.Errorf("it is not empty: it belongs to node %q", cfg.ID)
-		}
+	case f.id == "" && how == mustExist:
+		return errors.New("it was never finished")
+	case f.id != "" && how == mustMake:
+		return fmt.Errorf("it is not empty: it is a folder of node %q already", cfg.ID)
+	case f.id != "":
 		if f.meta, err = openMetaStore(d, cfg.Dir); err != nil {
 			return err
 		}
 		return f.openStores(cfg, d, logger)
 	}
-	if f.id, err = newUUID(); err != nil {
-		return err
+	if f.id = cfg.NewFolder; f.id == "" {
+		if f.id, err = newUUID(); err != nil {
+			return err
+		}
 	}
 	text := versionText(cfg.ID, f.id)
 	if err := writeFile(d, cfg.Dir, makingFile, text); err != nil {
@@ -146,21 +158,35 @@ func checkFolder(vfs types.VFS, dir, node string) (id string, err error) {
 
 // parseVersion returns the folder's id from its VERSION, which must be that node's.
 func parseVersion(got, node string) (id string, err error) {
+	owner, id, err := splitVersion(got)
+	if err == nil && owner != node {
+		return "", fmt.Errorf("it belongs to node %q, not to %q", owner, node)
+	}
+	return id, err
+}
+
+func splitVersion(got string) (node, folder string, err error) {
 	var layout int
 	if n, _ := fmt.Sscanf(got, "pentad consensus %d\n", &layout); n == 1 && layout != layoutVersion {
-		return "", fmt.Errorf("it has layout version %d, this program reads and writes %d", layout, layoutVersion)
+		return "", "", fmt.Errorf("it has layout version %d, this program reads and writes %d", layout, layoutVersion)
 	}
-	lines := strings.Split(got, "\n")
-	if len(lines) == 4 {
-		owner, folder := strings.TrimPrefix(lines[1], "node "), strings.TrimPrefix(lines[2], "folder ")
-		if got == versionText(owner, folder) && checkUUID(folder) == nil {
-			if owner != node {
-				return "", fmt.Errorf("it belongs to node %q, not to %q", owner, node)
-			}
-			return folder, nil
+	if lines := strings.Split(got, "\n"); len(lines) == 4 {
+		node, folder = strings.TrimPrefix(lines[1], "node "), strings.TrimPrefix(lines[2], "folder ")
+		if got == versionText(node, folder) && checkUUID(folder) == nil {
+			return node, folder, nil
 		}
 	}
-	return "", fmt.Errorf("its %s says %q: not a folder of this program, or damaged", versionFile, got)
+	return "", "", fmt.Errorf("its %s says %q: not a folder of this program, or damaged", versionFile, got)
+}
+
+// nodeOf returns whose folder it is.
+func nodeOf(vfs types.VFS, dir string) (string, error) {
+	got, err := readFile(vfs, dir, versionFile)
+	if err != nil {
+		return "", err
+	}
+	node, _, err := splitVersion(got)
+	return node, err
 }
 
 // close closes everything and frees the folder.

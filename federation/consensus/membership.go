@@ -93,7 +93,8 @@ func (n *Node) Promote(ctx context.Context, id string) error {
 			return nil, nil
 		}
 		m := all[i]
-		if (m.Lag > n.cfg.PromoteLag || !n.answers(m)) && !n.cfg.break_.promoteAnyone {
+		// One that has confirmed nothing may still wait for a snapshot, however short the log behind that is.
+		if (m.Lag > n.cfg.PromoteLag || m.Match == 0 || !n.answers(m)) && !n.cfg.break_.promoteAnyone {
 			return nil, &LagError{ID: id, Lag: m.Lag, Limit: n.cfg.PromoteLag, LastHeard: m.LastHeard}
 		}
 		all[i].Voter = true

@@ -29,8 +29,8 @@ type Node struct {
 	metrics   *metrics
 	raft      atomic.Pointer[raft.Raft] // nil until Run has started it
 
-	starting  sync.Mutex    // held while raft is started or bootstrapped
-	enrolling sync.Mutex    // guards the folder's enrolment
+	starting  lock          // held while raft is started or bootstrapped
+	enrolling lock          // guards the folder's enrolment
 	changing  chan struct{} // held by who changes the configuration; capacity 1
 
 	kick    chan struct{} // a read waits for a message to be sent; capacity 1
@@ -62,7 +62,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("consensus: metrics: %w", err)
 	}
 	d := &disk{FS: cfg.FS, die: n.die, timeout: cfg.DiskTimeout, synced: n.metrics.synced, plants: &n.cfg.break_}
-	if n.folder, err = openFolder(&n.cfg, d, n.raftLog, nil); err != nil {
+	if n.folder, err = openFolder(&n.cfg, d, n.raftLog, makeOrOpen, nil); err != nil {
 		n.metrics.unregister()
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
@@ -109,8 +109,7 @@ func (n *Node) die(err error) {
 // when everything has stopped and the folder is free. It is called once.
 func (n *Node) Run(ctx context.Context) error {
 	s := newStream(&n.cfg, n.identity, n.raftLog)
-	t := newTransport(&n.cfg, s, n.rounds, n.contacts, n.address, n.raftLog)
-	t.peers, t.serves = n.otherVoters, n.serves
+	t := n.newTransport(s)
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
@@ -220,4 +219,18 @@ func (n *Node) serves(id raft.ServerID, term uint64) bool {
 	}
 	return slices.ContainsFunc(r.GetConfiguration().Configuration().Servers,
 		func(s raft.Server) bool { return s.ID == id })
+}
+
+// voters returns the voters of the latest configuration that this node knows, none before raft runs.
+func (n *Node) voters() (all []raft.ServerID) {
+	r := n.raft.Load()
+	if r == nil || n.cfg.break_.strangersGetNoVote {
+		return nil
+	}
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			all = append(all, s.ID)
+		}
+	}
+	return all
 }

@@ -24,6 +24,7 @@ type plants struct {
 	trustPeers          bool // nobody looks at what a peer says of itself
 	promoteAnyone       bool // a replica is promoted however far behind it is
 	changeBlindly       bool // a voter is taken out without a look at who is left
+	strangersGetNoVote  bool // raft refuses its vote to who is no voter in an old configuration
 	countFormerVoters   bool // a read's majority is that of the voters at the start
 	noMend              bool // the log's end is left as the crash left it
 }

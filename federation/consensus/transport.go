@@ -5,17 +5,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with four differences.
+// transport is raft's network transport with five differences.
 //
 //   - It never installs raft's heartbeat handler. That handler runs appendEntries beside raft's main loop, and between
 //     two steps of an election it gives a node that just won term t the term t+1 of another leader
 //     (hashicorp/raft issue 695). Every message goes through the main loop.
 //   - It tells rounds of each answered AppendEntries, with the number taken when it was sent.
 //   - Replication to a member that cannot be reached waits until it can, see contacts.
+//   - Who asks for a vote need not be a voter in a configuration that may be old, see askers.
 //   - On the wire, in the stored vote and within raft a node is its id, not its address. Addresses may change; a vote
 //     stored as an address would then count for whoever has it now.
 type transport struct {
@@ -24,7 +24,8 @@ type transport struct {
 	contacts *contacts
 	peers    func() (others []raft.ServerID, needed int)
 	serves   func(id raft.ServerID, term uint64) bool // this node leads in that term, and that is a member
-	interval time.Duration                            // between two heartbeats to a member that cannot be reached, at most
+	askers   *askers
+	interval time.Duration // between two heartbeats to a member that cannot be reached, at most
 	gate     gate
 	plants   *plants
 	observer Observer // may be nil
@@ -32,20 +33,24 @@ type transport struct {
 	closed   chan struct{}
 }
 
-func newTransport(cfg *Config, s *stream, r *rounds, c *contacts, address func(id string) string,
-	logger hclog.Logger) *transport {
-	t := &transport{rounds: r, contacts: c, gate: cfg.gate, plants: &cfg.break_, observer: cfg.Observer,
-		interval: cfg.HeartbeatTimeout / 2, closed: make(chan struct{})}
+func (n *Node) newTransport(s *stream) *transport {
+	cfg := &n.cfg
+	t := &transport{rounds: n.rounds, contacts: n.contacts, peers: n.otherVoters, serves: n.serves, gate: cfg.gate,
+		plants: &cfg.break_, observer: cfg.Observer, interval: cfg.HeartbeatTimeout / 2, closed: make(chan struct{})}
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		ServerAddressProvider:   targets(address),
-		Logger:                  logger,
+		ServerAddressProvider:   targets(n.address),
+		Logger:                  n.raftLog,
 		Stream:                  s,
 		MaxPool:                 4,
 		Timeout:                 cfg.RPCTimeout,
 		MsgpackUseNewTimeFormat: true,
 	})
+	t.askers = newAskers(t.NetworkTransport.Consumer(), n.voters, t.closed)
 	return t
 }
+
+// Consumer implements raft.Transport.
+func (t *transport) Consumer() <-chan raft.RPC { return t.askers.out }
 
 // SetHeartbeatHandler implements raft.Transport by not installing the handler.
 func (t *transport) SetHeartbeatHandler(handler func(raft.RPC)) {
@@ -63,6 +68,7 @@ func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.Server
 // Close ends everything that waits, and closes the network.
 func (t *transport) Close() error {
 	t.once.Do(func() { close(t.closed) })
+	t.askers.done.Wait()
 	return t.NetworkTransport.Close()
 }
 
