@@ -110,7 +110,7 @@ func (b *backend) atLeader(ctx context.Context, c call) error {
 		err := b.once(attempt, c)
 		cancel()
 		if err == nil || !retryable(err) {
-			return surely(err)
+			return final(unknown, err)
 		}
 		unknown = unknown || c.writes && mayHaveHappened(err)
 		if b.vacancy.lasts() > b.patience {
@@ -122,6 +122,15 @@ func (b *backend) atLeader(ctx context.Context, c call) error {
 		case <-time.After(retryPause):
 		}
 	}
+}
+
+// final is what a caller hears of an answer that no other attempt can better. That the last attempt was refused says
+// nothing of one before it.
+func final(unknown bool, err error) error {
+	if err != nil && unknown {
+		return givenUp(unknown, nil, err)
+	}
+	return surely(err)
 }
 
 // givenUp is what a caller hears in the end: that nothing was written, or that nobody can tell.

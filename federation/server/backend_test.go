@@ -42,3 +42,19 @@ func TestErrorsKeepTheirMeaningWhenTheyAreForwarded(t *testing.T) {
 		t.Error("a lost connection to the leader must be retried, and may have carried the write")
 	}
 }
+
+// A leader whose disk is full may lose office with writes in flight; that it then refuses their repetition does not say
+// that they never happened.
+func TestARefusalSaysNothingOfAnAttemptBeforeIt(t *testing.T) {
+	for _, err := range []error{consensus.ErrDiskFull, toStatus(consensus.ErrDiskFull), toStatus(consensus.ErrTooLarge)} {
+		if got := final(false, err); !errors.Is(got, storage.ErrNotWritten) {
+			t.Errorf("%v at the first attempt: %v, want that nothing was written", err, got)
+		}
+		if got := final(true, err); errors.Is(got, storage.ErrNotWritten) || !errors.Is(got, err) {
+			t.Errorf("%v after an attempt of unknown outcome: %v, want the outcome unknown", err, got)
+		}
+	}
+	if err := final(true, nil); err != nil {
+		t.Errorf("an attempt that succeeded: %v", err)
+	}
+}
