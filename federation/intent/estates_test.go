@@ -17,6 +17,8 @@ type traffic struct {
 	sent [][]byte
 	// units adds the kinds and the commands of units.
 	units bool
+	// members adds commands about servers.
+	members bool
 }
 
 func newTraffic(seed uint64) *traffic { return &traffic{author: newAuthor(seed)} }
@@ -32,6 +34,9 @@ func (w *traffic) one(view View) (command []byte, again bool) {
 }
 
 func (w *traffic) command(view View) *intentpb.Command {
+	if w.members && !chance(w.rnd, 3) {
+		return w.memberCommand(view)
+	}
 	if w.units && !chance(w.rnd, 4) {
 		return w.unitCommand(view)
 	}

@@ -24,9 +24,17 @@ func TestPlantedBugsAreFound(t *testing.T) {
 			return w.run(400)
 		})
 	}
+	inServers := func(config Config) error {
+		return someSeed(func(seed uint64) error {
+			w := newTwins(seed, config)
+			w.members = true
+			return w.run(400)
+		})
+	}
+	gated := func(config Config) error { return levelIsGated(t, config) }
 	stale := func(config Config) error { return approvesStale(t, config) }
 	clean := Config{History: 10}
-	for _, find := range []func(Config) error{inTwins, inWatches, inUnits, stale, reusedIndexes, passesOver} {
+	for _, find := range []func(Config) error{inTwins, inWatches, inUnits, inServers, gated, stale, reusedIndexes, passesOver} {
 		if err := stopped(find)(clean); err != nil {
 			t.Fatalf("found without a bug: %v", err)
 		}
@@ -60,6 +68,13 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{brokenStalePlan, "what is approved is not planned again", stale},
 		{brokenDeadline, "what has expired is approved", inUnits},
 		{brokenEpochStart, "epochs begin at 0", inUnits},
+		{brokenTokenNotSpent, "a token is not spent", inServers},
+		{brokenSpentNotSaved, "that a token is spent is not in the snapshot", inServers},
+		{brokenMembersNotSaved, "the servers are not in the snapshot", inServers},
+		{brokenLevelGate, "commands of any level are carried out", inServers},
+		{brokenLevelGate, "commands of any level may be proposed", gated},
+		{brokenLevelLowered, "the level goes back", inServers},
+		{brokenFolderReplaced, "another data folder is taken for the one that was known", inServers},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			config := clean

@@ -30,11 +30,12 @@ type twins struct {
 	accepted int
 	phases   map[switchover.Phase]int
 	readers  [2]*feedReader
+	ledger   *ledger
 }
 
 func newTwins(seed uint64, config Config) *twins {
 	w := &twins{config: config, traffic: newTraffic(seed), first: mustNew(config), second: mustNew(config),
-		answers: map[string][]byte{}}
+		answers: map[string][]byte{}, ledger: newLedger()}
 	w.readers = [2]*feedReader{newFeedReader(w.first.Feed()), newFeedReader(w.second.Feed())}
 	return w
 }
@@ -135,6 +136,9 @@ func (w *twins) judge(before View, command, encoded []byte, again bool) error {
 		return err
 	}
 	w.accepted++
+	if err := w.ledger.judge(c, before, w.first.View()); err != nil {
+		return err
+	}
 	made := changes(before, w.first.View())
 	for name, sw := range w.first.View().Ownership().Switchovers {
 		if was := before.Ownership().Switchovers[name]; w.phases != nil && (was == nil || was.Phase != sw.Phase) {
@@ -235,7 +239,7 @@ func coherent(f *FSM) error {
 	var err error
 	for _, kind := range v1alpha1.Kinds() {
 		view.Range(kind, "", func(object *Object) bool {
-			if kind != v1alpha1.KindSwitchover {
+			if kind != v1alpha1.KindSwitchover && kind != v1alpha1.KindEstate { // these are not in the feed
 				want[kind+"/"+object.Name] = expectedRecord(object)
 			}
 			switch o := typed(object).(type) {

@@ -136,6 +136,20 @@ func (a *author) transition(operation any) *intentpb.Command {
 		c.Operation = &intentpb.Command_CloseSession{CloseSession: o}
 	case *intentpb.RemoveSession:
 		c.Operation = &intentpb.Command_RemoveSession{RemoveSession: o}
+	case *intentpb.SetServer:
+		c.Operation = &intentpb.Command_SetServer{SetServer: o}
+	case *intentpb.JoinServer:
+		c.Operation = &intentpb.Command_JoinServer{JoinServer: o}
+	case *intentpb.RemoveServer:
+		c.Operation = &intentpb.Command_RemoveServer{RemoveServer: o}
+	case *intentpb.CreateToken:
+		c.Operation = &intentpb.Command_CreateToken{CreateToken: o}
+	case *intentpb.RaiseLevel:
+		c.Operation = &intentpb.Command_RaiseLevel{RaiseLevel: o}
+	case *intentpb.SetLiveness:
+		c.Operation = &intentpb.Command_SetLiveness{SetLiveness: o}
+	case *intentpb.Reconcile:
+		c.Operation = &intentpb.Command_Reconcile{Reconcile: o}
 	default:
 		panic(fmt.Sprintf("%T is no transition", operation))
 	}
