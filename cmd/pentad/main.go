@@ -55,6 +55,7 @@ Start with "pentad dev" (a whole estate on this machine) or "pentad drill" (the 
 		newServerCommand(), newAgentCommand(), newRelayCommand(),
 		newDevCommand(), newDrillCommand(), newSampleCommand(), newLoadCommand(),
 		newSwitchoverCommand(), newRouteCommand(), newMemberCommand(),
+		newBackupCommand(), newRestoreCommand(), newRecoverCommand(),
 		newBootstrapCommand(), newStatusCommand(), newVersionCommand(),
 	)
 	return root

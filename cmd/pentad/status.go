@@ -85,6 +85,7 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	writeReconciling(out, all)
 	if silent > 0 {
 		return fmt.Errorf("%d of %d processes did not answer", silent, len(all))
 	}
@@ -269,4 +270,18 @@ func writeErrors(out io.Writer, pages []page) (silent int) {
 		fmt.Fprintf(out, "%s\t%v\n", p.name, p.err)
 	}
 	return silent
+}
+
+// writeReconciling says what a restored estate waits for, by the first server that knows.
+func writeReconciling(out io.Writer, all []page) {
+	for _, p := range all {
+		if p.server == nil || len(p.server.Reconciling) == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "\nrestored, as server %s knows:\n", p.server.Name)
+		for _, line := range p.server.Reconciling {
+			fmt.Fprintf(out, "  - %s\n", line)
+		}
+		return
+	}
 }

@@ -23,6 +23,8 @@ type Status struct {
 	Knows uint32 `json:"knows"`
 	// Members are all servers, as the leader sees them; empty at other servers.
 	Members []Member `json:"members,omitempty"`
+	// Reconciling is what a restored estate waits for.
+	Reconciling []string `json:"reconciling,omitempty"`
 	// Revision is the intent's, as applied here.
 	Revision uint64 `json:"revision,string"`
 	// Feeds are the copies that the server holds, the intent with them.
@@ -39,7 +41,7 @@ func (s *Core) status() any {
 	return Status{
 		Waits: waits, Cluster: s.node.Folder().Cluster, Level: s.machine.Level(), Knows: s.machine.Knows(), Members: s.seen(),
 		Name: s.config.Name, Place: s.config.Place, Version: process.Version(), Raft: s.node.Status(),
-		Revision: s.machine.Revision(), Feeds: s.feeds.Report(), Peers: s.follower.Status(),
+		Reconciling: s.machine.View().Ownership().Reconciling(), Revision: s.machine.Revision(), Feeds: s.feeds.Report(), Peers: s.follower.Status(),
 	}
 }
 
