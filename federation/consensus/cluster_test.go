@@ -86,6 +86,19 @@ type cluster struct {
 	voters  []Member
 	id      string
 	roster  map[string]string
+	lives   sync.RWMutex // guards the members' nodes against who writes meanwhile
+}
+
+// nodes returns the nodes of all members as of now, also of those that are stopped.
+func (c *cluster) nodes() (all []*Node) {
+	c.lives.RLock()
+	defer c.lives.RUnlock()
+	for _, m := range c.members {
+		if m.node != nil {
+			all = append(all, m.node)
+		}
+	}
+	return all
 }
 
 // newCluster makes n members and starts them. adjust changes the configuration of a member, in each of its lives.
@@ -201,6 +214,8 @@ func (c *cluster) open(m *member, l net.Listener) {
 	if err != nil {
 		c.t.Fatalf("%s: %v", m.id, err)
 	}
+	c.lives.Lock()
+	defer c.lives.Unlock()
 	m.node = node
 }
 
