@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ type disk struct {
 	timeout time.Duration
 	synced  func(time.Duration) // is told how long each sync took
 	failed  atomic.Bool
+	later   atomic.Pointer[func(*diskFile)] // syncs the log's files instead of Sync while it is set
 	plants  *plants
 }
 
@@ -41,10 +43,29 @@ func (d *disk) watch(what string) (done func()) {
 	if d.plants.noDiskTimeout {
 		return func() {}
 	}
-	t := time.AfterFunc(d.timeout, func() {
-		d.fail(fmt.Errorf("disk: %s takes more than %v", what, d.timeout))
+	// In two halves, so that a process that was stopped for a while, with all its virtual machine perhaps, does not
+	// take that for its disk: at least the second half runs while the disk does.
+	var mu sync.Mutex
+	var t *time.Timer
+	over := false
+	mu.Lock()
+	defer mu.Unlock()
+	t = time.AfterFunc(d.timeout/2, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		t = time.AfterFunc(d.timeout/2, func() {
+			d.fail(fmt.Errorf("disk: %s takes more than %v", what, d.timeout))
+		})
 	})
-	return func() { t.Stop() }
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		t.Stop()
+	}
 }
 
 // Create implements types.VFS.
@@ -96,6 +117,14 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 
 // Sync implements types.WritableFile.
 func (f *diskFile) Sync() error {
+	if later := f.disk.later.Load(); later != nil && isSegment(f.name) {
+		(*later)(f)
+		return nil
+	}
+	return f.sync()
+}
+
+func (f *diskFile) sync() error {
 	if f.disk.failed.Load() {
 		return ErrStopped
 	}

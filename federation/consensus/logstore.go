@@ -24,6 +24,8 @@ type logStore struct {
 	running     atomic.Bool   // raft's own goroutines use it
 	stopped     chan struct{} // closed when nothing can leave this node any more
 	wal         atomic.Pointer[wal.WAL]
+	overlap     func() bool             // whether entries may be synced later: see overlap.go; nil: never
+	own         atomic.Pointer[ownSync] // the newest such sync
 
 	// writing is held by whoever changes the log: raft's main loop, and its snapshots' goroutine when it compacts.
 	writing lock
@@ -54,7 +56,7 @@ func (s *logStore) open() (*wal.WAL, error) {
 		}
 	}
 	w, err := wal.Open(s.dir,
-		wal.WithMetaStore(sharedMeta{s.meta}),
+		wal.WithMetaStore(sharedMeta{s.meta, s}),
 		wal.WithSegmentFiler(segment.NewFiler(s.dir, s.disk)),
 		wal.WithSegmentSize(s.segmentSize),
 		wal.WithLogger(s.logger))
@@ -64,7 +66,8 @@ func (s *logStore) open() (*wal.WAL, error) {
 	return w, nil
 }
 
-// StoreLogs implements raft.LogStore. When it returns nil, the entries survive a power cut.
+// StoreLogs implements raft.LogStore. When it returns nil, the entries survive a power cut; of a leader, once synced
+// returns.
 func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	if s.disk.failed.Load() {
 		return ErrStopped
@@ -72,7 +75,10 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	defer s.disk.watch("storing entries")()
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	err := s.wal.Load().StoreLogs(entries)
+	if err := s.settle(); err != nil {
+		return err
+	}
+	later, err := s.write(entries)
 	if errors.Is(err, wal.ErrSealed) {
 		// The next segment could not be made, for want of room: raft-wal only logs that and stays as it is.
 		if err = s.reopen(); err == nil {
@@ -85,7 +91,9 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	case err == nil:
 		s.cut, s.refuse = false, nil
 		s.note(entries)
-		s.observe(entries)
+		if !later {
+			s.observe(entries)
+		}
 		return nil
 	case isFull(err) && !s.cut:
 		s.refuse = fmt.Errorf("%w: %w", ErrDiskFull, err)
@@ -142,6 +150,9 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 	defer s.disk.watch("deleting entries")()
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.settle(); err != nil {
+		return err
+	}
 	first, err := s.wal.Load().FirstIndex()
 	if err == nil {
 		err = s.wal.Load().DeleteRange(from, to)
@@ -182,6 +193,9 @@ func (s *logStore) set(write func() error) error {
 		return s.tooLate()
 	}
 	defer s.disk.watch("storing the term or the vote")()
+	if s.settle() != nil {
+		return s.tooLate()
+	}
 	if err := write(); err != nil {
 		if isFull(err) {
 			return fmt.Errorf("%w: %w", ErrDiskFull, err)
@@ -210,7 +224,10 @@ func (s *logStore) Get(key []byte) ([]byte, error) { return s.wal.Load().Get(key
 func (s *logStore) GetUint64(key []byte) (uint64, error) { return s.wal.Load().GetUint64(key) }
 
 // close closes the log's files. Nothing may be in progress.
-func (s *logStore) close() error { return s.wal.Load().Close() }
+func (s *logStore) close() error {
+	_ = s.settle() // the node has ended itself if that failed
+	return s.wal.Load().Close()
+}
 
 // cachedLog keeps the newest entries in memory and, unlike raft's cache alone, says why a write was refused.
 type cachedLog struct {

@@ -242,7 +242,18 @@ func (m *metaStore) Close() error {
 
 // sharedMeta is the store as a WAL sees it: the WAL closes its meta store with itself, ours outlives a WAL that is
 // opened again.
-type sharedMeta struct{ *metaStore }
+type sharedMeta struct {
+	*metaStore
+	log *logStore
+}
+
+// CommitState implements types.MetaStore. What it says of a segment is true on disk only once that is synced.
+func (m sharedMeta) CommitState(s types.PersistentState) error {
+	if err := m.log.settle(); err != nil {
+		return err
+	}
+	return m.metaStore.CommitState(s)
+}
 
 // Close implements io.Closer.
 func (sharedMeta) Close() error { return nil }

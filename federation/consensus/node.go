@@ -110,6 +110,7 @@ func (n *Node) die(err error) {
 func (n *Node) Run(ctx context.Context) error {
 	s := newStream(&n.cfg, n.identity, n.raftLog)
 	t := n.newTransport(s)
+	n.folder.store.overlap = n.leadsOthers
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
@@ -158,7 +159,11 @@ func (n *Node) startRaft(c *raft.Config, t raft.Transport) (*raft.Raft, error) {
 // stopRaft waits for raft to stop, but not for a disk that hangs.
 func (n *Node) stopRaft(r *raft.Raft) error {
 	stopped := make(chan error, 1)
-	go func() { stopped <- r.Shutdown().Error() }()
+	go func() {
+		err := r.Shutdown().Error()
+		_ = n.folder.store.settle() // the node has ended itself if that failed
+		stopped <- err
+	}()
 	select {
 	case err := <-stopped:
 		return err

@@ -22,6 +22,8 @@ func (c *Config) Plant(rule string) {
 		c.break_.noSync = true
 	case "noDiskTimeout":
 		c.break_.noDiskTimeout = true
+	case "forgetOwnSync":
+		c.break_.forgetOwnSync = true
 	case "noMend":
 		c.break_.noMend = true
 	default:

@@ -26,6 +26,7 @@ type plants struct {
 	changeBlindly       bool // a voter is taken out without a look at who is left
 	strangersGetNoVote  bool // raft refuses its vote to who is no voter in an old configuration
 	countFormerVoters   bool // a read's majority is that of the voters at the start
+	forgetOwnSync       bool // a leader counts its own entries before they are synced
 	noMend              bool // the log's end is left as the crash left it
 }
 

@@ -44,6 +44,12 @@ var rules = []struct {
 		plants{noSync: true}, powerCutEverywhere},
 	{"fsync before an acknowledgement (log)", "writes are not synced",
 		plants{noSync: true}, fuzzLogs},
+	{"a leader's own sync counts when it ends (cluster)", "its entries count before they are synced",
+		plants{forgetOwnSync: true}, ownSyncHangs},
+	{"a leader's own sync counts when it ends (log)", "its entries count before they are synced",
+		plants{forgetOwnSync: true}, fuzzLogs},
+	{"a term is stored behind the sync before it", "it is stored beside it",
+		plants{forgetOwnSync: true}, termPassesSync},
 	{"the log is whole after a crash", "the log's end is left to raft-wal",
 		plants{noMend: true}, fuzzLogs},
 	{"4 a disk that hangs ends the process", "nobody watches the disk",
@@ -80,8 +86,10 @@ func TestBrokenRulesAreFound(t *testing.T) {
 
 func fuzzLogs(_ *testing.T, p plants) error {
 	for seed := range uint64(50) {
-		if err := fuzzLog(seed, &p); err != nil {
-			return fmt.Errorf("seed %d: %w", seed, err)
+		for _, leads := range []bool{false, true} {
+			if err := fuzzLog(seed, &p, leads); err != nil {
+				return fmt.Errorf("seed %d, leads %v: %w", seed, leads, err)
+			}
 		}
 	}
 	return nil
