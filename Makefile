@@ -9,10 +9,10 @@ DATA    ?= data
 TESTFLAGS ?= -p 2 -timeout 20m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo dev test race bench bench-etcd fuzz lint generate check-generated clean check-go
+.PHONY: help build demo dev test race e2e bench bench-etcd fuzz lint generate check-generated clean check-go
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 check-go:
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or later (https://go.dev/dl), then try again." >&2; exit 1; }
@@ -45,6 +45,9 @@ bench-etcd: check-go ## writes, reads and a killed leader, beside etcd built fro
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/bench ./ops/bench
 	@exec $(BIN)/bench $(BENCHFLAGS)
+
+e2e: build ## real processes in network namespaces, under faults; SHORT=1: some minutes; KILLS=50: only measures elections
+	@SHORT="$(SHORT)" KILLS="$(KILLS)" RUN="$(RUN)" tools/e2e.sh
 
 FUZZTIME ?= 10s
 fuzz: check-go ## each fuzz target for FUZZTIME

@@ -89,6 +89,8 @@ func (s *site) fullLeader() {
 	if !strings.Contains(err.Error(), "disk is full") {
 		s.t.Errorf("the refusal does not say that the disk is full: %v", err)
 	}
+	code, text, took := s.tryWrite(leader, 200<<10)
+	s.say("  one more request: %d after %s: %s", code, took, text)
 	s.must(leader.Disk.Free())
 	s.say("  a write is acknowledged %s after there is room", s.written("after there is room").Round(time.Millisecond))
 	if !leader.Running() {

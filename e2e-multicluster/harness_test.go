@@ -4,8 +4,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"pentad.dev/pentad/e2e-multicluster/estate"
 	"pentad.dev/pentad/e2e-multicluster/history"
+	"pentad.dev/pentad/federation/identity"
 )
 
 // patience bounds every wait: the machine may be busy.
@@ -101,7 +105,7 @@ func (s *site) load(change func(*history.Config)) {
 		s.t.Fatal(err)
 	}
 	cfg := history.Config{
-		Workers: 2, Keys: s.keys, Servers: map[string]string{}, Operator: s.Operator(),
+		Workers: 3, Keys: s.keys, Servers: map[string]string{}, Operator: s.Operator(),
 		Pause: 30 * time.Millisecond, Timeout: 3 * time.Second,
 	}
 	for _, server := range s.Expected() {
@@ -155,6 +159,39 @@ func (s *site) must(err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// ask makes one request at one server, and returns how it was answered and how soon.
+func (s *site) ask(server *estate.Server, method, path, contentType, body string) (code int, text string, took time.Duration) {
+	s.t.Helper()
+	source, err := identity.Load(s.Operator())
+	s.must(err)
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: source.Client(identity.RoleServer), DisableKeepAlives: true,
+	}}
+	request, err := http.NewRequestWithContext(s.within(), method, "https://"+server.API()+path, strings.NewReader(body))
+	s.must(err)
+	request.Header.Set("Content-Type", contentType)
+	start := time.Now()
+	response, err := client.Do(request)
+	s.must(err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	s.must(err)
+	took = time.Since(start).Round(time.Millisecond)
+	var status struct{ Message string }
+	if json.Unmarshal(answer, &status) == nil && status.Message != "" {
+		return response.StatusCode, status.Message, took
+	}
+	return response.StatusCode, string(answer), took
+}
+
+// tryWrite asks one server once to declare an object of so many bytes.
+func (s *site) tryWrite(server *estate.Server, size int) (code int, text string, took time.Duration) {
+	s.t.Helper()
+	return s.ask(server, http.MethodPatch, "/apis/pentad.dev/v1alpha1/centers/tried?force=true&fieldManager=e2e",
+		"application/apply-patch+yaml", fmt.Sprintf(`{"apiVersion":"pentad.dev/v1alpha1","kind":"Center","metadata":{"name":"tried",`+
+			`"annotations":{"at":"%d","much":%q}},"spec":{"region":"hangzhou"}}`, time.Now().UnixNano(), strings.Repeat("x", size)))
 }
 
 // judge stops the clients and says whether what they saw is linearizable.

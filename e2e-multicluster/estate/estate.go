@@ -247,6 +247,8 @@ func (e *Estate) Close() error {
 	var errs []error
 	for _, s := range e.servers {
 		errs = append(errs, s.close())
+		// Who asked for what belongs to the logs. One that was never started has none.
+		_ = exec.Command("cp", filepath.Join(s.DataDir(), "audit.log"), e.path("logs", s.Name+"-audit.log")).Run()
 	}
 	if e.Net != nil {
 		e.Net.Close()

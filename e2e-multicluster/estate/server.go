@@ -145,6 +145,16 @@ func (s *Server) Running() bool {
 	return s.cmd != nil
 }
 
+// PID is the process's id, 0 without one.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // Signal sends a signal to the process, if there is one, and returns what is closed at its end.
 func (s *Server) Signal(signal syscall.Signal) (gone <-chan struct{}) {
 	s.mu.Lock()

@@ -43,8 +43,8 @@ type Network struct {
 type Place struct{ Name, Region string }
 
 // NewNetwork makes the hosts around a hub and lets every two reach each other. Nothing cuts the hub off. Close closes it.
-func NewNetwork(hub *Namespace, places ...Place) (n *Network, err error) {
-	n = &Network{hub: hub, hosts: map[string]*Host{}, cuts: map[[2]string]bool{}, fabric: &fabric{ports: map[netip.Addr]*port{}}}
+func NewNetwork(hub *Namespace, places ...Place) (_ *Network, err error) {
+	n := &Network{hub: hub, hosts: map[string]*Host{}, cuts: map[[2]string]bool{}, fabric: &fabric{ports: map[netip.Addr]*port{}}}
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -57,7 +57,7 @@ func NewNetwork(hub *Namespace, places ...Place) (n *Network, err error) {
 	}
 	for i, p := range places {
 		address = address.Next()
-		if err := n.add(p, address, fmt.Sprint("port", i)); err != nil {
+		if err := n.add(p, address, portName(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -98,6 +98,9 @@ func (n *Network) add(p Place, address netip.Addr, port string) error {
 	n.fabric.ports[address] = h.port
 	return ns.IP("link set "+straight+" up", "link set "+round+" up", fmt.Sprintf("addr add %s/24 dev %s", address, straight))
 }
+
+// portName is a bridge's device towards a host.
+func portName(i int) string { return fmt.Sprint("port", i) }
 
 func newPort() *port { return &port{lost: map[netip.Addr]*atomic.Bool{}} }
 
@@ -165,6 +168,10 @@ func (n *Network) Close() {
 		}
 		h.Close()
 	}
-	_ = n.hub.IP("link del " + bridge) // with it the ports; a hub that is a process's own namespace goes on
+	// A hub that is a process's own namespace goes on. An error says that they were not made.
+	for i := range n.order {
+		_ = n.hub.IP("link del " + portName(i))
+	}
+	_ = n.hub.IP("link del " + bridge)
 	n.hub.Close()
 }

@@ -1,0 +1,84 @@
+//go:build linux && e2e
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"pentad.dev/pentad/e2e-multicluster/estate"
+	"pentad.dev/pentad/e2e-multicluster/history"
+)
+
+// A test that finds nothing proves nothing: clients that take what a cut-off server has for the truth are found out.
+func TestStaleReadsAreFound(t *testing.T) {
+	s := open(t, nil)
+	s.up()
+	s.load(func(cfg *history.Config) { cfg.Stale = true })
+	leader := s.leader()
+	s.must(s.Isolate(leader, true, true))
+	next := s.leader(leader)
+	s.say("%s leads while %s is cut off, and clients read there what it has", next.Name, leader.Name)
+	for range 20 {
+		s.written("with the old leader cut off")
+		s.read(leader)
+	}
+	if v := s.judge(); v.Linearizable || !v.Decided {
+		t.Errorf("reads of an old leader's state are not found: %s", v)
+	}
+}
+
+// read waits until a client has read at the server.
+func (s *site) read(server *estate.Server) {
+	s.t.Helper()
+	after := history.Now()
+	_, err := s.clients.Wait(s.within(), len(s.clients.Ops()), func(op history.Op) bool {
+		return op.Kind == history.Read && op.Server == server.Name && op.Outcome == history.Done && op.Call > after
+	})
+	if err != nil {
+		s.t.Fatalf("wait for a read at %s: %v", server.Name, err)
+	}
+}
+
+// Disks that forget what they said was written lose acknowledged writes, and that is found.
+func TestForgetfulDisksAreFound(t *testing.T) {
+	s := open(t, nil)
+	s.up()
+	s.load(nil)
+	s.written("at first")
+	servers := s.Expected()
+	forgetful := servers[:3]
+	kill := func() {
+		for _, server := range servers {
+			server.Kill()
+		}
+	}
+	kill()
+	for _, server := range forgetful {
+		s.must(copyFolder(server.DataDir(), server.DataDir()+".before"))
+	}
+	s.must(s.Start())
+	s.settled()
+	for range 20 {
+		s.written("of what will be forgotten")
+	}
+	kill()
+	for _, server := range forgetful {
+		s.must(os.RemoveAll(server.DataDir()))
+		s.must(os.Rename(server.DataDir()+".before", server.DataDir()))
+	}
+	s.say("%s are as they were some writes ago", names(forgetful...))
+	s.must(s.Start(forgetful...))
+	s.settled(forgetful...)
+	for range 20 {
+		s.written("after it")
+	}
+	time.Sleep(time.Second) // for reads of every register
+	if v := s.judge(); v.Linearizable || !v.Decided {
+		t.Errorf("acknowledged writes that were lost are not found: %s", v)
+	}
+}
+
+func copyFolder(from, to string) error { return exec.Command("cp", "-a", from, to).Run() }
