@@ -30,6 +30,8 @@ type backend struct {
 	node    *consensus.Node
 	machine *intent.FSM
 	peers   *peers
+	// check says whether an encoded command may go into the log.
+	check func([]byte) error
 	// enrolled is nil, or why nothing can be read or written here yet.
 	enrolled func() error
 	vacancy  *vacancy
@@ -61,7 +63,7 @@ func (b *backend) Propose(ctx context.Context, command *intentpb.Command) (inten
 	var result []byte
 	err = b.atLeader(ctx, call{
 		here: func(ctx context.Context) (err error) {
-			if err := b.machine.Check(data); err != nil {
+			if err := b.check(data); err != nil {
 				return err
 			}
 			_, result, err = b.node.Propose(ctx, data)

@@ -47,6 +47,9 @@ type Config struct {
 	DeadAfter *metav1.Duration `json:"deadAfter,omitempty"`
 	// ElectionTimeout is how long a voter hears nothing of a leader before it stands for election. Default 500ms.
 	ElectionTimeout *metav1.Duration `json:"electionTimeout,omitempty"`
+
+	// adjust is zero but in tests.
+	adjust Adjust
 }
 
 // Listen are the server's addresses, host:port.

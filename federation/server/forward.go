@@ -19,7 +19,7 @@ type forwarded struct {
 }
 
 func (f forwarded) Propose(ctx context.Context, request *intentpb.ProposeRequest) (*intentpb.ProposeResponse, error) {
-	if err := f.server.machine.Check(request.GetCommand()); err != nil {
+	if err := f.server.check(request.GetCommand()); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	index, result, err := f.server.node.Propose(ctx, request.GetCommand())

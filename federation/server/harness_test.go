@@ -31,6 +31,7 @@ type estate struct {
 	t         *testing.T
 	log       *slog.Logger
 	authority *ca.Authority
+	raft      *ca.Authority
 	configs   []Config
 	servers   []*Server
 	stops     []context.CancelFunc
@@ -39,34 +40,32 @@ type estate struct {
 
 func newEstate(t *testing.T, n int) *estate {
 	t.Helper()
+	e := layEstate(t, n)
+	for i := range e.configs {
+		e.start(i)
+	}
+	return e
+}
+
+// layEstate is newEstate with no server started yet.
+func layEstate(t *testing.T, n int) *estate {
+	t.Helper()
 	e := &estate{t: t, log: newJournal(t)}
 	var err error
 	if e.authority, err = ca.Open(t.TempDir(), trustDomain, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	raft, err := ca.Open(t.TempDir(), trustDomain, time.Hour)
-	if err != nil {
+	if e.raft, err = ca.Open(t.TempDir(), trustDomain, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	var peers []Peer
 	for i := range n {
-		name := fmt.Sprintf("s%d", i+1)
-		place := process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}
-		config := Config{
-			Name: name, Place: place, DataDir: t.TempDir(),
-			Listen:          Listen{Raft: freePort(t), GRPC: freePort(t), API: freePort(t), Admin: freePort(t)},
-			ElectionTimeout: &metav1.Duration{Duration: 300 * time.Millisecond},
-		}
-		id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
-		config.Certificates, config.RaftCertificates = issue(t, e.authority, id), issue(t, raft, id)
-		config.APIClientCA = config.Certificates.CA
-		peers = append(peers, Peer{Name: name, Place: place, Raft: config.Listen.Raft, GRPC: config.Listen.GRPC})
-		e.configs = append(e.configs, config)
+		config := e.lay(i)
+		peers = append(peers, peerOf(config))
+		e.add(config)
 	}
 	for i := range e.configs {
 		e.configs[i].Servers = peers
-		e.servers, e.stops, e.done = append(e.servers, nil), append(e.stops, nil), append(e.done, nil)
-		e.start(i)
 	}
 	t.Cleanup(func() {
 		for i := range e.servers {
@@ -74,6 +73,31 @@ func newEstate(t *testing.T, n int) *estate {
 		}
 	})
 	return e
+}
+
+// lay is the configuration of a further server, which names no servers yet.
+func (e *estate) lay(i int) Config {
+	name := fmt.Sprintf("s%d", i+1)
+	config := Config{
+		Name: name, Place: process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}, DataDir: e.t.TempDir(),
+		Listen:          Listen{Raft: freePort(e.t), GRPC: freePort(e.t), API: freePort(e.t), Admin: freePort(e.t)},
+		ElectionTimeout: &metav1.Duration{Duration: 300 * time.Millisecond},
+	}
+	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
+	config.Certificates, config.RaftCertificates = issue(e.t, e.authority, id), issue(e.t, e.raft, id)
+	config.APIClientCA = config.Certificates.CA
+	return config
+}
+
+func peerOf(config Config) Peer {
+	return Peer{Name: config.Name, Place: config.Place, Raft: config.Listen.Raft, GRPC: config.Listen.GRPC}
+}
+
+// add takes a server in that is not started yet.
+func (e *estate) add(config Config) (i int) {
+	e.configs = append(e.configs, config)
+	e.servers, e.stops, e.done = append(e.servers, nil), append(e.stops, nil), append(e.done, nil)
+	return len(e.configs) - 1
 }
 
 func (e *estate) start(i int) {

@@ -26,7 +26,7 @@ func (s *Core) proposeHere(ctx context.Context, command *intentpb.Command) (inte
 	if err != nil {
 		return intent.Result{}, err
 	}
-	if err := s.machine.Check(data); err != nil {
+	if err := s.check(data); err != nil {
 		return intent.Result{}, err
 	}
 	_, result, err := s.node.Propose(ctx, data)
@@ -34,6 +34,14 @@ func (s *Core) proposeHere(ctx context.Context, command *intentpb.Command) (inte
 		return intent.Result{}, err
 	}
 	return intent.DecodeResult(result)
+}
+
+// check says whether an encoded command may go into the log.
+func (s *Core) check(data []byte) error {
+	if s.env.Adjust.Careless.Ungated {
+		return nil
+	}
+	return s.machine.Check(data)
 }
 
 // allProgress asks all servers what they hear of sessions.

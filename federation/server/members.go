@@ -62,6 +62,8 @@ type Carelessness struct {
 	Unhealthy bool
 	// AtOnce lets clean-up not wait.
 	AtOnce bool
+	// Ungated lets commands into the log that not all servers know.
+	Ungated bool
 }
 
 // next is the step that brings Raft's configuration nearer to what is wanted; false: there is none. One at a time, and

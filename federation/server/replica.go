@@ -41,7 +41,7 @@ func exit(log *slog.Logger, err error) {
 // newBackend is of the node that is open.
 func (s *Core) newBackend() *backend {
 	return &backend{
-		node: s.node, machine: s.machine, vacancy: s.vacancy, peers: s.peers, enrolled: s.enrolment.notEnrolled,
+		node: s.node, machine: s.machine, vacancy: s.vacancy, peers: s.peers, check: s.check, enrolled: s.enrolment.notEnrolled,
 		patience: electionsWaited * s.config.electionTimeout(), attempt: electionsWaited * s.config.electionTimeout(),
 	}
 }

@@ -57,6 +57,7 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 	env := Environment{
 		Raft: s.listeners["raft"], GRPC: s.listeners["grpc"], Dial: s.cut.Dialer(),
 		Identity: s.identity, RaftIdentity: s.raftID, Metrics: process.NewMetrics(), Fatal: func(err error) { exit(log, err) },
+		Adjust: config.adjust,
 	}
 	if s.Core, err = NewCore(config, env, log); err != nil {
 		return nil, err
