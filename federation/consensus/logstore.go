@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -33,6 +34,8 @@ type logStore struct {
 	// were there, which only storing corrects.
 	cut    bool
 	refuse error // why the last StoreLogs was refused; raft's main loop's own
+
+	full atomic.Pointer[time.Time] // when the disk was last found full, if nothing was stored since
 
 	mu         sync.Mutex
 	term, from uint64 // the newest term in the log and the index of its first entry there
@@ -90,6 +93,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return ErrStopped
 	case err == nil:
 		s.cut, s.refuse = false, nil
+		s.full.Store(nil)
 		s.note(entries)
 		if !later {
 			s.observe(entries)
@@ -97,6 +101,8 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return nil
 	case isFull(err) && !s.cut:
 		s.refuse = fmt.Errorf("%w: %w", ErrDiskFull, err)
+		now := time.Now()
+		s.full.Store(&now)
 	default:
 		s.refuse = s.disk.fail(fmt.Errorf("disk: storing entries: %w", err))
 	}
@@ -222,6 +228,12 @@ func (s *logStore) Get(key []byte) ([]byte, error) { return s.wal.Load().Get(key
 
 // GetUint64 implements raft.StableStore.
 func (s *logStore) GetUint64(key []byte) (uint64, error) { return s.wal.Load().GetUint64(key) }
+
+// fullLately says whether the disk had no room for entries, that long ago at most.
+func (s *logStore) fullLately(within time.Duration) bool {
+	at := s.full.Load()
+	return at != nil && time.Since(*at) < within
+}
 
 // close closes the log's files. Nothing may be in progress.
 func (s *logStore) close() error {

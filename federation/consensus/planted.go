@@ -26,6 +26,26 @@ func (c *Config) Plant(rule string) {
 		c.break_.forgetOwnSync = true
 	case "noMend":
 		c.break_.noMend = true
+	case "stockBackoff":
+		c.break_.stockBackoff = true
+	case "enrollAnywhere":
+		c.break_.enrollAnywhere = true
+	case "forgetEnrolment":
+		c.break_.forgetEnrolment = true
+	case "trustPeers":
+		c.break_.trustPeers = true
+	case "promoteAnyone":
+		c.break_.promoteAnyone = true
+	case "changeBlindly":
+		c.break_.changeBlindly = true
+	case "strangersGetNoVote":
+		c.break_.strangersGetNoVote = true
+	case "countFormerVoters":
+		c.break_.countFormerVoters = true
+	case "standThoughFull":
+		c.break_.standThoughFull = true
+	case "forgiveSync":
+		c.break_.forgiveSync = true
 	default:
 		panic(fmt.Sprintf("consensus: no rule %q", rule))
 	}

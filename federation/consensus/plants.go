@@ -18,6 +18,8 @@ type plants struct {
 	skipOwnEntry        bool // rule 2: a read does not wait for an entry of this term
 	stockBackoff        bool // raft doubles its wait for a member that does not answer
 	noSync              bool // promise 1: what is written is not synced
+	standThoughFull     bool // a node whose disk is full stands for election
+	forgiveSync         bool // rule 4: a failed sync is taken for a good one
 	noDiskTimeout       bool // rule 4: a disk that hangs goes unnoticed
 	enrollAnywhere      bool // a folder can be enrolled in a second cluster
 	forgetEnrolment     bool // an enrolment is not written to disk

@@ -27,6 +27,7 @@ type transport struct {
 	askers   *askers
 	interval time.Duration                                    // between two heartbeats to a member that cannot be reached, at most
 	own      func(index uint64, cancel <-chan struct{}) error // returns when an entry is synced here
+	full     func(within time.Duration) bool                  // the disk had no room lately
 	gate     gate
 	plants   *plants
 	observer Observer // may be nil
@@ -41,7 +42,8 @@ const maxInFlight = 16
 func (n *Node) newTransport(s *stream) *transport {
 	cfg := &n.cfg
 	t := &transport{rounds: n.rounds, contacts: n.contacts, peers: n.otherVoters, serves: n.serves,
-		own: n.folder.store.synced, gate: cfg.gate, plants: &cfg.break_, observer: cfg.Observer, interval: cfg.HeartbeatTimeout / 2, closed: make(chan struct{})}
+		own: n.folder.store.synced, full: n.folder.store.fullLately, interval: cfg.HeartbeatTimeout / 2,
+		gate: cfg.gate, plants: &cfg.break_, observer: cfg.Observer, closed: make(chan struct{})}
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider:   targets(n.address),
 		Logger:                  n.raftLog,
@@ -179,9 +181,13 @@ func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, req
 	return t.leave(id, req)
 }
 
-// RequestPreVote implements raft.WithPreVote.
+// RequestPreVote implements raft.WithPreVote. A node whose disk was found full does not stand for a while: in office it
+// would refuse the first entry, its own, and leave again. Only for a while, or nobody would find out that there is room.
 func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest,
 	resp *raft.RequestPreVoteResponse) error {
+	if t.full != nil && t.full(8*t.interval) && !t.plants.standThoughFull {
+		return ErrDiskFull
+	}
 	if err := t.enter(id, req); err != nil {
 		return err
 	}
