@@ -48,7 +48,8 @@ type Config struct {
 	// Machine is what committed commands are applied to. It must be empty: its state comes from Dir.
 	Machine StateMachine
 
-	// HeartbeatTimeout is how long a follower waits for its leader before it stands for election. Default 500 ms.
+	// HeartbeatTimeout is how long a follower waits for its leader before it stands for election, and up to half as long again, so
+	// that not all stand at once. Default 500 ms.
 	HeartbeatTimeout time.Duration
 	// ElectionTimeout is how long a candidate waits for votes; at least HeartbeatTimeout. Default HeartbeatTimeout.
 	ElectionTimeout time.Duration

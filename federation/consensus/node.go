@@ -78,8 +78,8 @@ func New(cfg Config) (*Node, error) {
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.ID)
-	c.HeartbeatTimeout = n.cfg.HeartbeatTimeout
-	c.ElectionTimeout = n.cfg.ElectionTimeout
+	c.HeartbeatTimeout = longer(n.cfg.HeartbeatTimeout)
+	c.ElectionTimeout = max(n.cfg.ElectionTimeout, c.HeartbeatTimeout)
 	c.LeaderLeaseTimeout = n.cfg.LeaderLease
 	c.CommitTimeout = n.cfg.CommitTimeout
 	c.SnapshotInterval = n.cfg.SnapshotInterval
@@ -125,6 +125,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { n.watchLeadership(running, r, notify) })
 	tasks.Go(func() { n.triggerRounds(running, r) })
+	tasks.Go(func() { n.watchSilence(running, r) })
 	select {
 	case <-ctx.Done():
 	case <-n.dead:
