@@ -139,7 +139,14 @@ func (c *credentials) CurrentCABundleContent() []byte {
 	return c.current.ClientCA
 }
 
-// VerifyOptions implements dynamiccertificates.CAContentProvider; every request is verified with them.
+// authorities are those that client certificates are verified with; another pointer when they have changed.
+func (c *credentials) authorities() *x509.CertPool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.verify.Roots
+}
+
+// VerifyOptions implements dynamiccertificates.CAContentProvider; requests are verified with them.
 func (c *credentials) VerifyOptions() (x509.VerifyOptions, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

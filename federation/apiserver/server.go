@@ -98,8 +98,8 @@ func genericConfig(cfg Config, scheme *runtime.Scheme, codecs serializer.CodecFa
 		Listener: cfg.Listener, Cert: credentials, ClientCA: credentials,
 	}
 	c.ExternalAddress = cfg.Listener.Addr().String()
-	c.Authentication.Authenticator = group.NewAuthenticatedGroupAdder(
-		requestx509.NewDynamic(credentials.VerifyOptions, requestx509.CommonNameUserConversion))
+	c.Authentication.Authenticator = group.NewAuthenticatedGroupAdder(newBelieving(
+		requestx509.NewDynamic(credentials.VerifyOptions, requestx509.CommonNameUserConversion), credentials.authorities))
 	c.Authorization.Authorizer = authorizer.AuthorizerFunc(authorize)
 	// The library demands a way to call itself. Without a token it gives nobody a right, and nothing of ours uses it.
 	c.LoopbackClientConfig = &rest.Config{Host: "https://" + c.ExternalAddress}
