@@ -244,7 +244,7 @@ func (c *cluster) stop(m *member) {
 // leader waits until exactly one running member leads with a majority behind it, other than those excluded.
 func (c *cluster) leader(not ...*member) *member {
 	c.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		for _, m := range c.members {
 			if m.cancel == nil || containsMember(not, m) || !m.node.IsLeader() {
 				continue
@@ -315,7 +315,7 @@ func (c *cluster) put(key, value string, not ...*member) (leader *member, index 
 // eventually waits for a condition that must come true.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !cond(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never happened: %s", what)
 		}

@@ -52,7 +52,7 @@ func returnsAfterLong(t *testing.T, p plants) error {
 	heartbeats.Store(0)
 	cut.Store(false)
 	eventually(t, "the member is served", func() bool { return served.Load() > 0 })
-	if n := heartbeats.Load(); n > 12 {
+	if n := heartbeats.Load(); n > 8 {
 		return fmt.Errorf("after %d attempts in vain the member answered %d heartbeats before it was sent an entry", tried, n)
 	}
 	if err := away.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {

@@ -173,9 +173,17 @@ func syncFails(t *testing.T, p plants) error {
 func readAfterTransfer(t *testing.T, p plants) error {
 	c := newStaleCluster(t, p)
 	defer c.drop()
+	heir := c.others(c.old)[0]
+	// Raft hands over to who has confirmed everything, and answers are about to be held back.
+	eventually(t, "the heir has everything", func() bool { return held(c.old, heir) == held(c.old, c.old) })
+	released := false
+	defer func() {
+		if !released {
+			close(c.release)
+		}
+	}()
 	c.holdAnswers()
 	<-c.held
-	heir := c.others(c.old)[0]
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	handed := make(chan error, 1)
@@ -184,6 +192,7 @@ func readAfterTransfer(t *testing.T, p plants) error {
 	c.overtake()
 	result := c.read(timeout(t, 2*time.Second))
 	close(c.release)
+	released = true
 	err := stale(t, result)
 	cancel()
 	<-handed
