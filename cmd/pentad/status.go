@@ -78,6 +78,7 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	writeServers(table, all)
 	writeSeats(table, all)
+	writeClusters(table, all)
 	writeRelays(table, all)
 	writeAgents(table, all)
 	writeStores(table, all)

@@ -24,6 +24,7 @@ func TestExamplesAreValid(t *testing.T) {
 	examples := map[string]Object{}
 	for _, file := range []string{
 		"stores.yaml", "users.yaml", "evacuate-hangzhou.yaml", "disaster.yaml", "baseline.yaml", "assets-to-shenzhen.yaml",
+		"estate.yaml",
 	} {
 		content, err := os.ReadFile(filepath.Join("../../docs/examples", file))
 		if err != nil {
@@ -41,8 +42,8 @@ func TestExamplesAreValid(t *testing.T) {
 			}
 		}
 	}
-	if len(examples) != 9 || len(d.stores) != 4 {
-		t.Errorf("%d examples with %d stores, want 9 with 4", len(examples), len(d.stores))
+	if len(examples) != 11 || len(d.stores) != 4 {
+		t.Errorf("%d examples with %d stores, want 11 with 4", len(examples), len(d.stores))
 	}
 	for name, object := range examples {
 		for _, err := range append(Validate(object), ValidateReferences(object, nil, d)...) {

@@ -138,7 +138,7 @@ func TestKubectl(t *testing.T) {
 		"center.pentad.dev/hz-a created", "servicepolicy.pentad.dev/orders created")
 	k.run("get pentad", 0,
 		"NAME REGION ROLE PHASE AGE center.pentad.dev/hz-a hangzhou Full Open",
-		"NAME CENTER REGION TYPE AGE cluster.pentad.dev/hz-a-vm hz-a hangzhou VM",
+		"NAME CENTER REGION TYPE EXPIRED AGE cluster.pentad.dev/hz-a-vm hz-a hangzhou VM False",
 		"NAME SERVICE FAILOVER TIMEOUT AGE servicepolicy.pentad.dev/orders orders Center>region:hangzhou,shenzhen>Any 2s")
 	k.run("get sp -o wide", 0, "CONNECT", "500ms")
 	k.run("get ctr --field-selector spec.role=Arbiter -o name", 0, "center.pentad.dev/sz-a")

@@ -123,3 +123,30 @@ func (s *Core) voters() map[string]bool {
 	}
 	return voters
 }
+
+// ClusterStatus is a declared cluster as one server hears of it.
+type ClusterStatus struct {
+	Name string `json:"name"`
+	// Heard says that a sign of life reached the server since it started, Age how old the youngest one is.
+	Heard bool          `json:"heard"`
+	Age   time.Duration `json:"age"`
+	// Expired says that the cluster's endpoints are withdrawn, as far as this server knows.
+	Expired bool `json:"expired,omitempty"`
+}
+
+// clusterStatus is what this server hears of the declared clusters, by name.
+func (s *Core) clusterStatus() []ClusterStatus {
+	heard := map[string]*intentpb.ClusterHearing{}
+	for _, h := range s.hearing().GetClusters() {
+		heard[h.GetCluster()] = h
+	}
+	view := s.machine.View()
+	var all []ClusterStatus
+	for c := range view.Lookup().Clusters() {
+		h := heard[c.Name]
+		all = append(all, ClusterStatus{
+			Name: c.Name, Heard: h.GetHeard(), Age: time.Duration(h.GetAgeMs()) * time.Millisecond, Expired: view.Expired(c.Name),
+		})
+	}
+	return all
+}

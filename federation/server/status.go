@@ -29,6 +29,8 @@ type Status struct {
 	Revision uint64 `json:"revision,string"`
 	// Feeds are the copies that the server holds, the intent with them.
 	Feeds map[feed.ID]feed.Report `json:"feeds"`
+	// Clusters are the declared ones as this server hears of them.
+	Clusters []ClusterStatus `json:"clusters,omitempty"`
 	// Peers are the connections to the other servers.
 	Peers []feed.PeerStatus `json:"peers"`
 }
@@ -42,6 +44,7 @@ func (s *Core) status() any {
 		Waits: waits, Cluster: s.node.Folder().Cluster, Level: s.machine.Level(), Knows: s.machine.Knows(), Members: s.seen(),
 		Name: s.config.Name, Place: s.config.Place, Version: process.Version(), Raft: s.node.Status(),
 		Reconciling: s.machine.View().Ownership().Reconciling(), Revision: s.machine.Revision(), Feeds: s.feeds.Report(), Peers: s.follower.Status(),
+		Clusters: s.clusterStatus(),
 	}
 }
 
