@@ -7,6 +7,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -241,14 +242,35 @@ func Since(typeURL string, body []byte) uint64 {
 	if typeURL != TypeRoute {
 		return 0
 	}
-	packed, config := &anypb.Any{}, &routev3.RouteConfiguration{}
-	if proto.Unmarshal(body, packed) != nil || packed.UnmarshalTo(config) != nil {
+	// A body may have thousands of routes, and this is asked of each one that changes: only the metadata is decoded.
+	const valueOfAny, metadataOfRoutes = 2, 17
+	metadata := &corev3.Metadata{}
+	if proto.Unmarshal(lastField(lastField(body, valueOfAny), metadataOfRoutes), metadata) != nil {
 		return 0
 	}
-	text := config.GetMetadata().GetFilterMetadata()[sinceKey].GetFields()[sinceField].GetStringValue()
+	text := metadata.GetFilterMetadata()[sinceKey].GetFields()[sinceField].GetStringValue()
 	since, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		return 0
 	}
 	return since
+}
+
+// lastField is the content of a message's last field of a number, one that has a length; nil without one.
+func lastField(message []byte, number protowire.Number) (content []byte) {
+	for len(message) > 0 {
+		field, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return nil
+		}
+		message = message[n:]
+		if n = protowire.ConsumeFieldValue(field, kind, message); n < 0 {
+			return nil
+		}
+		if field == number && kind == protowire.BytesType {
+			content, _ = protowire.ConsumeBytes(message)
+		}
+		message = message[n:]
+	}
+	return content
 }
