@@ -99,9 +99,10 @@ func (s *center) begin() *life {
 		Dial:     l.endpoint.dial,
 		Identity: s.id, RaftIdentity: s.raftID,
 		Metrics: prometheus.NewRegistry(), Fatal: l.crash,
-		Adjust: server.Adjust{Consensus: func(c *consensus.Config) {
+		Adjust: server.Adjust{Feeds: feedOptions, Consensus: func(c *consensus.Config) {
 			c.Dir, c.CommitTimeout, c.SegmentSize = "raft", idleCommit, segmentSize
 			c.SnapshotInterval, c.SnapshotThreshold, c.TrailingLogs = snapshotEvery, snapshotEntries, entriesLeft
+			c.BootstrapAlone = c.BootstrapAlone || s.plant.diskLost
 			c.Machine = watched{c.Machine, l}
 			c.Observer = l
 		}},
@@ -124,7 +125,11 @@ func (s *center) begin() *life {
 	l.cancel = cancel
 	go func() {
 		defer close(l.over)
+		var following sync.WaitGroup
+		following.Go(func() { l.oracle.feeds.follow(ctx, l.name, core.Feeds()) })
 		_ = core.Run(ctx)
+		cancel()
+		following.Wait()
 	}()
 	return l
 }
@@ -169,6 +174,9 @@ func (l *life) end(silently bool) bool {
 	l.check(copyFolder(filepath.Join(l.dir, fmt.Sprint(l.number), "feeds"), kept))
 	l.endpoint.kill(silently)
 	l.disk.powerCut(l.rnd)
+	if l.plant.diskLost {
+		l.disk.set(func(d *disk) { clear(d.files) })
+	}
 	l.cancel()
 	select {
 	case <-l.over:

@@ -30,8 +30,8 @@ type disk struct {
 	fails   bool // syncs fail
 	slow    time.Duration
 	syncs   int
-	// lies names files whose syncs do nothing: a planted bug.
-	lies func(name string) bool
+	// early names files whose syncs return before they are done: a planted bug.
+	early func(name string) bool
 }
 
 // file is one file: what a reader sees, what survives a power cut, and the writes between the two.
@@ -315,12 +315,28 @@ func (h *handle) Sync() error {
 		return errPowerCut
 	case h.d.fails:
 		return errBadDisk
-	case h.d.lies != nil && h.d.lies(h.name):
+	case h.d.early != nil && h.d.early(h.name):
+		time.AfterFunc(earlyBy, h.persist)
 		return nil
 	}
+	h.persisted()
+	return nil
+}
+
+// earlyBy is how long a sync that came back early goes on.
+const earlyBy = 5 * time.Second
+
+func (h *handle) persist() {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if h.life == h.d.life {
+		h.persisted()
+	}
+}
+
+func (h *handle) persisted() {
 	for _, w := range h.f.pending {
 		h.f.durable = put(h.f.durable, w.off, w.data)
 	}
 	h.f.pending, h.f.entry = nil, true
-	return nil
 }

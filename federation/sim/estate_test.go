@@ -15,6 +15,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/federation/server"
@@ -29,6 +30,9 @@ var regions = map[string]string{
 }
 
 var centers = []string{"hz-a", "hz-b", "sh-a", "sh-b", "sz-a"}
+
+// clusters are the centers with a cluster of workloads.
+var clusters = []string{"hz-a", "sh-a", "sz-a"}
 
 // electionTimeout is longer than a server's default: a quarter of the messages of an idle estate are heartbeats.
 const electionTimeout = time.Second
@@ -46,27 +50,36 @@ type estate struct {
 	authority *ca.Authority
 	raftCA    *ca.Authority
 	servers   map[string]*center
+	programs  map[string]*program
+	names     []string // of the programs
 	plant     plant
 
 	clock sync.Mutex
 	off   time.Duration
 	ended bool
+	still bool // nothing changes any more
 }
 
 // plant are the bugs of a run. The zero value has none.
 type plant struct {
-	name   string
+	name string
+	// soon says that it is found within a minute of real time.
+	soon   bool
 	adjust func(*server.Adjust)
 	disk   func(*disk)
 	// staleReads has clients read at any server without asking the leader.
 	staleReads bool
+	// diskLost empties the disk of a server that is killed, and has it make a cluster as if it were new.
+	diskLost bool
+	// reuseIncarnation has agents that start anew go on under the incarnation that they had.
+	reuseIncarnation bool
 }
 
 func newEstate(t *testing.T, seed uint64, p plant) *estate {
 	t.Helper()
 	e := &estate{
 		t: t, dir: folder(t), seed: seed, began: time.Now(), net: newNetwork(seed),
-		journal: &journal{began: time.Now()}, servers: map[string]*center{}, plant: p,
+		journal: &journal{began: time.Now()}, servers: map[string]*center{}, programs: map[string]*program{}, plant: p,
 	}
 	e.oracle = newOracle(e)
 	e.log = slog.New(slog.NewTextHandler(e.journal, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: e.journal.attribute}))
@@ -94,8 +107,19 @@ func newEstate(t *testing.T, seed uint64, p plant) *estate {
 		}
 		e.servers[name] = s
 	}
+	for _, center := range clusters {
+		e.newRelay(center)
+		relay := feed.Peer{
+			Name: relayOf(center), Address: relayOf(center) + ":1",
+			TLS: e.issue(e.authority, identity.RoleAgent, clusterOf(center)).Client(identity.RoleRelay),
+		}
+		e.newWriter(center, []feed.Peer{relay})
+	}
 	for _, name := range centers {
 		e.servers[name].start()
+	}
+	for _, name := range e.names {
+		e.programs[name].start()
 	}
 	return e
 }
@@ -156,6 +180,13 @@ func (e *estate) skew() time.Duration {
 	return e.off
 }
 
+// settling says that nothing is to change any more.
+func (e *estate) settling() bool {
+	e.clock.Lock()
+	defer e.clock.Unlock()
+	return e.still
+}
+
 func (e *estate) stopped() bool {
 	e.clock.Lock()
 	defer e.clock.Unlock()
@@ -170,6 +201,9 @@ func (e *estate) stop() {
 	var all sync.WaitGroup
 	for _, s := range e.servers {
 		all.Go(func() { s.kill(false) })
+	}
+	for _, p := range e.programs {
+		all.Go(func() { p.kill(false) })
 	}
 	all.Wait()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -55,6 +56,10 @@ func (e *estate) happen(ctx context.Context, f fault) {
 		if on == f.To {
 			f.To = centers[(slices.Index(centers, on)+1)%len(centers)]
 		}
+	}
+	if p := e.programs[on]; p != nil {
+		e.happenTo(ctx, f, p)
+		return
 	}
 	s := e.servers[on]
 	e.oracle.count(faultPrefix + string(f.Kind))
@@ -135,12 +140,40 @@ const (
 	tenMinutes = 10 * time.Minute
 )
 
+// happenTo makes a fault happen to a program.
+func (e *estate) happenTo(ctx context.Context, f fault, p *program) {
+	e.oracle.count(faultPrefix + string(f.Kind) + " of agents and relays")
+	e.log.Info("simulation: fault", "kind", string(f.Kind), "on", p.name, "for", f.For)
+	defer e.log.Info("simulation: fault is over", "kind", string(f.Kind), "on", p.name)
+	switch f.Kind {
+	case kill, powerCut:
+		p.kill(f.Kind == powerCut)
+		lasts(ctx, f)
+		p.start()
+	case pause:
+		e.net.pause(p.name)
+		lasts(ctx, f)
+		e.net.resume(p.name)
+	default:
+		for _, other := range e.hosts() {
+			if other != p.name {
+				e.net.cut(p.name, other)
+				e.net.cut(other, p.name)
+				defer e.net.heal(p.name, other)
+				defer e.net.heal(other, p.name)
+			}
+		}
+		lasts(ctx, f)
+	}
+}
+
 // cutOff cuts some centers off from the others; both ways, or only what they say.
 func (e *estate) cutOff(ctx context.Context, f fault, side []string, both bool) {
 	var undo []func()
-	for _, a := range side {
-		for _, b := range centers {
-			if slices.Contains(side, b) {
+	inside := func(host string) bool { return slices.Contains(side, host[strings.LastIndex(host, ".")+1:]) }
+	for _, a := range e.hosts() {
+		for _, b := range e.hosts() {
+			if !inside(a) || inside(b) {
 				continue
 			}
 			e.net.cut(a, b)

@@ -3,6 +3,7 @@ package sim
 import (
 	"io"
 	"os"
+	"runtime/debug"
 	"testing"
 
 	"google.golang.org/grpc/grpclog"
@@ -11,5 +12,7 @@ import (
 func TestMain(m *testing.M) {
 	// Connections that break are what a simulation is about.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	// Memory is plenty and time is not.
+	debug.SetGCPercent(400)
 	os.Exit(m.Run())
 }

@@ -21,6 +21,7 @@ type oracle struct {
 	entries map[[2]uint64]said
 	applied map[uint64]outcome
 	counts  map[string]int
+	feeds   *feeds
 	// violations are what was found; the first ends the run.
 	violations []string
 	found      chan struct{}
@@ -38,10 +39,12 @@ type outcome struct {
 }
 
 func newOracle(e *estate) *oracle {
-	return &oracle{
+	o := &oracle{
 		e: e, leaders: map[uint64]string{}, entries: map[[2]uint64]said{}, applied: map[uint64]outcome{},
 		counts: map[string]int{}, found: make(chan struct{}),
 	}
+	o.feeds = newFeeds(o)
+	return o
 }
 
 func (o *oracle) violated(format string, args ...any) {

@@ -34,35 +34,45 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 	o.schedule = s
 	began := time.Now()
 	var c *clients
-	synctest.Test(t, func(t *testing.T) {
-		e := newEstate(t, s.Seed, p)
-		c = &clients{estate: e}
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		var busy sync.WaitGroup
-		busy.Go(func() { e.suffer(ctx, s) })
-		for id := range clientsAtOnce {
-			busy.Go(func() { c.run(ctx, id) })
-		}
-		e.until(s.Length - settles/2)
-		if e.oracle.quiet() {
-			e.settle(ctx)
-		}
-		cancel()
-		busy.Wait()
-		if e.oracle.quiet() {
-			last, done := context.WithTimeout(context.Background(), time.Minute)
-			c.settled(last)
-			done()
-			e.agree()
-		}
-		o.simulated = e.now()
-		e.stop()
-		o.counts, o.violations = maps.Clone(e.oracle.counts), e.oracle.violations
-		o.counts["operations answered"] = c.told
-		o.counts["operations"] = len(c.history)
-		o.journal, o.operations = e.journal.String(), c.history
-	})
+	own, leaked := "", ""
+	defer func() { o.leaked(leaked) }()
+	func() {
+		defer func() { leaked = leftovers(recover(), own) }()
+		synctest.Test(t, func(t *testing.T) {
+			own = bubble()
+			e := newEstate(t, s.Seed, p)
+			c = &clients{estate: e}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			var busy sync.WaitGroup
+			busy.Go(func() { e.suffer(ctx, s) })
+			for id := range clientsAtOnce {
+				busy.Go(func() { c.run(ctx, id) })
+			}
+			e.until(s.Length - settles/2)
+			if e.oracle.quiet() {
+				e.settle(ctx)
+			}
+			cancel()
+			busy.Wait()
+			e.clock.Lock()
+			e.still = true
+			e.clock.Unlock()
+			if e.oracle.quiet() {
+				last, done := context.WithTimeout(context.Background(), time.Minute)
+				c.settled(last)
+				done()
+				e.agree()
+				e.oracle.feeds.settled(settles / 2)
+			}
+			o.simulated = e.now()
+			e.stop()
+			o.counts, o.violations = maps.Clone(e.oracle.counts), e.oracle.violations
+			o.counts["operations answered"] = c.told
+			o.counts["operations"] = len(c.history)
+			o.journal, o.operations = e.journal.String(), c.history
+		})
+	}()
 	if o.history = c.judge(20 * time.Second); o.history == porcupine.Illegal {
 		o.violations = append(o.violations, "the history of the registers is not linearizable")
 	}

@@ -65,6 +65,9 @@ var weights = []struct {
 	{failedSync, 3, time.Second}, {transfer, 8, time.Second}, {clockJump, 4, 60 * time.Second}, {elections, 10, 5 * time.Second},
 }
 
+// programFaults are those that happen to agents and relays, too.
+var programFaults = []kind{kill, powerCut, isolate, pause}
+
 const (
 	// settles is how long a run has at its end without faults.
 	settles = 60 * time.Second
@@ -94,6 +97,10 @@ func newSchedule(seed uint64, length time.Duration) schedule {
 			f.On = "leader"
 		}
 		f.Share = 0.02 + 0.3*rnd.Float64()
+		// Agents and relays fail, too.
+		if i := rnd.IntN(3 * len(clusters)); i < 2*len(clusters) && slices.Contains(programFaults, f.Kind) {
+			f.On = []string{"agent.", "relay."}[i%2] + clusters[i/2]
+		}
 		for _, j := range order[2 : 2+rnd.IntN(2)] {
 			f.More = append(f.More, centers[j])
 		}

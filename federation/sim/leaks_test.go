@@ -1,0 +1,56 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+// leftovers are the goroutines that a run left behind when everything in it had been stopped, "" when there are none;
+// problem is what synctest panicked with.
+func leftovers(problem any, bubble string) string {
+	if problem == nil {
+		return ""
+	}
+	if !strings.Contains(fmt.Sprint(problem), "blocked goroutines remain") {
+		panic(problem)
+	}
+	buffer := make([]byte, 16<<20)
+	var own []string
+	for _, g := range bytes.Split(buffer[:runtime.Stack(buffer, true)], []byte("\n\n")) {
+		if head, _, _ := bytes.Cut(g, []byte("\n")); bubbleOf(head) == bubble {
+			own = append(own, string(g))
+		}
+	}
+	return strings.Join(own, "\n\n")
+}
+
+var inBubble = regexp.MustCompile(`synctest bubble \d+`)
+
+func bubbleOf(header []byte) string { return string(inBubble.Find(header)) }
+
+// bubble names the bubble of the caller.
+func bubble() string {
+	buffer := make([]byte, 256)
+	return bubbleOf(buffer[:runtime.Stack(buffer, false)])
+}
+
+// transferring is a goroutine that waits for an answer which raft gives nobody once it has been stopped in the middle of
+// handing its leadership over: the process is about to end.
+const transferring = "consensus.(*Node).transferTo"
+
+// leaked notes what was left behind.
+func (o *outcomeOf) leaked(stacks string) {
+	if stacks == "" {
+		return
+	}
+	for _, g := range strings.Split(stacks, "\n\n") {
+		if !strings.Contains(g, transferring) {
+			o.violations = append(o.violations, "a goroutine is left when all has been stopped: "+g)
+			return
+		}
+		o.counts["transfers cut off by the end"]++
+	}
+}

@@ -1,0 +1,61 @@
+//go:build planted
+
+package sim
+
+import (
+	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/intent"
+	"pentad.dev/pentad/federation/server"
+)
+
+func init() {
+	for _, rule := range []struct{ name, rule string }{
+		{"raft's heartbeats beside its main loop", "heartbeatFastPath"},
+		{"a read counts earlier answers", "countEarlierAnswers"},
+		{"a read joins one in flight", "joinInFlight"},
+		{"a read before an entry of the term", "skipOwnEntry"},
+		{"a read trusts the applied index", "trustAppliedIndex"},
+		{"a log's torn end left as it is", "noMend"},
+		{"nothing is synced", "noSync"},
+	} {
+		plants = append(plants, plant{name: rule.name, adjust: func(a *server.Adjust) {
+			was := a.Consensus
+			a.Consensus = func(c *consensus.Config) {
+				was(c)
+				c.Plant(rule.rule)
+			}
+		}})
+	}
+	for _, rule := range []struct{ name, rule string }{
+		{"a retried command is done again", "brokenNoDedup"},
+		{"answers left out of snapshots", "brokenAnswersNotSaved"},
+		{"a snapshot in the order of a map", "brokenSnapshotOrder"},
+		{"the feed goes on after a restore", "brokenFeedRestart"},
+	} {
+		plants = append(plants, plant{name: rule.name, adjust: func(a *server.Adjust) {
+			a.Intent = func(c *intent.Config) { c.Plant(rule.rule) }
+		}})
+	}
+	for _, rule := range []struct{ name, rule string }{
+		{"an older batch applied", "olderApplied"},
+		{"a delta with a gap applied", "gapApplied"},
+		{"a refused batch skipped", "refusalKeepsStream"},
+		{"a sender remembers its readers", "senderRemembers"},
+		{"tombstones lost: floor at open only", "floorAtOpenOnly"},
+		{"tombstones lost: floor not taken", "floorNotTaken"},
+		{"tombstones lost: floor not saved", "floorNotSaved"},
+		{"a position from the records", "positionFromRecords"},
+		{"highest heard at open only", "highestAtOpenOnly"},
+		{"highest not passed on", "highestNotPassed"},
+		{"a starved copy keeps its one stream", "noSecondStream"},
+	} {
+		plants = append(plants, plant{name: rule.name, adjust: func(a *server.Adjust) {
+			was := a.Feeds
+			a.Feeds = func(o *feed.Options) {
+				was(o)
+				o.Plant(rule.rule)
+			}
+		}})
+	}
+}

@@ -1,0 +1,46 @@
+package sim
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/xds-relay/upstream"
+)
+
+func relayOf(center string) string { return "relay." + center }
+
+// newRelay adds a relay: what it holds of feeds.
+func (e *estate) newRelay(center string) *program {
+	id := e.issue(e.authority, identity.RoleRelay, clusterOf(center)+"/one")
+	host := relayOf(center)
+	return e.addProgram(host, regions[center], func(p *endpoint, dir string) (func(context.Context) error, error) {
+		log := e.log.With("relay", host)
+		held, err := upstream.New(upstream.Config{
+			Dir: dir, Servers: e.peers(center, id), Dialer: p.dial, Log: log,
+			Authorize: func(context.Context, feed.ID) error { return nil },
+		})
+		if err != nil {
+			return nil, err
+		}
+		listener := p.listen(host + ":1")
+		server := grpc.NewServer(append(feed.ServerOptions(), grpc.Creds(credentials.NewTLS(id.Server(identity.RoleAgent, identity.RoleWorkload))))...)
+		held.Register(server)
+		return func(ctx context.Context) error {
+			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return held.Run(ctx) })
+			group.Go(func() error { e.oracle.feeds.follow(ctx, host, held.Set()); return nil })
+			group.Go(func() error {
+				stop := context.AfterFunc(ctx, server.Stop)
+				defer stop()
+				_ = server.Serve(listener)
+				return nil
+			})
+			return group.Wait()
+		}, nil
+	})
+}
