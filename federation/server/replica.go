@@ -25,7 +25,7 @@ func (s *Core) consensusConfig(metrics process.Metrics) consensus.Config {
 	return consensus.Config{
 		ID: s.config.Name, Dir: filepath.Join(s.config.DataDir, "raft"), Listener: s.env.Raft, FS: s.env.FS,
 		ServerTLS: s.env.RaftIdentity.Server(identity.RoleServer), ClientTLS: s.env.RaftIdentity.Client(identity.RoleServer),
-		Voters: voters, BootstrapAlone: true, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
+		Voters: voters, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
 		Dial: s.env.Dial, Logger: s.log, Metrics: metrics, Fatal: s.env.Fatal,
 	}
 }
