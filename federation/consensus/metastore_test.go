@@ -165,3 +165,30 @@ func TestMetaStoreKeepsSegmentsAndStableApart(t *testing.T) {
 		t.Errorf("found %+v and vote %q", got, metaVote(t, m))
 	}
 }
+
+// Whatever stands in the file that holds the term, the vote and the enrolment, it is read or refused.
+func FuzzMeta(f *testing.F) {
+	vfs := newMemFS()
+	m, err := createMetaStore(vfs, "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := m.SetStable(enrolmentKey, []byte(`{"cluster":"7d444840-9dc0-11d1-b245-5ffdce74fad2","roster":{"n1":""}}`)); err != nil {
+		f.Fatal(err)
+	}
+	whole := vfs.content()[metaNames[0]]
+	f.Add([]byte(whole)[:200])
+	f.Add([]byte(whole)[:metaHead])
+	f.Add([]byte("PNTDMET1"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		vfs := newMemFS()
+		vfs.files[metaNames[0]] = &memFile{now: b}
+		gen, content, err := readMeta(vfs, "", metaNames[0])
+		if err != nil && (gen != 0 || content.Stable != nil) {
+			t.Errorf("refused (%v), and still generation %d", err, gen)
+		}
+		if err == nil && content.Stable == nil {
+			t.Error("accepted without content")
+		}
+	})
+}

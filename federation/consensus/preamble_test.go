@@ -205,7 +205,8 @@ func TestSwappedAddressesAreFound(t *testing.T) {
 }
 
 func FuzzGreeting(f *testing.F) {
-	f.Add(greeting{cluster: uuid.NewString(), node: "n1", folder: uuid.NewString(), means: "n2"}.encode())
+	const id = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+	f.Add(greeting{cluster: id, node: "n1", folder: id, means: "n2"}.encode())
 	f.Add(greeting{node: "n2", refusal: "n2 is of another cluster"}.encode())
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Add(append([]byte(preambleMagic), preambleVersion, 0, 2, 0xff, 0xff))
