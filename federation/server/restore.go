@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -224,7 +225,8 @@ func ownedBy(dataDir, name string) error {
 		return &process.UsageError{Err: err}
 	}
 	if want := fmt.Sprintf("1 server %s\n", name); string(have) != want {
-		return process.Usagef("data folder %s says that it is that of %q, not of %q: name another folder", dataDir, have, want)
+		return process.Usagef("data folder %s belongs to %q, not to %q: name another folder", dataDir,
+			strings.TrimSpace(string(have)), strings.TrimSpace(want))
 	}
 	return nil
 }
