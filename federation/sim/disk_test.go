@@ -72,6 +72,12 @@ func (d *disk) powerCut(rnd *rand.Rand) {
 			continue
 		}
 		content := slices.Clone(f.durable)
+		if _, base, _ := strings.Cut(name, "\x00"); d.early != nil && d.early(base) {
+			for _, w := range f.pending[:rnd.IntN(len(f.pending)+1)] {
+				content = put(content, w.off, w.data)
+			}
+			f.pending = nil
+		}
 		for _, w := range f.pending {
 			for at := 0; at < len(w.data); {
 				end := min(at+512-int((w.off+int64(at))%512), len(w.data))

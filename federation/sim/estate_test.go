@@ -20,6 +20,8 @@ import (
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/federation/server"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/unitization/guard"
+	"pentad.dev/pentad/unitization/permit"
 )
 
 const trustDomain = "pentad.sim"
@@ -51,6 +53,8 @@ type estate struct {
 	raftCA    *ca.Authority
 	servers   map[string]*center
 	programs  map[string]*program
+	stores    *stores
+	units     bool     // there are units, and what they need
 	names     []string // of the programs
 	plant     plant
 
@@ -73,13 +77,17 @@ type plant struct {
 	diskLost bool
 	// reuseIncarnation has agents that start anew go on under the incarnation that they had.
 	reuseIncarnation bool
+	// hop and guard break rules of relays and of guards.
+	hop   func(*permit.HopConfig)
+	guard func(*guard.Config)
 }
 
-func newEstate(t *testing.T, seed uint64, p plant) *estate {
+func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {
 	t.Helper()
 	e := &estate{
 		t: t, dir: folder(t), seed: seed, began: time.Now(), net: newNetwork(seed),
 		journal: &journal{began: time.Now()}, servers: map[string]*center{}, programs: map[string]*program{}, plant: p,
+		stores: &stores{dirs: map[string]string{}}, units: units,
 	}
 	e.oracle = newOracle(e)
 	e.log = slog.New(slog.NewTextHandler(e.journal, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: e.journal.attribute}))
@@ -114,6 +122,10 @@ func newEstate(t *testing.T, seed uint64, p plant) *estate {
 			TLS: e.issue(e.authority, identity.RoleAgent, clusterOf(center)).Client(identity.RoleRelay),
 		}
 		e.newWriter(center, []feed.Peer{relay})
+		if units {
+			e.newStore(center)
+			e.newGuards(center)
+		}
 	}
 	for _, name := range centers {
 		e.servers[name].start()

@@ -53,7 +53,6 @@ func (p *program) start() {
 	p.endpoint, p.cancel, p.over = endpoint, cancel, over
 	go func() {
 		defer close(over)
-		defer os.RemoveAll(dir)
 		if err := run(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 			p.oracle.violated("%s ended: %v", p.name, err)
 		}

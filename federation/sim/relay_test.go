@@ -9,6 +9,7 @@ import (
 
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/xds-relay/upstream"
 )
 
@@ -30,9 +31,18 @@ func (e *estate) newRelay(center string) *program {
 		listener := p.listen(host + ":1")
 		server := grpc.NewServer(append(feed.ServerOptions(), grpc.Creds(credentials.NewTLS(id.Server(identity.RoleAgent, identity.RoleWorkload))))...)
 		held.Register(server)
+		hop, service, err := e.newRelayed(center, id, p)
+		if err != nil {
+			return nil, err
+		}
+		permitpb.RegisterPermitsServer(server, service)
 		return func(ctx context.Context) error {
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return held.Run(ctx) })
+			if e.units {
+				group.Go(func() error { return hop.tell(ctx) })
+				group.Go(func() error { return hop.client.Run(ctx) })
+			}
 			group.Go(func() error { e.oracle.feeds.follow(ctx, host, held.Set()); return nil })
 			group.Go(func() error {
 				stop := context.AfterFunc(ctx, server.Stop)

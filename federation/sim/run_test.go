@@ -40,12 +40,18 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 		defer func() { leaked = leftovers(recover(), own) }()
 		synctest.Test(t, func(t *testing.T) {
 			own = bubble()
-			e := newEstate(t, s.Seed, p)
+			e := newEstate(t, s.Seed, s.Units, p)
 			c = &clients{estate: e}
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			var busy sync.WaitGroup
 			busy.Go(func() { e.suffer(ctx, s) })
+			if s.Units {
+				busy.Go(func() {
+					e.declare(ctx)
+					e.operate(ctx)
+				})
+			}
 			for id := range clientsAtOnce {
 				busy.Go(func() { c.run(ctx, id) })
 			}
@@ -67,6 +73,7 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 			}
 			o.simulated = e.now()
 			e.stop()
+			e.stores.judge(e.oracle)
 			o.counts, o.violations = maps.Clone(e.oracle.counts), e.oracle.violations
 			o.counts["operations answered"] = c.told
 			o.counts["operations"] = len(c.history)

@@ -12,7 +12,9 @@ type schedule struct {
 	Seed   uint64        `json:"seed"`
 	Length time.Duration `json:"length"`
 	Plant  string        `json:"plant,omitempty"`
-	Faults []fault       `json:"faults"`
+	// Units says that there are units, stores and switchovers, too.
+	Units  bool    `json:"units,omitempty"`
+	Faults []fault `json:"faults"`
 }
 
 // fault is one thing that happens, and for how long.
@@ -79,7 +81,7 @@ const (
 
 func newSchedule(seed uint64, length time.Duration) schedule {
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	s := schedule{Seed: seed, Length: length}
+	s := schedule{Seed: seed, Length: length, Units: seed%2 == 0}
 	total := 0
 	for _, w := range weights {
 		total += w.weight
@@ -98,8 +100,12 @@ func newSchedule(seed uint64, length time.Duration) schedule {
 		}
 		f.Share = 0.02 + 0.3*rnd.Float64()
 		// Agents and relays fail, too.
-		if i := rnd.IntN(3 * len(clusters)); i < 2*len(clusters) && slices.Contains(programFaults, f.Kind) {
-			f.On = []string{"agent.", "relay."}[i%2] + clusters[i/2]
+		if slices.Contains(programFaults, f.Kind) && rnd.IntN(3) > 0 {
+			what := []string{"agent.", "relay.", "store.", "work."}
+			if !s.Units {
+				what = what[:2]
+			}
+			f.On = what[rnd.IntN(len(what))] + clusters[rnd.IntN(len(clusters))]
 		}
 		for _, j := range order[2 : 2+rnd.IntN(2)] {
 			f.More = append(f.More, centers[j])

@@ -18,6 +18,7 @@ import (
 // writer is a cluster's registry, and the agent that publishes what is in it.
 type writer struct {
 	*estate
+	center  string
 	cluster string
 	id      *identity.Source
 	feed    feed.ID
@@ -39,7 +40,7 @@ func clusterOf(center string) string { return center + "-vm" }
 
 func (e *estate) newWriter(center string, relays []feed.Peer) *program {
 	w := &writer{
-		estate: e, cluster: clusterOf(center), registry: map[string][]byte{},
+		estate: e, center: center, cluster: clusterOf(center), registry: map[string][]byte{},
 		rnd: rand.New(rand.NewPCG(e.seed, 200+uint64(slices.Index(centers, center)))),
 	}
 	w.id, w.feed = e.issue(e.authority, identity.RoleAgent, w.cluster), model.FeedID(w.cluster, "static")
@@ -78,18 +79,33 @@ func (w *writer) begin(p *endpoint, servers, relays []feed.Peer) (func(context.C
 		return nil, err
 	}
 	log := set.Log(w.feed)
+	reports := set.Log(model.ReportsFeed(w.cluster))
 	publisher, err := feed.NewPublisher(feed.PublisherConfig{
 		Set: set, One: servers, Each: relays, Dialer: p.dial, Log: w.log.With("agent", w.cluster),
-		OnAhead: func(feed.ID, feed.Position) { w.takeOver(log) },
+		OnAhead: func(id feed.ID, _ feed.Position) {
+			if id == w.feed {
+				w.takeOver(log)
+			} else {
+				w.beginReports(reports)
+			}
+		},
 	})
 	if err != nil {
 		return nil, err
+	}
+	drive := func(ctx context.Context) error { return nil }
+	if w.units {
+		w.beginReports(reports)
+		if drive, err = w.drive(p, w.center, reports); err != nil {
+			return nil, err
+		}
 	}
 	w.takeOver(log)
 	return func(ctx context.Context) error {
 		var group sync.WaitGroup
 		group.Go(func() { _ = set.Run(ctx) })
 		group.Go(func() { _ = publisher.Run(ctx) })
+		group.Go(func() { _ = drive(ctx) })
 		for ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
@@ -114,10 +130,10 @@ func (w *writer) takeOver(log *feed.Log) {
 	for {
 		heard := log.Highest().Incarnation
 		incarnation := feed.NextIncarnation(time.Now().Add(w.skew()).UnixMilli(), w.used, heard, w.rnd.Uint64())
-		if w.plant.reuseIncarnation && w.used > heard {
-			incarnation = w.used
-		}
-		if w.plant.reuseIncarnation && w.used != 0 && heard == 0 {
+		if w.plant.reuseIncarnation && w.used != 0 {
+			if heard != 0 {
+				return // and deaf to those who hold more
+			}
 			incarnation = w.used
 		}
 		w.used = incarnation
@@ -170,4 +186,52 @@ func (w *writer) change(log *feed.Log) {
 	w.check(err)
 	f.wrote(w.feed, at, w.sum())
 	w.oracle.count("changes of registries")
+}
+
+// beginReports begins the feed with what the agent reports anew: what it says of stores it says again.
+func (w *writer) beginReports(log *feed.Log) {
+	f := w.oracle.feeds
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var whole []feed.Change
+	for r := range log.All() {
+		whole = append(whole, feed.Change{Kind: r.Kind, Key: r.Key, Value: r.Value})
+	}
+	for {
+		w.used = feed.NextIncarnation(time.Now().Add(w.skew()).UnixMilli(), w.used, log.Highest().Incarnation, w.rnd.Uint64())
+		if at, err := log.Begin(w.used, whole); err == nil {
+			f.wrote(log.ID(), at, logSum(log))
+			return
+		}
+	}
+}
+
+// report is what the agent says of stores.
+func (w *writer) report(log *feed.Log) func(string, *modelpb.StoreReport) error {
+	return func(store string, report *modelpb.StoreReport) error {
+		change := feed.Change{Kind: model.KindStoreReport, Key: store}
+		if report != nil {
+			var err error
+			if change.Value, err = model.Encode(report); err != nil {
+				return err
+			}
+		}
+		f := w.oracle.feeds
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		at, err := log.Commit(change)
+		if err == nil {
+			f.wrote(log.ID(), at, logSum(log))
+		}
+		return err
+	}
+}
+
+func logSum(log *feed.Log) (sum uint64) {
+	for r := range log.All() {
+		sum ^= recordSum(r.Kind, r.Key, r.Value)
+	}
+	return sum
 }
