@@ -40,11 +40,10 @@ type shop struct {
 // plant is what runs in one center: a cluster with its agent and its relay.
 type plant struct {
 	*shop
-	center, registry      string
-	agent                 agents.Config
-	relay                 xdsrelay.Config
-	stopAgent, stopRelay  func()
-	runningAgent, running *sync.WaitGroup
+	center, registry     string
+	agent                agents.Config
+	relay                xdsrelay.Config
+	stopAgent, stopRelay func()
 
 	mu sync.Mutex
 	// answers are the endpoints of orders in each answer, in order: those of a priority by a space, priorities by a slash.
