@@ -189,9 +189,8 @@ func (f *Follower) stream(ctx context.Context, p *followed) error {
 		return err
 	}
 	in := newInbox()
-	f.cfg.Set.addWatcher(in)
-	defer f.cfg.Set.removeWatcher(in)
 	half := newReceiver(f.cfg.Set, in)
+	defer half.end()
 	half.validator, half.count = f.cfg.Validator, f.count
 	half.report = func(id ID, what string, err error) {
 		f.cfg.Log.Warn(what, "feed", string(id), "peer", peer.Name, "error", err)

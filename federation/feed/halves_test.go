@@ -35,7 +35,6 @@ func wire(t *testing.T, o Options) *wired {
 func (w *wired) connect() {
 	inS, inR := newInbox(), newInbox()
 	w.from.addWatcher(inS)
-	w.to.addWatcher(inR)
 	w.s = newSender(w.from, inS, func(*Log) bool { return true })
 	w.r = newReceiver(w.to, inR)
 }

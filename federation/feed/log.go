@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,8 @@ type Log struct {
 	ended   Position
 
 	cursors []*Cursor
+	// copiers are the inboxes of the receiving halves that copy into this log.
+	copiers []*inbox
 	// observer hears of every change, under mu; it must not call back.
 	observer func(*Log, event)
 }
@@ -233,8 +236,28 @@ func (l *Log) notify(e event) {
 			c.signal()
 		}
 	}
+	for _, in := range l.copiers {
+		in.observe(l, e)
+	}
 	if l.observer != nil {
 		l.observer(l, e)
+	}
+}
+
+// attach makes an inbox hear of this log.
+func (l *Log) attach(in *inbox) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.copiers, in) {
+		l.copiers = append(l.copiers, in)
+	}
+}
+
+func (l *Log) detach(in *inbox) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.copiers, in); i >= 0 {
+		l.copiers = slices.Delete(l.copiers, i, i+1)
 	}
 }
 

@@ -2,24 +2,19 @@ package feed
 
 import "pentad.dev/pentad/federation/feed/feedpb"
 
-// produce makes the next message of a sub-stream: the next frame of its batch, a heartbeat that forwards the writer's
-// mark, or nil if there is nothing to say or no room for it.
-func (s *sender) produce(o *outgoing) *feedpb.SenderMessage {
+// produce makes what a sub-stream has to say next: the next frame of its batch, a heartbeat that forwards the writer's
+// mark, or nothing, for now or until there is room for it.
+func (s *sender) produce(o *outgoing) (*feedpb.Frame, *feedpb.Progress) {
 	if o.closed || o.sent >= o.taken+s.set.opts.windowFrames {
-		return nil // an ack queues it again
+		return nil, nil // an ack queues it again
 	}
-	if o.batch == nil && !s.batch(o) {
-		if o.closed {
-			return nil
-		}
-		if p := s.progress(o, false); p != nil {
-			return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Progresses{
-				Progresses: &feedpb.Progresses{Progresses: []*feedpb.Progress{p}},
-			}}
-		}
-		return nil
+	if o.batch != nil || s.batch(o) {
+		return s.frame(o), nil
 	}
-	return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{Frame: s.frame(o)}}
+	if o.closed {
+		return nil, nil
+	}
+	return nil, s.progress(o, false)
 }
 
 // batch makes the next batch of a sub-stream, if there is one.

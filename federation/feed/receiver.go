@@ -101,11 +101,29 @@ func (r *receiver) shut(id ID) {
 		r.leave(in, feedpb.Reason_REASON_DONE, "")
 		in.waits = 0
 		delete(r.feeds, id)
+		if in.log != nil {
+			in.log.detach(r.inbox)
+		}
+	}
+}
+
+// end lets go of all logs, when the stream is over.
+func (r *receiver) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, in := range r.feeds {
+		if in.log != nil {
+			in.log.detach(r.inbox)
+		}
 	}
 }
 
 // enter opens a sub-stream with the present position (rules 10 and 11).
 func (r *receiver) enter(in *incoming) {
+	in.log.attach(r.inbox) // before it looks at the log: what changes afterwards is heard of
+	if in.log.Removed() {
+		r.inbox.observe(in.log, moved)
+	}
 	if r.fromWriter {
 		in.filter = in.log.Filter()
 	}

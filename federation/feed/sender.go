@@ -193,11 +193,7 @@ func (s *sender) tick() {
 			beats = append(beats, p)
 		}
 	}
-	for part := range slices.Chunk(beats, 1000) {
-		s.control = append(s.control, &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Progresses{
-			Progresses: &feedpb.Progresses{Progresses: part},
-		}})
-	}
+	s.control = append(s.control, progressesOf(beats)...)
 	if len(s.control) == 0 {
 		s.control = append(s.control, &feedpb.SenderMessage{})
 	}
@@ -224,21 +220,47 @@ func (s *sender) next() *feedpb.SenderMessage {
 	if len(s.announce) > 0 {
 		return s.announcements()
 	}
-	for len(s.ready) > 0 {
+	return s.data()
+}
+
+// data returns the next frame, or what the writers' marks that passed make of heartbeats, as one message.
+func (s *sender) data() *feedpb.SenderMessage {
+	var beats []*feedpb.Progress
+	for len(s.ready) > 0 && len(beats) < mostBeats {
 		o := s.ready[0]
 		s.ready[0] = nil
 		s.ready = s.ready[1:]
 		o.queued = false
-		if m := s.produce(o); m != nil {
-			o.spoke = true
-			s.queue(o) // behind the others
-			return m
+		f, p := s.produce(o)
+		o.spoke = o.spoke || f != nil || p != nil
+		if p != nil {
+			beats = append(beats, p)
 		}
-		if len(s.control) > 0 {
-			return s.next()
+		if f != nil {
+			s.queue(o) // behind the others
+			s.control = append(s.control, progressesOf(beats)...)
+			return &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{Frame: f}}
 		}
 	}
-	return nil
+	s.control = append(s.control, progressesOf(beats)...)
+	if len(s.control) == 0 {
+		return nil
+	}
+	m := s.control[0]
+	s.control = s.control[1:]
+	return m
+}
+
+// mostBeats bounds the heartbeats of one message.
+const mostBeats = 1000
+
+func progressesOf(beats []*feedpb.Progress) (ms []*feedpb.SenderMessage) {
+	for part := range slices.Chunk(beats, mostBeats) {
+		ms = append(ms, &feedpb.SenderMessage{Message: &feedpb.SenderMessage_Progresses{
+			Progresses: &feedpb.Progresses{Progresses: part},
+		}})
+	}
+	return ms
 }
 
 func (s *sender) queue(o *outgoing) {

@@ -112,9 +112,8 @@ func (s *Service) Subscribe(stream grpc.BidiStreamingServer[feedpb.ReceiverMessa
 func (s *Service) Publish(stream grpc.BidiStreamingServer[feedpb.SenderMessage, feedpb.ReceiverMessage]) error {
 	ctx := stream.Context()
 	in := newInbox()
-	s.cfg.Set.addWatcher(in)
-	defer s.cfg.Set.removeWatcher(in)
 	half := newReceiver(s.cfg.Set, in)
+	defer half.end()
 	half.fromWriter, half.validator, half.count = true, s.cfg.Validator, s.count
 	half.report = func(id ID, what string, err error) { s.cfg.Log.Warn(what, "feed", string(id), "error", err) }
 	half.refuses = func(id ID, to Position) error {

@@ -34,7 +34,6 @@ func (w *world) connect(l *simLink) {
 	l.up, l.since = true, w.step
 	l.inS, l.inR = newInbox(), newInbox()
 	l.from.set.addWatcher(l.inS)
-	l.to.set.addWatcher(l.inR)
 	offers := func(lg *Log) bool {
 		if l.publish {
 			return lg.published()
@@ -70,7 +69,7 @@ func (w *world) cut(l *simLink) {
 	}
 	l.up, l.down, l.back = false, nil, nil
 	l.from.set.removeWatcher(l.inS)
-	l.to.set.removeWatcher(l.inR)
+	l.receiver.end()
 	if l.publish {
 		l.service.end()
 		return
