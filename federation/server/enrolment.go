@@ -151,10 +151,12 @@ func (s *Core) bootstrap(roster map[string]string) error {
 	if len(members) != len(roster) || roster[s.config.Name] != s.node.Folder().ID {
 		return nil
 	}
-	if err := s.node.Bootstrap(members); err != nil && !errors.Is(err, consensus.ErrBootstrapped) {
+	switch err := s.node.Bootstrap(members); {
+	case err == nil, errors.Is(err, consensus.ErrBootstrapped), errors.Is(err, consensus.ErrStopped):
+		return nil // stopped: it begins at the next start
+	default:
 		return fmt.Errorf("begin the log: %w", err)
 	}
-	return nil
 }
 
 // enrolRequest is what this server says of itself.

@@ -43,12 +43,15 @@ func isLevel(err error) bool {
 }
 
 func toStatus(err error) error {
-	switch {
+	switch code := status.Code(err); {
+	case code != codes.Unknown: // the leader has said it
+		return status.Error(code, brief(err).Error())
 	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrNoQuorum):
 		return status.Error(codes.FailedPrecondition, err.Error())
 	case errors.Is(err, consensus.ErrDiskFull):
 		return status.Error(codes.ResourceExhausted, err.Error())
-	case errors.Is(err, consensus.ErrTooLarge), errors.Is(err, errUnsafe), errors.Is(err, errAnnouncement), isLevel(err),
+	case errors.Is(err, consensus.ErrTooLarge), errors.Is(err, errUnsafe), errors.Is(err, errAnnouncement), errors.Is(err, errJoin),
+		isLevel(err), errors.Is(err, intent.ErrCommand),
 		errors.Is(err, consensus.ErrUnhealthy), errors.Is(err, consensus.ErrLastVoter):
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.Is(err, errNoMember):

@@ -52,29 +52,69 @@ func speaksForItself(ctx context.Context, server *intentpb.Server) error {
 // Join implements the service at any enrolled server.
 func (m membership) Join(ctx context.Context, request *intentpb.JoinRequest) (*intentpb.JoinResponse, error) {
 	s := m.server
-	if err := speaksForItself(ctx, request.GetServer()); err != nil {
+	if err := s.mayIntroduce(ctx, request.GetServer()); err != nil {
 		return nil, err
 	}
-	command := &intentpb.Command{
+	err := s.backend.atLeader(ctx, call{
+		here: func(ctx context.Context) error { return s.joinHere(ctx, request) },
+		member: func(ctx context.Context, leader intentpb.MembershipClient) error {
+			_, err := leader.Join(ctx, request)
+			return err
+		},
+	})
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	folder := s.node.Folder()
+	return &intentpb.JoinResponse{Cluster: folder.Cluster, Roster: folder.Roster}, nil
+}
+
+// mayIntroduce lets a server speak for itself, and a member pass on what one that joins has said to it.
+func (s *Core) mayIntroduce(ctx context.Context, server *intentpb.Server) error {
+	caller, err := identity.Caller(ctx)
+	if err != nil {
+		return status.Error(codes.Unauthenticated, err.Error())
+	}
+	known := s.machine.Server(caller.Name)
+	if known != nil && !known.GetRemoved() || !s.machine.Founded() && s.node.Folder().Roster[caller.Name] != "" {
+		return nil
+	}
+	return speaksForItself(ctx, server)
+}
+
+// errJoin says that the state machine refuses a server that would join.
+var errJoin = errors.New("may not join")
+
+// joinHere spends the token, at the leader. The first servers are in the table before: else one of them, with its disk
+// lost, would come in as one that nobody knows.
+func (s *Core) joinHere(ctx context.Context, request *intentpb.JoinRequest) error {
+	if !s.node.IsLeader() {
+		return fmt.Errorf("join: %w", consensus.ErrNotLeader)
+	}
+	if _, err := s.node.ReadIndex(ctx); err != nil {
+		return err
+	}
+	if err := s.introduce(ctx); err != nil {
+		return err
+	}
+	name := request.GetServer().GetName()
+	result, err := s.proposeHere(ctx, &intentpb.Command{
 		Id: newID(), ProposedAtUnixMs: time.Now().UnixMilli(),
 		Operation: &intentpb.Command_JoinServer{JoinServer: &intentpb.JoinServer{
 			Server: request.GetServer(), Token: intent.HashToken(request.GetToken()),
 		}},
-	}
-	result, err := s.backend.Propose(ctx, command)
-	if errors.Is(err, intent.ErrCommand) {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	} else if err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error())
-	}
-	if !result.OK {
+	})
+	switch {
+	case err != nil:
+		return err
+	case !result.OK:
 		refused := result.Errors().ToAggregate()
-		s.log.Warn("refused a server that would join", "server", request.GetServer().GetName(), "error", refused)
-		return nil, status.Errorf(codes.InvalidArgument, "server %s may not join: %v", request.GetServer().GetName(), refused)
+		s.log.Warn("refused a server that would join", "server", name, "error", refused)
+		return fmt.Errorf("server %s %w: %w", name, errJoin, refused)
 	}
-	s.log.Info("a server joined", "server", request.GetServer().GetName(), "folder", request.GetServer().GetFolder())
-	folder := s.node.Folder()
-	return &intentpb.JoinResponse{Cluster: folder.Cluster, Roster: folder.Roster}, nil
+	s.roll.heard(name)
+	s.log.Info("a server joined", "server", name, "folder", request.GetServer().GetFolder())
+	return nil
 }
 
 // Announce implements the service at the leader.
