@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -173,6 +174,16 @@ func FuzzRestore(f *testing.F) {
 		}
 		if !bytes.Equal(save(first), save(second)) {
 			t.Error("a state and its restored snapshot differ")
+		}
+		before := second.Revision()
+		if err := second.Reincarnate(later, aServer("s1", 7), time.Second); err != nil {
+			if !errors.Is(err, ErrReincarnate) {
+				t.Errorf("error is %v, want ErrReincarnate", err)
+			}
+			return
+		}
+		if err := first.Restore(bytes.NewReader(save(second))); err != nil || first.Revision() <= before {
+			t.Errorf("a second life at revision %d after %d: %v", first.Revision(), before, err)
 		}
 	})
 }
