@@ -278,3 +278,40 @@ func TestWhatFitsAnOrder(t *testing.T) {
 		}
 	}
 }
+
+// What a member was before it obeyed a fence is in the report of that: who has lost the state must find the last primary.
+func TestAFencesReportSaysWhatWasBefore(t *testing.T) {
+	fence := &Order{Store: "s", Action: Fence, Token: 9, UID: "restored", Step: 1}
+	opened := State{Token: 4, Open: true, Primary: true, Position: Position{Epoch: 4, Index: 2}}
+	closed := State{Token: 9, Position: Position{Epoch: 4, Index: 3}}
+	for name, c := range map[string]struct {
+		before  *Order // in force while the member was open
+		primary bool
+		token   uint64
+	}{
+		"no order was in force":  {nil, true, 4},
+		"it had been opened":     {&Order{Store: "s", Action: Open, Member: "hz", Token: 4, UID: "u", Step: 5}, true, 4},
+		"the agent did not know": {fence, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewRunner(RunnerConfig{Store: "s", Member: "hz", Recheck: 10})
+			r.Ordered(c.before, 0)
+			if c.before != fence {
+				r.Answered(r.Next(0).Call.ID, opened, nil, 0)
+				r.Ordered(fence, 1)
+			}
+			call := r.Next(20).Call
+			if c.before != fence && call.Action != Fence {
+				t.Fatalf("next is %s", call.Action)
+			}
+			r.Answered(call.ID, closed, nil, 20)
+			if got := r.Report(); got.Action != Fence || got.Primary != c.primary || got.Before != c.token || got.Position != closed.Position {
+				t.Errorf("%+v", got)
+			}
+			r.Answered(r.Next(40).Call.ID, closed, nil, 40) // asked again: the report stays
+			if got := r.Report(); got.Primary != c.primary || got.Before != c.token {
+				t.Errorf("later %+v", got)
+			}
+		})
+	}
+}
