@@ -29,6 +29,7 @@ func startEtcd(dir, binary string, nodes int, certs *certificates) (*system, err
 	var members []string
 	for i, peer := range peers {
 		members = append(members, fmt.Sprintf("n%d=https://%s", i+1, peer))
+		s.urls = append(s.urls, "https://"+clients[i])
 	}
 	for i := range nodes {
 		name := fmt.Sprintf("n%d", i+1)
@@ -60,6 +61,9 @@ func startEtcd(dir, binary string, nodes int, certs *certificates) (*system, err
 		return nil, err
 	}
 	s.leads = func(ctx context.Context, server int) bool {
+		if server >= len(s.pools) {
+			return false // the API before it
+		}
 		status, err := s.pools[server].invoke(ctx, 0, etcdStatus, nil)
 		if err != nil {
 			return false
@@ -70,6 +74,33 @@ func startEtcd(dir, binary string, nodes int, certs *certificates) (*system, err
 		return self != 0 && self == leader
 	}
 	return s, s.processes.start()
+}
+
+// startAPI starts an API over the cluster, of the library that Pentad's is made of, as one of its processes.
+func (s *system) startAPI(dir, binary string, certs *certificates) (*api, error) {
+	addresses, err := freeAddresses(1)
+	if err != nil {
+		return nil, err
+	}
+	files, err := certs.issue(identity.RoleServer, "etcd-api")
+	if err != nil {
+		return nil, err
+	}
+	s.add(dir, "api", binary, "-listen", addresses[0], "-etcd", strings.Join(s.urls, ","),
+		"-cert", files.Cert, "-key", files.Key, "-ca", files.CA)
+	operator, err := certs.issue(identity.RoleOperator, "client", "pentad:admins")
+	if err != nil {
+		return nil, err
+	}
+	_, config, err := configs(operator)
+	if err != nil {
+		return nil, err
+	}
+	a := &api{}
+	if err := a.dialAPI(addresses[0], config); err != nil {
+		return nil, err
+	}
+	return a, s.processes[len(s.processes)-1].start()
 }
 
 // keys is how many keys are written.

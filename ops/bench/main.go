@@ -68,7 +68,7 @@ func parse(args []string) (*settings, error) {
 	flags.StringVar(&s.dir, "dir", ".bin", "the `folder` in which the clusters' folders are made; its disk is what is measured")
 	flags.StringVar(&s.etcd, "etcd", "", "an etcd `binary` to measure beside; empty: it is built from its module")
 	only := flags.String("run", ".", "measure only what matches this `pattern`: writes, reads, forwarded, kills, wan")
-	flags.IntVar(&s.rounds, "rounds", 4, "how often the systems take turns")
+	flags.IntVar(&s.rounds, "rounds", 3, "how often the systems take turns")
 	flags.DurationVar(&s.turn, "turn", time.Second, "how long one turn lasts under each load")
 	nodes := flags.String("nodes", "3,5", "sizes of the clusters")
 	sizes := flags.String("sizes", "256,1024", "sizes of the values in bytes; the API's objects have the largest")
@@ -112,10 +112,10 @@ func parse(args []string) (*settings, error) {
 // bench is one run.
 type bench struct {
 	*settings
-	home   string // of this run; goes with it
-	certs  *certificates
-	pentad string // binary
-	began  time.Time
+	home            string // of this run; goes with it
+	certs           *certificates
+	pentad, etcdAPI string // binaries
+	began           time.Time
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -167,14 +167,24 @@ func (b *bench) binaries(ctx context.Context) error {
 	if err := build(ctx, ".", "pentad.dev/pentad/cmd/pentad", b.pentad); err != nil {
 		return fmt.Errorf("building pentad: %w", err)
 	}
-	if b.etcd != "" || !b.run.MatchString("writes") && !b.run.MatchString("reads") {
+	if !b.run.MatchString("writes") && !b.run.MatchString("reads") {
 		return nil
 	}
-	b.etcd = filepath.Join(b.dir, "etcd")
-	b.progress("building etcd from its module (the first time it is fetched, which takes a minute)")
-	if err := build(ctx, filepath.Join("ops", "bench", "etcd"), ".", b.etcd); err != nil {
-		return fmt.Errorf("etcd could not be built: without the network its module cannot be fetched; name a binary with "+
-			"-etcd, or leave the comparison out with -run 'forwarded|kills|wan': %w", err)
+	if b.etcd == "" {
+		b.etcd = filepath.Join(b.dir, "etcd")
+		b.progress("building etcd from its module (the first time it is fetched, which takes a minute)")
+		if err := build(ctx, filepath.Join("ops", "bench", "etcd"), ".", b.etcd); err != nil {
+			return fmt.Errorf("etcd could not be built: without the network its module cannot be fetched; name a binary with "+
+				"-etcd, or leave the comparison out with -run 'forwarded|kills|wan': %w", err)
+		}
+	}
+	if !b.run.MatchString("writes") {
+		return nil
+	}
+	b.etcdAPI = filepath.Join(b.dir, "etcd-api")
+	b.progress("building an API over etcd from its modules")
+	if err := build(ctx, filepath.Join("ops", "bench", "etcd-api"), ".", b.etcdAPI); err != nil {
+		return fmt.Errorf("an API over etcd could not be built, perhaps for want of the network: %w", err)
 	}
 	return nil
 }

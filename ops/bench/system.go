@@ -16,6 +16,7 @@ type system struct {
 	processes children
 	pools     []pool // by process
 	leads     func(ctx context.Context, server int) bool
+	urls      []string // of etcd's clients
 
 	leader int
 }

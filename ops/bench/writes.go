@@ -128,8 +128,16 @@ func (b *bench) writesOf(ctx context.Context, nodes int) error {
 	}
 	largest := slices.Max(b.sizes)
 	b.progress("%d nodes run: making the objects", nodes)
-	if err := servers.seed(ctx, largest); err != nil {
+	if err := servers.seed(ctx, servers.leader, largest); err != nil {
 		return err
+	}
+	over, err := etcd.startAPI(filepath.Join(home, "etcd"), b.etcdAPI, b.certs)
+	if err != nil {
+		return err
+	}
+	defer over.hangUp()
+	if err := over.seed(ctx, 0, largest); err != nil {
+		return fmt.Errorf("an API over etcd: %w", err)
 	}
 	var tables []*contest
 	for _, size := range b.sizes {
@@ -139,9 +147,7 @@ func (b *bench) writesOf(ctx context.Context, nodes int) error {
 		}
 		if size == largest {
 			all = append(all,
-				contender{"server, Intent.Propose", &servers.system, func() operation { return servers.proposals() }},
-				contender{"API, update", &servers.system, func() operation { return servers.updates(servers.leader) }},
-				contender{"API, create", &servers.system, func() operation { return servers.creates(servers.leader) }})
+				contender{"server, Intent.Propose", &servers.system, func() operation { return servers.proposals() }})
 		}
 		contests, err := b.compete(ctx, fmt.Sprintf("%d nodes, %d B", nodes, size), all)
 		if err != nil {
@@ -149,7 +155,23 @@ func (b *bench) writesOf(ctx context.Context, nodes int) error {
 		}
 		tables = append(tables, contests...)
 	}
+	throughAPI, err := b.compete(ctx, fmt.Sprintf("%d nodes, %d B, through an API", nodes, largest), []contender{
+		{"API over etcd, update", etcd, func() operation { return over.updates(0) }},
+		{"Pentad's API, update", &servers.system, func() operation { return servers.updates(servers.leader) }},
+		{"API over etcd, create", etcd, func() operation { return over.creates(0) }},
+		{"Pentad's API, create", &servers.system, func() operation { return servers.creates(servers.leader) }},
+	})
+	if err != nil {
+		return err
+	}
 	report(fmt.Sprintf("Acknowledged writes, %d nodes (each a process, TLS everywhere, every write synced)", nodes), tables)
+	var pairs []*contest
+	for i := 0; i < 4; i += 2 { // an update with an update, a create with a create
+		for _, c := range throughAPI {
+			pairs = append(pairs, &contest{load: c.load, systems: c.systems[i : i+2], figures: c.figures})
+		}
+	}
+	report(fmt.Sprintf("Through a Kubernetes-style API, %d nodes", nodes), pairs)
 	return b.whereTimeGoes(ctx, log, largest)
 }
 
