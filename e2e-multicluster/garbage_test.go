@@ -37,7 +37,7 @@ func TestGarbageDisturbsNobody(t *testing.T) {
 			},
 			"TLS of an operator": func(conn net.Conn) error { return encrypted(conn, operator.Client(identity.RoleServer)) },
 		} {
-			for range 20 {
+			for range 10 {
 				s.must(s.speak(address, speak))
 			}
 			s.say("port %s was told %s", port, name)

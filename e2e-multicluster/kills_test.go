@@ -23,7 +23,10 @@ const (
 )
 
 // probing is between two new writes of a region's client: what is measured is that exact.
-const probing = 25 * time.Millisecond
+const probing = 50 * time.Millisecond
+
+// probes is how many writes of all clients may be on their way.
+const probes = 96
 
 // It measures for how long nobody can write after the leader was killed, from the kill to the first acknowledgement of a
 // write that began after it, with and without a distance between the regions.
@@ -66,6 +69,10 @@ func killLeaders(t *testing.T, kills int, way, election time.Duration) (first, e
 	s := open(t, func(cfg *estate.Config) { cfg.ElectionTimeout = election })
 	s.must(s.Net.Delay(way))
 	s.up()
+	s.keys = nil
+	for i := range probes {
+		s.keys = append(s.keys, fmt.Sprint("probe-", i))
+	}
 	s.load(func(cfg *history.Config) {
 		cfg.Workers, cfg.Probe, cfg.Timeout = 1, probing, 30*time.Second
 	})

@@ -5,9 +5,12 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"testing"
+
+	"k8s.io/klog/v2"
 
 	"pentad.dev/pentad/e2e-multicluster/estate"
 	"pentad.dev/pentad/e2e-multicluster/history"
@@ -50,6 +53,7 @@ func run(m *testing.M) int {
 	if !inside {
 		return status
 	}
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // client-go tells of each connection that a server's death broke
 	return m.Run()
 }
 

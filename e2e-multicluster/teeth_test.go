@@ -21,7 +21,7 @@ func TestStaleReadsAreFound(t *testing.T) {
 	s.must(s.Isolate(leader, true, true))
 	next := s.leader(leader)
 	s.say("%s leads while %s is cut off, and clients read there what it has", next.Name, leader.Name)
-	for range 20 {
+	for range 10 {
 		s.written("with the old leader cut off")
 		s.read(leader)
 	}

@@ -5,6 +5,8 @@
 package estate
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -240,6 +242,20 @@ func (e *Estate) Client(timeout time.Duration, servers ...*Server) (*client.Clie
 		endpoints = append(endpoints, s.config.Listen.API)
 	}
 	return client.New(client.Config{TLS: source.Client(identity.RoleServer), Endpoints: endpoints, Timeout: timeout})
+}
+
+// Command runs a pentad command where nothing is cut off, and returns what it printed, what it said to standard error,
+// and its exit status.
+func (e *Estate) Command(ctx context.Context, args ...string) (output, said string, status int, err error) {
+	cmd := exec.CommandContext(ctx, e.binary, args...)
+	var out, words bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &words
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
+		status, err = exit.ExitCode(), nil
+	}
+	return out.String(), words.String(), status, err
 }
 
 // Close kills what runs and takes everything away but the folder, in which the logs are.

@@ -3,10 +3,8 @@
 package estate
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -233,20 +231,4 @@ func (s *Server) Said(text string) []string {
 		}
 	}
 	return lines
-}
-
-// Command runs a pentad command on the server's host and returns what it printed and its exit status.
-func (s *Server) Command(ctx context.Context, args ...string) (output string, status int, err error) {
-	cmd := exec.CommandContext(ctx, s.estate.binary, args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := s.Host.Start(cmd); err != nil {
-		return "", 0, err
-	}
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-		return out.String(), exit.ExitCode(), nil
-	}
-	return out.String(), 0, err
 }

@@ -68,7 +68,7 @@ func (e *Estate) Settled(ctx context.Context, servers ...*Server) error {
 	if len(servers) == 0 {
 		servers = e.Expected()
 	}
-	var goal uint64
+	var goal, highest uint64
 	return Until(ctx, "wait until the servers agree", func(ctx context.Context) error {
 		views := map[string]bool{}
 		var behind, seen []string
@@ -83,9 +83,11 @@ func (e *Estate) Settled(ctx context.Context, servers ...*Server) error {
 			if status.Raft.Leader == "" || status.Revision < goal {
 				behind = append(behind, s.Name)
 			}
-			if len(seen) == 1 && goal == 0 {
-				goal = status.Revision
-			}
+			highest = max(highest, status.Revision)
+		}
+		if goal == 0 { // all have answered once
+			goal = highest
+			return errors.New("one more look")
 		}
 		if len(views) > 1 || len(behind) > 0 {
 			return fmt.Errorf("%s (revision %d is waited for)", strings.Join(seen, ", "), goal)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
 
 	"pentad.dev/pentad/client"
 	"pentad.dev/pentad/crds/v1alpha1"
@@ -56,6 +58,7 @@ func Serve() (is bool, status int) {
 	if text == "" {
 		return false, 0
 	}
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // client-go tells of each connection that a server's death broke
 	var cfg Config
 	err := json.Unmarshal([]byte(text), &cfg)
 	if err == nil {
@@ -161,14 +164,25 @@ func (w *worker) probe(ctx context.Context) {
 	defer writes.Wait()
 	ticks := time.NewTicker(w.cfg.Probe)
 	defer ticks.Stop()
+	// A key has one write at a time: while there are none that are answered, the pace is the keys'.
+	free := make(chan string, len(w.cfg.Keys))
+	for _, key := range w.cfg.Keys {
+		free <- key
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-			value := w.value()
-			key := w.cfg.Keys[w.n%len(w.cfg.Keys)]
-			writes.Go(func() { w.put(w.any, "", Op{Kind: Write, Key: key, Value: value}, "") })
+			select {
+			case key := <-free:
+				value := w.value()
+				writes.Go(func() {
+					w.put(w.any, "", Op{Kind: Write, Key: key, Value: value}, "")
+					free <- key
+				})
+			default:
+			}
 		}
 	}
 }
