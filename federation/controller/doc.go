@@ -15,5 +15,12 @@
 //
 // An agent is heard of the members that it drives alone, whatever it writes into its feed.
 //
-// next is the pure half: state, clock and what was heard in; proposals and the time of the next look out.
+// It has clusters expire (rule 11 of intent): every two seconds it asks all servers what they hear of clusters, and
+// proposes that one has expired when a majority of the voters says that it has listened for the cluster's keepFor and heard
+// nothing, nobody says otherwise, and that has been so for some rounds. How long nothing was heard the servers remember, by
+// their monotonic clocks and only for as long as they listened without a break, so a new leader begins with what they say
+// and waits only those rounds. Who does not answer counts for neither side; a cluster comes back by a fresh sign of life
+// alone. The switch and the bound of the Estate hold withdrawals back, all or none.
+//
+// next and patience.judge are the pure halves: state, clock and what was heard in; proposals out.
 package controller
