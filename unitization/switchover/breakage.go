@@ -49,6 +49,8 @@ const (
 	brokenFoundByMajority
 	// brokenBackupBelieved takes the older state's primary for the last one.
 	brokenBackupBelieved
+	// brokenTokenBelieved takes the member that kept the highest token for the last primary.
+	brokenTokenBelieved
 	// brokenPrimaryCertain takes the report of the older state's primary as evidence.
 	brokenPrimaryCertain
 	// brokenTakeOverAborted lets a switchover of what was restored be rolled back.

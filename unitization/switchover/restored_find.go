@@ -1,7 +1,9 @@
 package switchover
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -55,6 +57,11 @@ func (d *draft) found(name string) (target, why string) {
 	switch {
 	case d.broken.has(brokenBackupBelieved):
 		return store.Primary, ""
+	case d.broken.has(brokenTokenBelieved):
+		return slices.MaxFunc(slices.Sorted(maps.Keys(r.Reports)), func(a, b string) int {
+			return cmp.Or(cmp.Compare(r.Reports[a].Before, r.Reports[b].Before),
+				r.Reports[a].Position.Compare(r.Reports[b].Position))
+		}), ""
 	case last != "" && !holds(last):
 		return "", fmt.Sprintf("%s was the primary last, and other members hold more than it does: their data has "+
 			"parted", last)

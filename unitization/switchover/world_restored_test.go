@@ -112,6 +112,7 @@ func restoredPlants() []plant {
 		{"8", "a restored store is open at once", pair, brokenRestoredOpen, 0, twoPrimaries},
 		{"8", "no fence", quiet, brokenFoundUnfenced, 0, twoPrimaries},
 		{"8", "the backup's primary is believed", quiet, brokenBackupBelieved, 0, lost},
+		{"8", "the highest token is believed", permits, brokenTokenBelieved, 0, lost},
 		{"8", "a majority, where members hold no permits", out, brokenFoundByMajority, 0, twoPrimaries},
 		{"8", "an incarnation is used twice", e("restored twice"), 0, brokenIncarnationReused, wrongCell},
 		{"8", "the backup's primary is evidence for all", byHand, brokenPrimaryCertain, 0, twoPrimaries},
