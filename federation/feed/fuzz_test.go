@@ -33,8 +33,21 @@ func FuzzFrame(f *testing.F) {
 	} {
 		f.Add(encode(m), encode(m))
 	}
+	// A reset that keeps buckets as they are, one that keeps what is not so, and one that names a record twice.
+	kept := fuzzedCopy().proto()
+	twice := &feedpb.Record{Kind: "k", Key: "d", Value: []byte("9"), At: at(7)}
+	for _, reset := range []*feedpb.Frame{
+		{Stream: 1, To: at(9), Reset_: true, Commit: true, Kept: kept},
+		{Stream: 1, To: at(9), Reset_: true, Commit: true, Kept: kept[:1], Records: []*feedpb.Record{twice}},
+		{Stream: 1, To: at(9), Reset_: true, Commit: true, Kept: kept[:1], Records: []*feedpb.Record{twice, twice}},
+		{Stream: 1, To: at(9), Reset_: true, Commit: true, Kept: []*feedpb.Digest{{Bucket: 1, Seal: 5}, {Bucket: 9, Seal: 5}}},
+		{Stream: 1, From: at(2), To: at(9), Commit: true, Kept: kept},
+	} {
+		m := encode(&feedpb.SenderMessage{Message: &feedpb.SenderMessage_Frame{Frame: reset}})
+		f.Add(m, m)
+	}
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		w := wire(t, Options{})
+		w := wire(t, Options{bucketRecords: 1})
 		l := w.to.Log("c/x")
 		l.Begin(1, []Change{change("a", "1"), change("b", "1")})
 		l.Commit(change("c", "1"))
@@ -66,6 +79,14 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// fuzzedCopy are the digests of the copy that FuzzFrame begins with.
+func fuzzedCopy() digests {
+	l := NewLog("c/x", Filter{}, Options{})
+	l.Begin(1, []Change{change("a", "1"), change("b", "1")})
+	l.Commit(change("c", "1"))
+	return digestsOf(l.listed(true), Filter{}, bucketsFor(3, 1), 0)
+}
+
 // FuzzAcks gives a sending half any two messages: it must not panic.
 func FuzzAcks(f *testing.F) {
 	for _, m := range []*feedpb.ReceiverMessage{
@@ -73,6 +94,10 @@ func FuzzAcks(f *testing.F) {
 		{Message: &feedpb.ReceiverMessage_Open{Open: &feedpb.Open{
 			Stream: 1, Feed: "c/x", Filter: &feedpb.Filter{Keys: []string{"a"}}, Highest: &feedpb.Position{Incarnation: 9}}}},
 		{Message: &feedpb.ReceiverMessage_Open{Open: &feedpb.Open{Stream: 1, Feed: "c/x", Again: true}}},
+		{Message: &feedpb.ReceiverMessage_Open{Open: &feedpb.Open{
+			Stream: 1, Feed: "c/x", Again: true, Held: &feedpb.Position{Incarnation: 1}, Buckets: 4,
+			Digests: fuzzedCopy().proto(),
+		}}},
 		{Message: &feedpb.ReceiverMessage_Ack{Ack: &feedpb.Ack{Stream: 1, Frames: 1}}},
 		{Message: &feedpb.ReceiverMessage_Close{Close: &feedpb.Closed{Stream: 1}}},
 	} {
@@ -130,6 +155,33 @@ func FuzzSnapshot(f *testing.F) {
 		again, err := readSnapshot(&b, Options{})
 		if err != nil || again.version() != l.version() || !maps.Equal(contents(again), contents(l)) {
 			t.Fatalf("written and read again: %v", err)
+		}
+	})
+}
+
+// FuzzRemoval reads any file as the mark of a removal: it is refused as corrupt, or says what it was written from.
+func FuzzRemoval(f *testing.F) {
+	var b bytes.Buffer
+	if err := writeRemoval(&b, "c/x", Position{5, 7}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add(b.Bytes()[:b.Len()-1])
+	f.Add([]byte(removalMagic))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		id, at, err := readRemoval(bytes.NewReader(data))
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) || id != "" || !at.IsZero() {
+				t.Fatalf("%v, feed %s at %s", err, id, at)
+			}
+			return
+		}
+		var b bytes.Buffer
+		if err := writeRemoval(&b, id, at); err != nil {
+			t.Fatal(err)
+		}
+		if again, pos, err := readRemoval(&b); err != nil || again != id || pos != at {
+			t.Fatalf("written and read again: %s at %s, %v", again, pos, err)
 		}
 	})
 }
