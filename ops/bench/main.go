@@ -162,11 +162,6 @@ func run(ctx context.Context, args []string) (err error) {
 
 // binaries builds what is measured.
 func (b *bench) binaries(ctx context.Context) error {
-	b.pentad = filepath.Join(b.home, "pentad")
-	b.progress("building pentad")
-	if err := build(ctx, ".", "pentad.dev/pentad/cmd/pentad", b.pentad); err != nil {
-		return fmt.Errorf("building pentad: %w", err)
-	}
 	if !b.run.MatchString("writes") && !b.run.MatchString("reads") {
 		return nil
 	}
@@ -180,6 +175,11 @@ func (b *bench) binaries(ctx context.Context) error {
 	}
 	if !b.run.MatchString("writes") {
 		return nil
+	}
+	b.pentad = filepath.Join(b.home, "pentad")
+	b.progress("building pentad")
+	if err := build(ctx, ".", "pentad.dev/pentad/cmd/pentad", b.pentad); err != nil {
+		return fmt.Errorf("building pentad: %w", err)
 	}
 	b.etcdAPI = filepath.Join(b.dir, "etcd-api")
 	b.progress("building an API over etcd from its modules")
