@@ -130,3 +130,44 @@ func TestAnExpiredClusterStaysWithdrawnAcrossARestartAndASilentOneComesBackLive(
 		t.Errorf("shown: %q: the expired cluster was back before it was heard of", got)
 	}
 }
+
+func TestAnExpiredClusterIsNotShownForAnInstantWhenItsFeedComesLast(t *testing.T) {
+	h := newHeld(t)
+	h.orders(t, "hz-a-vm", 1)
+	h.expire(t, "sh-a-vm", true)
+	p, resources := run(t, h)
+	eventually(t, "1", func() string { return ports(t, resources) })
+	shown := history(t, resources)
+
+	elsewhere := newHeld(t)
+	elsewhere.orders(t, "sh-a-vm", 2)
+	copied := feed.NewLog(model.FeedID("sh-a-vm", "static"), feed.Filter{}, feed.Options{})
+	whole, _ := mustGet(t, elsewhere, "sh-a-vm/static").Picture()
+	var changes []feed.Change
+	for _, r := range whole {
+		changes = append(changes, feed.Change{Kind: r.Kind, Key: r.Key, Value: r.Value})
+	}
+	if _, err := copied.Begin(1<<50, changes); err != nil {
+		t.Fatal(err)
+	}
+	copied.Resign()
+	p.mu.Lock()
+	p.silentAfter = 0 // it was heard of once, and is not now
+	p.mu.Unlock()
+	h.set.Add(copied)
+	for range 3 {
+		time.Sleep(judgeEvery)
+	}
+	if got := shown(); slices.Contains(got, "1/2") || slices.Contains(got, "2") {
+		t.Errorf("shown: %q", got)
+	}
+}
+
+func mustGet(t *testing.T, h *held, id feed.ID) *feed.Log {
+	t.Helper()
+	l, ok := h.set.Get(id)
+	if !ok {
+		t.Fatalf("no feed %s", id)
+	}
+	return l
+}

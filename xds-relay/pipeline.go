@@ -106,10 +106,7 @@ func (p *pipeline) advance(step func() []string) error {
 
 // read takes the new batches of feeds into the catalog.
 func (p *pipeline) read(ids []feed.ID) (changed []string) {
-	if slices.Contains(ids, feed.IntentID) {
-		// After the records: who expired before this relay heard of it at all is not shown for an instant.
-		defer func() { changed = append(changed, p.judge()...) }()
-	}
+	decided := false // something to judge: an expiry, or a feed that was not here before
 	for _, id := range ids {
 		cursor := p.cursors[id]
 		if cursor == nil {
@@ -119,13 +116,19 @@ func (p *pipeline) read(ids []feed.ID) (changed []string) {
 			}
 			cursor = log.Cursor(feed.Position{})
 			p.cursors[id] = cursor
+			decided = true
 		}
 		for batch, ok := cursor.Next(); ok; batch, ok = cursor.Next() {
 			changed = append(changed, p.catalog.Apply(id, batch)...)
 			if id == feed.IntentID {
 				p.intent = batch.To.Seq
+				decided = decided || slices.ContainsFunc(batch.Records, func(r *feed.Record) bool { return r.Kind == model.KindLiveness })
 			}
 		}
+	}
+	if decided {
+		// At once: who expired before this relay heard of it at all is not shown for an instant, whichever came first.
+		changed = append(changed, p.judge()...)
 	}
 	return changed
 }
