@@ -139,7 +139,7 @@ func TestSeedIsWholeOrRefused(t *testing.T) {
 func TestReplayReadsAndWritesNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := newCluster(t, 3, func(i int, cfg *Config) {
-		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 40, 5, 5e6
+		cfg.TrailingLogs = 5
 		if i == 0 {
 			cfg.FS, cfg.Dir = OS(), filepath.Join(dir, "data")
 		}
@@ -148,6 +148,14 @@ func TestReplayReadsAndWritesNothing(t *testing.T) {
 	var index uint64
 	for i := range 200 {
 		_, index = c.put(fmt.Sprint("k", i%7), fmt.Sprint(i))
+		if i == 150 {
+			if err := n1.node.WaitApplied(timeout(t, 20e9), index); err != nil {
+				t.Fatal(err)
+			}
+			if err := n1.node.raft.Load().Snapshot().Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if err := n1.node.WaitApplied(timeout(t, 20e9), index); err != nil {
 		t.Fatal(err)
