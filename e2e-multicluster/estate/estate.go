@@ -27,6 +27,8 @@ const (
 	validity    = 24 * time.Hour
 	// adminsGroup is the API's group that may do everything.
 	adminsGroup = "pentad:admins"
+	// binaryFile and disksFolder are in the folder of a run.
+	binaryFile, disksFolder = "pentad", "disks"
 	// diskSize holds a log of ten minutes of a test's writes, and is filled in a moment.
 	diskSize = 384 << 20
 )
@@ -70,8 +72,8 @@ type Estate struct {
 
 // New makes everything and starts nothing. What it makes is gone after Close, or when this process ends.
 func New(cfg Config) (_ *Estate, err error) {
-	e := &Estate{cfg: cfg, Log: cfg.Log, binary: filepath.Join(cfg.Dir, "pentad")}
-	for _, folder := range []string{"pki", "config", "logs", "disks"} {
+	e := &Estate{cfg: cfg, Log: cfg.Log, binary: filepath.Join(cfg.Dir, binaryFile)}
+	for _, folder := range []string{"pki", "config", "logs", disksFolder} {
 		if err := os.MkdirAll(e.path(folder), 0o755); err != nil {
 			return nil, err
 		}

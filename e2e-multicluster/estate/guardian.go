@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -48,11 +49,18 @@ func Guard() (is bool, status int) {
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the other end is gone
 	deadline := time.Now().Add(30 * time.Second)
+	interrupted := false
 	for {
 		left, err := disk.Mounted(folder)
 		if err == nil && len(left) == 0 {
+			if interrupted {
+				_ = os.RemoveAll(filepath.Join(folder, disksFolder))
+				_ = os.Remove(filepath.Join(folder, binaryFile))
+				fmt.Fprintf(os.Stderr, "interrupted: the servers' disks are taken away, their logs are kept in %s\n", folder)
+			}
 			return true, 0
 		}
+		interrupted = true
 		for _, path := range left {
 			err = disk.Unmount(path)
 		}

@@ -49,7 +49,7 @@ func (e *Estate) add(p process.Place) error {
 	s := &Server{Name: p.Center, Place: p, Host: e.Net.Host(p.Center), estate: e}
 	e.servers = append(e.servers, s)
 	var err error
-	if s.Disk, err = disk.New(e.path("disks"), s.Name, diskSize); err != nil {
+	if s.Disk, err = disk.New(e.path(disksFolder), s.Name, diskSize); err != nil {
 		return err
 	}
 	address := s.Host.Address.String()
