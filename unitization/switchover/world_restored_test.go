@@ -22,13 +22,13 @@ func restoredScenarios() []scenario {
 		with(stored, "restored, a store with permits", func(c *scenario) {
 			c.holdsPermit, c.cuts, c.chains = true, 1, 0
 		}, moved),
-		with(pair, "restored, a store without permits", func(c *scenario) { c.hangs, c.forgets = 1, 1 }, moved),
+		with(pair, "restored, a store without permits", func(c *scenario) { c.hangs = 1 }, moved),
 		with(stored, "restored, the primary out of reach", func(c *scenario) { c.cuts = 1 }, moved),
 		with(stored, "restored twice", func(c *scenario) { c.holdsPermit, c.losses, c.after, c.chains = true, 2, 0, 0 }),
 		with(pair, "restored, and decided by hand", func(c *scenario) {
 			c.cuts, c.aborts, c.writes, c.lossy = 1, 1, 1, true
 		}, moved, byHand),
-		with(pair, "restored from a backup of any instant", func(c *scenario) { c.anyBackup, c.writes = true, 1 }, moved),
+		with(pair, "restored from a backup of any instant", func(c *scenario) { c.anyBackup, c.writes, c.forgets = true, 1, 1 }, moved),
 	}
 }
 
