@@ -1,31 +1,53 @@
 package feed
 
-// Cursor is a reader's place in a log. Next belongs to one goroutine; Wake and Close may be used by others.
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// Cursor is a reader's place in a log. Next belongs to one goroutine; Wake and Close may be used by others. It outlives
+// its log: when the feed is removed from its set it yields one empty reset, and when the feed comes back the whole set.
 type Cursor struct {
-	log        *Log
+	log  atomic.Pointer[Log] // the feed's present one, or the last
+	wake chan struct{}
+
+	// What follows belongs to the goroutine that calls Next.
+	read       *Log
 	pos        Position
 	generation uint64
-	wake       chan struct{}
+	over       bool // of a removed log: the reset was given
 }
 
 // Cursor returns a reader that has everything up to from; from zero it begins with the whole set. Close it.
 func (l *Log) Cursor(from Position) *Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &Cursor{log: l, pos: from, generation: l.generation, wake: make(chan struct{}, 1)}
+	c := &Cursor{read: l, pos: from, generation: l.generation, wake: make(chan struct{}, 1)}
+	c.log.Store(l)
 	c.signal()
 	l.cursors = append(l.cursors, c)
 	return c
 }
 
 // Next returns what changed since the last batch, as one consistent step up to the log's present position, each key
-// once. False: nothing changed. It never blocks. A batch may be empty: the position moved.
+// once. False: nothing changed. It never blocks. A batch may be empty: the position moved, or, if it is a reset of
+// unknown position, the feed was removed.
 func (c *Cursor) Next() (Batch, bool) {
-	c.log.mu.RLock()
-	defer c.log.mu.RUnlock()
-	b, ok := c.log.since(c.pos, c.log.floor, Filter{}, c.generation != c.log.generation)
+	l := c.log.Load()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.removed {
+		over := c.over
+		c.over = true
+		return Batch{From: c.pos, Reset: true}, !over
+	}
+	again := c.generation != l.generation
+	if l != c.read { // the feed is back
+		c.read, c.over, c.pos, again = l, false, Position{}, false
+	}
+	b, ok := l.since(c.pos, l.floor, Filter{}, again)
 	if ok {
-		c.pos, c.generation = b.To, c.log.generation
+		c.pos, c.generation = b.To, l.generation
 	}
 	return b, ok
 }
@@ -38,16 +60,36 @@ func (c *Cursor) Wake() <-chan struct{} { return c.wake }
 
 // Close ends the wake-ups.
 func (c *Cursor) Close() {
-	c.log.mu.Lock()
-	defer c.log.mu.Unlock()
-	for i, d := range c.log.cursors {
-		if c == d {
-			last := len(c.log.cursors) - 1
-			c.log.cursors[i], c.log.cursors[last] = c.log.cursors[last], nil
-			c.log.cursors = c.log.cursors[:last]
-			return
-		}
+	for l := c.log.Load(); !l.dropCursor(c); l = c.log.Load() {
 	}
+}
+
+// dropCursor is false if the cursor went to another log meanwhile.
+func (l *Log) dropCursor(c *Cursor) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.log.Load() != l {
+		return false
+	}
+	if i := slices.Index(l.cursors, c); i >= 0 {
+		last := len(l.cursors) - 1
+		l.cursors[i], l.cursors[last] = l.cursors[last], nil
+		l.cursors = l.cursors[:last]
+	}
+	return true
+}
+
+// adopt takes over the cursors of the feed's removed log.
+func (l *Log) adopt(removed *Log) {
+	removed.mu.Lock()
+	defer removed.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range removed.cursors {
+		c.log.Store(l)
+		c.signal()
+	}
+	l.cursors, removed.cursors = append(l.cursors, removed.cursors...), nil
 }
 
 func (c *Cursor) signal() {

@@ -12,8 +12,8 @@ import (
 // ErrRemoved is returned by a commit into a log that was removed from its set.
 var ErrRemoved = errors.New("feed was removed")
 
-// Remove takes a feed that is withdrawn for good out of memory and off the disk. Its cursors wake once more and yield
-// nothing, Log.Removed says why; watches name it and Get does not find it; streams close it at both ends.
+// Remove takes a feed that is withdrawn for good out of memory and off the disk. Its cursors yield one empty reset, and
+// the whole set if it comes back; watches name it and Get does not find it; streams close it at both ends.
 //
 // What was removed does not come back: a few bytes keep the position up to which this process showed the feed, and no
 // copy that is not above it is taken again, whoever still holds one. A writer that publishes the feed again hears of
@@ -29,6 +29,10 @@ func (s *Set) Remove(id ID) error {
 	delete(s.volatile, id)
 	ended := s.removed[id]
 	if l != nil {
+		if r := s.readers[id]; r != nil {
+			l.adopt(r)
+		}
+		s.readers[id] = l
 		if known := l.end(); !volatile && ended.Before(known) {
 			ended = known
 			s.removed[id] = known
@@ -65,6 +69,7 @@ func (l *Log) end() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.removed, l.role = true, copied
+	l.table = newTable() // whoever holds the log on holds an empty one
 	return l.pos
 }
 

@@ -39,8 +39,11 @@ func TestRemovedFeedLeavesMemoryAndDiskAndReadersNotice(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-cursor.Wake()
-	if _, ok := cursor.Next(); ok || !l.Removed() {
-		t.Error("the cursor yields, or the log does not say that it was removed")
+	if b, ok := cursor.Next(); !ok || !b.Reset || len(b.Records) > 0 || !l.Removed() {
+		t.Errorf("the cursor yields %s, %t, or the log does not say that it was removed", show(b), ok)
+	}
+	if _, ok := cursor.Next(); ok {
+		t.Error("the cursor yields more")
 	}
 	if ids := watch.Changed(); len(ids) != 1 || ids[0] != "c/x" {
 		t.Errorf("the watch names %v", ids)
@@ -62,6 +65,21 @@ func TestRemovedFeedLeavesMemoryAndDiskAndReadersNotice(t *testing.T) {
 	}
 	if got := files(t, dir); got != "c%2Fx.removed" {
 		t.Errorf("on disk: %s", got)
+	}
+	back := s.Log("c/x")
+	if _, ok := cursor.Next(); ok {
+		t.Error("the cursor yields before the feed is back")
+	}
+	if _, err := back.Begin(9, []Change{change("b", "1")}); err != nil {
+		t.Fatal(err)
+	}
+	<-cursor.Wake()
+	if b, ok := cursor.Next(); !ok || !b.Reset || len(b.Records) != 1 || b.To != back.Position() {
+		t.Errorf("when the feed is back the cursor yields %s, %t", show(b), ok)
+	}
+	cursor.Close()
+	if len(back.cursors) != 0 {
+		t.Error("the cursor is not closed")
 	}
 }
 

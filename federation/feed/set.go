@@ -14,6 +14,8 @@ type Set struct {
 	logs map[ID]*Log
 	// removed is up to where feeds were removed that have not come back above it.
 	removed map[ID]Position
+	// readers are the removed logs whose cursors wait for the feed to come back.
+	readers map[ID]*Log
 	// volatile are the feeds that their owner rebuilds by itself; they are not saved.
 	volatile map[ID]bool
 
@@ -34,7 +36,7 @@ type watcher interface{ observe(*Log, event) }
 // absent.
 func OpenSet(dir string, o Options) (*Set, error) {
 	s := &Set{
-		dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, removed: map[ID]Position{}, volatile: map[ID]bool{},
+		dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, removed: map[ID]Position{}, readers: map[ID]*Log{}, volatile: map[ID]bool{},
 		saved: map[ID]version{},
 	}
 	if dir != "" {
@@ -58,6 +60,10 @@ func (s *Set) LogFiltered(id ID, filter Filter) *Log {
 		l.observer = s.observe
 		if !s.opts.broken.has(removalForgotten) {
 			l.after(s.removed[id])
+		}
+		if r := s.readers[id]; r != nil {
+			l.adopt(r)
+			delete(s.readers, id)
 		}
 		s.logs[id] = l
 	}
