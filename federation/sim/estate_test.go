@@ -68,7 +68,10 @@ type estate struct {
 type plant struct {
 	name string
 	// soon says that it is found within a minute of real time.
-	soon   bool
+	soon bool
+	// often are the faults that it shows under, and units says that it needs units.
+	often  []kind
+	units  bool
 	adjust func(*server.Adjust)
 	disk   func(*disk)
 	// staleReads has clients read at any server without asking the leader.
@@ -78,8 +81,10 @@ type plant struct {
 	// reuseIncarnation has agents that start anew go on under the incarnation that they had.
 	reuseIncarnation bool
 	// hop and guard break rules of relays and of guards.
-	hop   func(*permit.HopConfig)
-	guard func(*guard.Config)
+	hop func(*permit.HopConfig)
+	// stretch has relays hand on permits that hold so many times as long as their own.
+	stretch time.Duration
+	guard   func(*guard.Config)
 }
 
 func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {

@@ -124,6 +124,15 @@ func (e *estate) happen(ctx context.Context, f fault) {
 			_ = l.core.Node().TransferLeadership(within, "")
 			cancel()
 		}
+	case demotion:
+		// The servers' own stewards give the vote back: an operator's wish has not changed.
+		if l := e.leader(); l != nil {
+			within, cancel := context.WithTimeout(ctx, 5*time.Second)
+			if err := l.core.Node().Demote(within, f.To); err == nil {
+				e.oracle.count("votes taken")
+			}
+			cancel()
+		}
 	case clockJump:
 		e.jump(tenMinutes * time.Duration(1-2*(len(f.More)%2)))
 		lasts(ctx, f)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,6 +115,15 @@ func (a *totals) add(o outcomeOf) {
 	}
 }
 
+// processor is how long this process has had a processor.
+func processor() time.Duration {
+	var usage syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
+		return time.Nanosecond
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 func (a *totals) speed() float64 { return a.simulated.Seconds() / time.Since(a.began).Seconds() }
 
 func (a *totals) faults() (n int) {
@@ -132,8 +142,8 @@ func (a *totals) print(w io.Writer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	row := func(what string, value any) { fmt.Fprintf(w, "  %-34s %10v\n", what, value) }
-	fmt.Fprintf(w, "simulated %.1f hours in %s (×%.0f), %d runs\n", a.simulated.Hours(), time.Since(a.began).Round(time.Second),
-		a.speed(), a.runs)
+	fmt.Fprintf(w, "simulated %.1f hours in %s (×%.0f; ×%.0f a processor's second), %d runs\n", a.simulated.Hours(),
+		time.Since(a.began).Round(time.Second), a.speed(), a.simulated.Seconds()/processor().Seconds(), a.runs)
 	for _, what := range slices.Sorted(maps.Keys(a.counts)) {
 		if !strings.HasPrefix(what, faultPrefix) {
 			row(what, a.counts[what])

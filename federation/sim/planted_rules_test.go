@@ -7,6 +7,8 @@ import (
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/server"
+	"pentad.dev/pentad/unitization/guard"
+	"pentad.dev/pentad/unitization/permit"
 )
 
 func init() {
@@ -19,7 +21,7 @@ func init() {
 		{"a log's torn end left as it is", "noMend"},
 		{"nothing is synced", "noSync"},
 	} {
-		plants = append(plants, plant{name: rule.name, adjust: func(a *server.Adjust) {
+		plants = append(plants, plant{name: rule.name, often: []kind{elections, transfer, kill}, adjust: func(a *server.Adjust) {
 			was := a.Consensus
 			a.Consensus = func(c *consensus.Config) {
 				was(c)
@@ -33,7 +35,7 @@ func init() {
 		{"a snapshot in the order of a map", "brokenSnapshotOrder"},
 		{"the feed goes on after a restore", "brokenFeedRestart"},
 	} {
-		plants = append(plants, plant{name: rule.name, adjust: func(a *server.Adjust) {
+		plants = append(plants, plant{name: rule.name, often: []kind{transfer, kill, elections}, adjust: func(a *server.Adjust) {
 			a.Intent = func(c *intent.Config) { c.Plant(rule.rule) }
 		}})
 	}
@@ -50,7 +52,7 @@ func init() {
 		{"highest not passed on", "highestNotPassed"},
 		{"a starved copy keeps its one stream", "noSecondStream"},
 	} {
-		plants = append(plants, plant{name: rule.name, adjust: func(a *server.Adjust) {
+		plants = append(plants, plant{name: rule.name, often: []kind{isolate, oneWay, kill}, adjust: func(a *server.Adjust) {
 			was := a.Feeds
 			a.Feeds = func(o *feed.Options) {
 				was(o)
@@ -58,4 +60,12 @@ func init() {
 			}
 		}})
 	}
+	plants = append(plants,
+		plant{name: "a guard goes on after its permit's end", units: true, often: []kind{isolate}, guard: func(c *guard.Config) {
+			c.Plant("brokenForever")
+		}},
+		plant{name: "a relay acknowledges a freeze by position", units: true, hop: func(c *permit.HopConfig) {
+			c.Plant("brokenAcksByPosition")
+		}},
+	)
 }

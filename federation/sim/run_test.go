@@ -69,6 +69,7 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 				c.settled(last)
 				done()
 				e.agree()
+				e.voters()
 				e.oracle.feeds.settled(settles / 2)
 			}
 			o.simulated = e.now()
@@ -152,5 +153,18 @@ func (e *estate) agree() {
 	defer cancel()
 	if !await(within, 200*time.Millisecond, same) {
 		e.oracle.violated("the servers do not come to the same state")
+	}
+}
+
+// voters sees that all servers have a vote again.
+func (e *estate) voters() {
+	within, cancel := context.WithTimeout(context.Background(), settles)
+	defer cancel()
+	all := await(within, time.Second, func() bool {
+		l := e.leader()
+		return l != nil && len(l.core.Node().Status().Voters) == len(centers)
+	})
+	if !all {
+		e.oracle.violated("not every server has its vote back %s after the last fault", settles)
 	}
 }

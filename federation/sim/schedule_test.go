@@ -51,6 +51,7 @@ const (
 	failedSync kind = "failed fsync"  //
 	transfer   kind = "transfer"      // the leader hands over
 	clockJump  kind = "clock jump"    // proposers' clocks are ten minutes off
+	demotion   kind = "demotion"      // a voter loses its vote, and gets it back
 	elections  kind = "late election" // the leader is cut off from some just long enough
 )
 
@@ -64,7 +65,7 @@ var weights = []struct {
 	{pause, 8, 20 * time.Second}, {isolate, 12, 40 * time.Second}, {oneWay, 12, 40 * time.Second}, {mute, 6, 20 * time.Second},
 	{region, 5, 40 * time.Second}, {split, 6, 30 * time.Second}, {lossy, 8, 60 * time.Second},
 	{slowDisk, 6, 30 * time.Second}, {hungDisk, 4, 20 * time.Second}, {fullDisk, 4, 40 * time.Second},
-	{failedSync, 3, time.Second}, {transfer, 8, time.Second}, {clockJump, 4, 60 * time.Second}, {elections, 10, 5 * time.Second},
+	{failedSync, 3, time.Second}, {transfer, 8, time.Second}, {clockJump, 4, 60 * time.Second}, {elections, 10, 5 * time.Second}, {demotion, 4, time.Second},
 }
 
 // programFaults are those that happen to agents and relays, too.
@@ -80,16 +81,31 @@ const (
 )
 
 func newSchedule(seed uint64, length time.Duration) schedule {
+	return newScheduleFor(plant{}, seed, length)
+}
+
+// newScheduleFor is one with more of the faults that a planted bug shows under, and more of all.
+func newScheduleFor(p plant, seed uint64, length time.Duration) schedule {
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	s := schedule{Seed: seed, Length: length, Units: seed%2 == 0}
-	total := 0
-	for _, w := range weights {
-		total += w.weight
+	s := schedule{Seed: seed, Length: length, Plant: p.name, Units: seed%2 == 0 || p.units}
+	total, every := 0, faultEvery
+	if p.name != "" {
+		every /= 2
+		s.Units = p.units
 	}
-	for at := begins; at < length-settles; at += time.Duration(rnd.Int64N(int64(2 * faultEvery))) {
+	weight := func(i int) int {
+		if slices.Contains(p.often, weights[i].kind) {
+			return 100
+		}
+		return weights[i].weight
+	}
+	for i := range weights {
+		total += weight(i)
+	}
+	for at := begins; at < length-settles; at += time.Duration(rnd.Int64N(int64(2 * every))) {
 		i, n := 0, rnd.IntN(total)
-		for ; n >= weights[i].weight; i++ {
-			n -= weights[i].weight
+		for ; n >= weight(i); i++ {
+			n -= weight(i)
 		}
 		f := fault{At: at, Kind: weights[i].kind, For: 200*time.Millisecond + time.Duration(rnd.Int64N(int64(weights[i].most)))}
 		f.For = min(f.For, length-settles-at)

@@ -94,11 +94,17 @@ type relayed struct {
 	*permit.Hop
 	client     *stream.Client
 	held, told atomic.Uint64
+	stretch    time.Duration
 }
 
 // Granted implements permit.Holder.
 func (r *relayed) Granted(p *permit.Permit) {
 	r.held.Store(p.Revision)
+	if r.stretch > 0 {
+		longer := *p
+		longer.Holds *= r.stretch
+		p = &longer
+	}
 	r.Hop.Granted(p)
 }
 
@@ -131,7 +137,7 @@ func (e *estate) streamPeers(center string, id *identity.Source) (peers []stream
 
 // newRelayed makes a relay's hop, and the service for its guards.
 func (e *estate) newRelayed(center string, id *identity.Source, p *endpoint) (*relayed, *stream.Server, error) {
-	r := &relayed{}
+	r := &relayed{stretch: e.plant.stretch}
 	config := permit.HopConfig{Holder: permitpb.Holder_HOLDER_RELAY, Center: center, Clock: e.clockOf(), Log: e.log}
 	if e.plant.hop != nil {
 		e.plant.hop(&config)
