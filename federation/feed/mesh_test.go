@@ -241,3 +241,57 @@ func TestReconnectMovesOnlyWhatDiffers(t *testing.T) {
 		}
 	})
 }
+
+// TestChangeWaitsForNoClock lets a change travel from an agent over two servers to relays: not a millisecond passes.
+func TestChangeWaitsForNoClock(t *testing.T) {
+	inEstate(t, func(e *estate) {
+		servers := e.mesh()
+		agent := e.start("agent", peersNamed("s0"))
+		relays := []*site{e.start("r0", nil, "s0"), e.start("r1", nil, "s4")}
+		l := agent.write("c/x", manyChanges(10, nil))
+		all := append(relays, servers...)
+		e.within(patient, "at first", l, all...)
+		for i := range 100 {
+			time.Sleep(777 * time.Millisecond)
+			l.Commit(change("a", fmt.Sprint(i)))
+			synctest.Wait()
+			for _, s := range all {
+				if !equal(l, s.set) {
+					t.Fatalf("change %d: %s waits for something", i, s.name)
+				}
+			}
+		}
+	})
+}
+
+// TestServerIsFoundAgainWithinTheRetry replaces a server after pauses of any length.
+func TestServerIsFoundAgainWithinTheRetry(t *testing.T) {
+	inEstate(t, func(e *estate) {
+		server := e.start("s0", nil)
+		l := server.write("c/x", nil)
+		relay := e.start("r0", nil, "s0")
+		e.within(patient, "at first", l, relay)
+		for round := range 10 {
+			server.stop()
+			time.Sleep(time.Duration(round) * 700 * time.Millisecond)
+			server = e.start("s0", nil)
+			l = server.write("c/x", []Change{change("a", fmt.Sprint(round))})
+			e.within(2*retryMost, "found again", l, relay)
+		}
+	})
+}
+
+// TestStarvedLinkIsLeftBeforeItBreaks: the second stream comes after patience, not after the silence that ends a stream.
+func TestStarvedLinkIsLeftBeforeItBreaks(t *testing.T) {
+	inEstate(t, func(e *estate) {
+		e.mesh()
+		agent := e.start("agent", peersNamed("s0"))
+		relay := e.start("r0", nil, serverNames...)
+		l := agent.write("c/x", nil)
+		e.within(patient, "at first", l, relay)
+		time.Sleep(5 * time.Second)
+		e.cut("s0", "r0")
+		l.Commit(change("a", "1"))
+		e.within(silence(defaultHeartbeat)-time.Second/2, "over another server", l, relay)
+	})
+}

@@ -39,9 +39,6 @@ func TestChangeTravelsFromAgentOverServersToRelay(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("to the relay: median %s, worst %s", took[100], took[199])
-	if took[100] > 100*time.Millisecond {
-		t.Error("that is slow: does something wait for a clock?")
-	}
 	a.kill() // the home: the agent fails over, the relay goes on
 	began := time.Now()
 	l.Commit(change("after", "x"))
@@ -94,11 +91,7 @@ func TestServerThatIsReplacedIsFoundAgainAtOnce(t *testing.T) {
 		a = startServer(t, next, a.addr)
 		began := time.Now()
 		eventually(t, "the relay has the new server's set", func() bool { return equal(l, relay) })
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("found after %s", took)
-		} else {
-			t.Logf("found after %s", took)
-		}
+		t.Logf("found after %s", time.Since(began))
 	}
 }
 
@@ -141,12 +134,8 @@ func TestStarvedLinkToTheHomeIsNoticedByAnothersAnnouncements(t *testing.T) {
 		return equal(l, relay) && st[1].Connected && len(st[0].Feeds) == 1 && st[0].Feeds[0].Open
 	})
 	s.gate.Lock()
-	began := time.Now()
 	l.Commit(change("a", "2"))
 	eventually(t, "the relay hears of the change", func() bool { return equal(l, relay) })
-	if took := time.Since(began); took > silence(100*time.Millisecond) {
-		t.Errorf("only when the connection was given up, after %s", took)
-	}
 	eventually(t, "the silent connection is given up", func() bool { return !f.Status()[0].Connected })
 	s.gate.Unlock()
 	eventually(t, "the relay is back at the home", func() bool { return f.Status()[0].Connected })
