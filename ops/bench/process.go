@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -139,18 +140,23 @@ func (cs children) ended() error {
 	return errors.Join(errs...)
 }
 
-// freeAddresses are of ports that nobody listens at.
+// freeAddresses are of ports that nobody listens at, below those that the kernel gives to connections: one of these
+// might be taken before its process listens.
 func freeAddresses(n int) ([]string, error) {
+	const first, last, tries = 20000, 32000, 1000
 	var all []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range tries {
+		if len(all) == n {
+			return all, nil
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
 		if err != nil {
-			return nil, err
+			continue // somebody listens there
 		}
 		defer l.Close()
 		all = append(all, l.Addr().String())
 	}
-	return all, nil
+	return nil, fmt.Errorf("no %d free ports between %d and %d", n, first, last)
 }
 
 // build makes a binary of a package; the module's folder may be another one than this.
