@@ -50,8 +50,19 @@ var faults = []fault{
 }
 
 // Whatever happens to a minority of the servers, others can write within moments, and what clients see is linearizable.
-func TestLinearizableUnderFaults(t *testing.T) {
+func TestLinearizableUnderFaults(t *testing.T) { underFaults(t, 0) }
+
+// The same with regions that are far apart.
+func TestLinearizableUnderFaultsOverADistance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in the short form")
+	}
+	underFaults(t, oneWay)
+}
+
+func underFaults(t *testing.T, way time.Duration) {
 	s := open(t, nil)
+	s.must(s.Net.Delay(way))
 	s.up()
 	s.load(nil)
 	s.say("first write after %s", s.written("before any fault").Round(time.Millisecond))

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -40,7 +39,7 @@ func open(t *testing.T, change func(*estate.Config)) *site {
 		t.Fatal(err)
 	}
 	cfg := estate.Config{
-		Binary: os.Getenv(binaryVariable), Dir: dir, Expected: estate.Places(), Log: slog.New(slog.DiscardHandler),
+		Binary: os.Getenv(binaryVariable), Dir: dir, Expected: estate.Places(),
 	}
 	if change != nil {
 		change(&cfg)

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +53,6 @@ type Config struct {
 	Spare []process.Place
 	// ElectionTimeout of every server; 0: the default.
 	ElectionTimeout time.Duration
-	Log             *slog.Logger
 }
 
 // Estate is the servers, the network between them, and a host for clients in each region.
@@ -67,12 +65,11 @@ type Estate struct {
 	operator identity.Files
 	servers  []*Server
 	binary   string
-	Log      *slog.Logger
 }
 
 // New makes everything and starts nothing. What it makes is gone after Close, or when this process ends.
 func New(cfg Config) (_ *Estate, err error) {
-	e := &Estate{cfg: cfg, Log: cfg.Log, binary: filepath.Join(cfg.Dir, binaryFile)}
+	e := &Estate{cfg: cfg, binary: filepath.Join(cfg.Dir, binaryFile)}
 	for _, folder := range []string{"pki", "config", "logs", disksFolder} {
 		if err := os.MkdirAll(e.path(folder), 0o755); err != nil {
 			return nil, err
