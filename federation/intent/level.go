@@ -1,9 +1,12 @@
 package intent
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"pentad.dev/pentad/federation/intent/intentpb"
 )
@@ -68,6 +71,18 @@ type ErrLevel struct{ Has, Knows uint32 }
 func (e *ErrLevel) Error() string {
 	return fmt.Sprintf("level %d: this server knows up to %d: it must run the version of Pentad that the others run",
 		e.Has, e.Knows)
+}
+
+// Refusal is the answer to a command that may not go into the log because of its level: nothing was done, and asking
+// again does not help before somebody is upgraded. False: err is something else.
+func (f *FSM) Refusal(err error) (result []byte, ok bool) {
+	var behind *LevelError
+	var unknown *ErrLevel
+	if !errors.As(err, &behind) && !errors.As(err, &unknown) {
+		return nil, false
+	}
+	refused := field.ErrorList{field.Forbidden(field.NewPath("kind"), err.Error())}
+	return Result{Revision: f.Revision(), Refused: refusals(refused)}.encode(), true
 }
 
 // allowed says whether a command that decodes may go into the log as the state is now.

@@ -63,10 +63,7 @@ func (b *backend) Propose(ctx context.Context, command *intentpb.Command) (inten
 	var result []byte
 	err = b.atLeader(ctx, call{
 		here: func(ctx context.Context) (err error) {
-			if err := b.check(data); err != nil {
-				return err
-			}
-			_, result, err = b.node.Propose(ctx, data)
+			result, err = b.propose(ctx, data)
 			return err
 		},
 		there: func(ctx context.Context, leader intentpb.IntentClient) error {
@@ -80,6 +77,18 @@ func (b *backend) Propose(ctx context.Context, command *intentpb.Command) (inten
 		return intent.Result{}, err
 	}
 	return intent.DecodeResult(result)
+}
+
+// propose has this node replicate a command that may go into the log; a refusal is an answer.
+func (b *backend) propose(ctx context.Context, data []byte) (result []byte, err error) {
+	if err := b.check(data); err != nil {
+		if result, refused := b.machine.Refusal(err); refused {
+			return result, nil
+		}
+		return nil, err
+	}
+	_, result, err = b.node.Propose(ctx, data)
+	return result, err
 }
 
 // ReadRevision implements storage.Backend.
@@ -161,8 +170,7 @@ func (b *backend) once(ctx context.Context, c call) error {
 
 // surely adds that nothing was written to an error that says so by its kind.
 func surely(err error) error {
-	refused := errors.Is(err, consensus.ErrDiskFull) || errors.Is(err, consensus.ErrTooLarge) || isLevel(err) ||
-		errors.Is(err, intent.ErrCommand)
+	refused := errors.Is(err, consensus.ErrDiskFull) || errors.Is(err, consensus.ErrTooLarge) || errors.Is(err, intent.ErrCommand)
 	switch status.Code(err) {
 	case codes.ResourceExhausted, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
 		refused = true

@@ -20,6 +20,9 @@ type forwarded struct {
 
 func (f forwarded) Propose(ctx context.Context, request *intentpb.ProposeRequest) (*intentpb.ProposeResponse, error) {
 	if err := f.server.check(request.GetCommand()); err != nil {
+		if result, refused := f.server.machine.Refusal(err); refused {
+			return &intentpb.ProposeResponse{Result: result}, nil
+		}
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	index, result, err := f.server.node.Propose(ctx, request.GetCommand())
@@ -36,12 +39,6 @@ func (f forwarded) ReadRevision(ctx context.Context, _ *intentpb.ReadRevisionReq
 	return &intentpb.ReadRevisionResponse{Revision: f.server.machine.Revision()}, nil
 }
 
-// isLevel says that a command is above what all servers know.
-func isLevel(err error) bool {
-	var level *intent.LevelError
-	return errors.As(err, &level)
-}
-
 func toStatus(err error) error {
 	switch code := status.Code(err); {
 	case code != codes.Unknown: // the leader has said it
@@ -51,7 +48,7 @@ func toStatus(err error) error {
 	case errors.Is(err, consensus.ErrDiskFull):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, consensus.ErrTooLarge), errors.Is(err, errUnsafe), errors.Is(err, errAnnouncement), errors.Is(err, errJoin),
-		isLevel(err), errors.Is(err, intent.ErrCommand),
+		errors.Is(err, intent.ErrCommand),
 		errors.Is(err, consensus.ErrUnhealthy), errors.Is(err, consensus.ErrLastVoter):
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.Is(err, errNoMember):

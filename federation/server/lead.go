@@ -26,10 +26,7 @@ func (s *Core) proposeHere(ctx context.Context, command *intentpb.Command) (inte
 	if err != nil {
 		return intent.Result{}, err
 	}
-	if err := s.check(data); err != nil {
-		return intent.Result{}, err
-	}
-	_, result, err := s.node.Propose(ctx, data)
+	result, err := s.backend.propose(ctx, data)
 	if err != nil {
 		return intent.Result{}, err
 	}

@@ -159,8 +159,8 @@ func (e *estate) load(c *client.Client, writers int) (check func()) {
 			if n < w.acked || n > w.acked+w.unknown || w.err != nil {
 				e.t.Errorf("%s is %d after %d acknowledged writes and %d that may have happened; %v", w.name, n, w.acked, w.unknown, w.err)
 			}
-			if w.acked < 10 {
-				e.t.Errorf("%s: only %d writes: the test shows little", w.name, w.acked)
+			if w.acked == 0 {
+				e.t.Errorf("%s: no write: the test shows nothing", w.name)
 			}
 		}
 	}
