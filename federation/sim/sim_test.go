@@ -36,7 +36,7 @@ func TestSimulation(t *testing.T) {
 	if os.Getenv(replayEnv) != "" {
 		t.Skip("a kept run is replayed")
 	}
-	length, most := shortLength, shortLength
+	length, most := shortLength, 2*shortLength
 	if hours := os.Getenv(hoursEnv); hours != "" {
 		h, err := strconv.ParseFloat(hours, 64)
 		if err != nil || h <= 0 {
