@@ -13,6 +13,7 @@ import (
 	"pentad.dev/pentad/federation/backup"
 	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/intent"
+	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/process"
 )
 
@@ -55,14 +56,21 @@ func pictured(f *intent.FSM, h backup.Header) (write func(io.Writer) error, err 
 	if err != nil {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
-	h.Level, h.Incarnation, h.Revision = about.GetLevel(), about.GetIncarnation(), about.GetRevision()
-	if h.Index == 0 {
-		h.Index = about.GetApplied()
-	}
+	h = describing(about, h)
 	return func(w io.Writer) error {
 		defer picture.Release()
 		return backup.Write(w, h, picture)
 	}, nil
+}
+
+// describing adds what a state says of itself.
+func describing(about *intentpb.Header, h backup.Header) backup.Header {
+	h.Level, h.Incarnation, h.Revision = about.GetLevel(), about.GetIncarnation(), about.GetRevision()
+	h.Taken = h.Taken.UTC().Round(0)
+	if h.Index == 0 {
+		h.Index = about.GetApplied()
+	}
+	return h
 }
 
 // backupPage sends a backup. What breaks off in the middle has no checksum, and no reader takes it for whole.

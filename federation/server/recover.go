@@ -54,9 +54,15 @@ func OpenRecovery(r Restoration) (_ *Recovery, err error) {
 		rec.held.Close()
 		return nil, err
 	}
-	rec.header = backup.Header{
-		Cluster: rec.Tail.Folder.Cluster, Server: rec.Tail.Node, Index: rec.Tail.Index, Term: rec.Tail.Term, Taken: r.Now(),
+	picture, about, err := rec.machine.Picture()
+	if err != nil {
+		rec.held.Close()
+		return nil, err
 	}
+	picture.Release()
+	rec.header = describing(about, backup.Header{
+		Cluster: rec.Tail.Folder.Cluster, Server: rec.Tail.Node, Index: rec.Tail.Index, Term: rec.Tail.Term, Taken: r.Now(),
+	})
 	return rec, nil
 }
 

@@ -287,6 +287,9 @@ func TestARecoveryMayBeInterrupted(t *testing.T) {
 			in, err := backup.Read(kept)
 			check(t, err)
 			check(t, in.Verify())
+			if h := in.Header(); h != done.From || h.Revision == 0 || h.Level == 0 {
+				t.Errorf("kept %v, recovered %v", h, done.From)
+			}
 		})
 	}
 }
