@@ -119,18 +119,6 @@ func (a *api) creates(server int) operation {
 	}
 }
 
-// reads reads each client's object through the API of one server.
-func (a *api) reads(server int, stale bool) operation {
-	options := metav1.GetOptions{}
-	if stale {
-		options.ResourceVersion = "0"
-	}
-	return func(ctx context.Context, client, i int) error {
-		_, err := a.centers(server, client).Get(ctx, a.objects[client].Name, options)
-		return err
-	}
-}
-
 // stored is an object as the state machine keeps it: without the resourceVersion.
 func stored(object *v1alpha1.Center) ([]byte, error) {
 	object = object.DeepCopy()
