@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -190,5 +192,34 @@ func TestRelaysOfBeforeAreNeverShownTooLittle(t *testing.T) {
 				t.Errorf("%s: answer %d after the loss has too little: %q", name, i, answer)
 			}
 		}
+	}
+}
+
+// TestABackupHasWhatWasAcknowledged at any server, and there is none when nobody can tell what was.
+func TestABackupHasWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, 3)
+	leader := e.leader()
+	for n := range 4 {
+		for i := range e.servers {
+			name := fmt.Sprintf("c%d-%d", n, i)
+			_, err := e.api((leader+n)%3, 10*time.Second).Centers().Create(t.Context(), center(name, "hangzhou"), createOptions)
+			check(t, err)
+			f, h, err := readBackup(bytes.NewReader(e.backup(i)))
+			check(t, err)
+			if _, ok := f.View().Get(v1alpha1.KindCenter, name); !ok || h.Server != e.configs[i].Name ||
+				h.Cluster != e.servers[i].node.Folder().Cluster {
+				t.Errorf("%s at %s: there %t, %v", name, e.configs[i].Name, ok, h)
+			}
+		}
+	}
+	for i := range e.servers {
+		if i != leader {
+			e.stop(i)
+		}
+	}
+	var file bytes.Buffer
+	if err := e.api(leader, 5*time.Second).Backup(t.Context(), &file); err == nil || file.Len() > 0 {
+		t.Errorf("without a quorum: %v, and %d bytes", err, file.Len())
 	}
 }
