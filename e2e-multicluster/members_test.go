@@ -34,7 +34,13 @@ func TestServersComeAndGo(t *testing.T) {
 	s.joins(newcomer)
 	s.say("  a write is acknowledged after %s", s.written("after a promotion").Round(time.Millisecond))
 	s.stranger(s.Expected()[1])
-	s.lostDisk(s.leader())
+	for leader := s.leader(); ; leader = s.leader() {
+		if leader != newcomer {
+			s.lostDisk(leader)
+			break
+		}
+		s.pentad("member", "transfer", s.Expected()[0].Name)
+	}
 	s.lostDisk(s.Others(s.leader())[2])
 	s.removed(newcomer)
 	s.settled()

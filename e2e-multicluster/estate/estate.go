@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"pentad.dev/pentad/client"
@@ -174,17 +175,7 @@ func (e *Estate) Server(name string) *Server {
 
 // Others are the expected servers but these.
 func (e *Estate) Others(but ...*Server) []*Server {
-	var others []*Server
-next:
-	for _, s := range e.Expected() {
-		for _, b := range but {
-			if s == b {
-				continue next
-			}
-		}
-		others = append(others, s)
-	}
-	return others
+	return slices.DeleteFunc(slices.Clone(e.Expected()), func(s *Server) bool { return slices.Contains(but, s) })
 }
 
 // Isolate cuts every way between a server and the other servers, in one direction or both. Clients still reach it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,7 +35,9 @@ var errNoLeader = errors.New("no server leads")
 // Leader waits for a server, but these, that leads the newest term, and that most servers follow.
 func (e *Estate) Leader(ctx context.Context, but ...*Server) (leader *Server, err error) {
 	err = Until(ctx, "wait for a leader", func(ctx context.Context) error {
-		leader, err = e.leader(ctx, e.Others(but...))
+		leader, err = e.leader(ctx, slices.DeleteFunc(slices.Clone(e.servers), func(s *Server) bool {
+			return !s.Running() || slices.Contains(but, s)
+		}))
 		return err
 	})
 	return leader, err
