@@ -184,6 +184,7 @@ type answer struct {
 	success bool
 }
 
+func (answer) Start() time.Time                    { return time.Now() }
 func (answer) Error() error                        { return nil }
 func (answer) Request() *raft.AppendEntriesRequest { return &raft.AppendEntriesRequest{} }
 func (a answer) Response() *raft.AppendEntriesResponse {

@@ -36,7 +36,7 @@ type transport struct {
 }
 
 // maxInFlight is how many messages of entries may be under way to a member. Raft's own 2 suit a rack: over 30 ms, what
-// follows the commits alone fills them, and a write waits for up to a round trip before it is sent.
+// follows the commits alone fills them, and a write waits for up to a round trip before it is sent. See also pace.go.
 const maxInFlight = 16
 
 func (n *Node) newTransport(s *stream) *transport {
@@ -216,7 +216,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 		return nil, err
 	}
 	p := &pipeline{AppendPipeline: inner, transport: t, id: id, numbers: map[*raft.AppendEntriesRequest]uint64{},
-		ready: make(chan raft.AppendFuture), closed: make(chan struct{})}
+		ready: make(chan raft.AppendFuture), room: make(chan struct{}, 1), closed: make(chan struct{})}
 	p.done.Go(p.forward)
 	return p, nil
 }
@@ -230,6 +230,9 @@ type pipeline struct {
 
 	mu      sync.Mutex
 	numbers map[*raft.AppendEntriesRequest]uint64 // of the messages that are not answered yet
+	fastest time.Duration                         // that a message took; 0: none was answered yet
+
+	room chan struct{} // a message was answered; capacity 1
 
 	ready  chan raft.AppendFuture
 	once   sync.Once
@@ -246,7 +249,11 @@ func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.Appe
 	if err := p.transport.enter(p.id, req); err != nil {
 		return nil, err
 	}
-	return p.AppendPipeline.AppendEntries(req, resp)
+	f, err := p.AppendPipeline.AppendEntries(req, resp)
+	if err == nil {
+		p.pace()
+	}
+	return f, err
 }
 
 // Consumer implements raft.AppendPipeline.
@@ -262,6 +269,7 @@ func (p *pipeline) forward() {
 			p.mu.Lock()
 			number := p.numbers[req]
 			delete(p.numbers, req)
+			p.took(time.Since(f.Start()))
 			p.mu.Unlock()
 			if err := p.transport.leave(p.id, req); err != nil {
 				f = lostAnswer{f}
