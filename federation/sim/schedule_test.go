@@ -87,7 +87,7 @@ func newSchedule(seed uint64, length time.Duration) schedule {
 // newScheduleFor is one with more of the faults that a planted bug shows under, and more of all.
 func newScheduleFor(p plant, seed uint64, length time.Duration) schedule {
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	s := schedule{Seed: seed, Length: length, Plant: p.name, Units: seed%2 == 0 || p.units}
+	s := schedule{Seed: seed, Length: length, Plant: p.name, Units: seed%3 == 2 || p.units}
 	total, every := 0, faultEvery
 	if p.name != "" {
 		every /= 2

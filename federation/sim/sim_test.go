@@ -44,13 +44,7 @@ func TestSimulation(t *testing.T) {
 		}
 		length, most = runLength, time.Duration(h*float64(time.Hour))
 	}
-	seed := uint64(1)
-	if s := os.Getenv(seedEnv); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("%s: %q: must be a whole number", seedEnv, s)
-		}
-	}
+	seed := firstSeed(t)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	totals := newTotals(most)
@@ -78,6 +72,20 @@ func TestSimulation(t *testing.T) {
 	if totals.answered == 0 {
 		t.Error("no operation of any client was answered")
 	}
+}
+
+// firstSeed is where seeds begin.
+func firstSeed(t *testing.T) uint64 {
+	t.Helper()
+	s := os.Getenv(seedEnv)
+	if s == "" {
+		return 1
+	}
+	seed, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %q: must be a whole number", seedEnv, s)
+	}
+	return seed
 }
 
 // A kept run is run again: with the same faults at the same times, upon an estate whose goroutines may take turns in

@@ -106,10 +106,11 @@ func (w *writer) begin(p *endpoint, servers, relays []feed.Peer) (func(context.C
 		group.Go(func() { _ = set.Run(ctx) })
 		group.Go(func() { _ = publisher.Run(ctx) })
 		group.Go(func() { _ = drive(ctx) })
+		pauses := rand.New(rand.NewPCG(w.seed, uint64(w.now())))
 		for ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
-			case <-time.After(time.Duration(w.rnd.Int64N(int64(2 * changesEvery)))):
+			case <-time.After(time.Duration(pauses.Int64N(int64(2 * changesEvery)))):
 				if !w.settling() {
 					w.change(log)
 				}
