@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"hash/fnv"
-	"maps"
-	"slices"
 	"sync"
 
 	"pentad.dev/pentad/federation/consensus"
@@ -160,14 +158,4 @@ func (w watched) state() uint64 {
 func (w watched) Snapshot() (consensus.Snapshot, error) {
 	w.life.oracle.count("snapshots taken")
 	return w.StateMachine.Snapshot()
-}
-
-// summary are the counts, sorted.
-func (o *oracle) summary() (lines []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, what := range slices.Sorted(maps.Keys(o.counts)) {
-		lines = append(lines, fmt.Sprintf("%-28s %d", what, o.counts[what]))
-	}
-	return lines
 }
