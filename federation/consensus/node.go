@@ -66,6 +66,7 @@ func New(cfg Config) (*Node, error) {
 		n.metrics.unregister()
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
+	n.folder.store.overlap = n.leadsOthers
 	if cfg.BootstrapAlone {
 		if err := n.bootstrapAlone(); err != nil {
 			return nil, errors.Join(fmt.Errorf("consensus: %w", err), n.Close())
@@ -110,7 +111,6 @@ func (n *Node) die(err error) {
 func (n *Node) Run(ctx context.Context) error {
 	s := newStream(&n.cfg, n.identity, n.raftLog)
 	t := n.newTransport(s)
-	n.folder.store.overlap = n.leadsOthers
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
