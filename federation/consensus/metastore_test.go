@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/raft-wal/types"
@@ -11,9 +12,9 @@ import (
 
 // cutAfter makes the file system fail everything from its nth change on, as a power cut would.
 func cutAfter(m *memFS, n int) {
-	count := 0
+	var count atomic.Int64 // a leader's own sync changes the disk beside what follows it
 	m.setHook(func(string, string) error {
-		if count++; count > n {
+		if count.Add(1) > int64(n) {
 			return errPowerCut
 		}
 		return nil
