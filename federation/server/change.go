@@ -30,23 +30,23 @@ func (m membership) Members(ctx context.Context, _ *intentpb.MembersRequest) (*i
 
 // changeHere carries an operator's order out at the leader.
 func (s *Core) changeHere(ctx context.Context, request *intentpb.ChangeRequest) (string, error) {
-	began := s.reign.Load()
-	if began == nil || !s.node.IsLeader() {
+	r := s.reign.Load()
+	if r == nil || !s.node.IsLeader() {
 		return "", fmt.Errorf("change: %w", consensus.ErrNotLeader)
 	}
-	return s.change(ctx, request, *began)
+	return s.change(ctx, request, r)
 }
 
 // membersHere is what the leader knows of all servers.
 func (s *Core) membersHere(ctx context.Context) ([]*intentpb.MemberState, error) {
-	began := s.reign.Load()
-	if began == nil || !s.node.IsLeader() {
+	r := s.reign.Load()
+	if r == nil || !s.node.IsLeader() {
 		return nil, fmt.Errorf("members: %w", consensus.ErrNotLeader)
 	}
 	if _, err := s.node.ReadIndex(ctx); err != nil {
 		return nil, err
 	}
-	return s.memberStates(*began), nil
+	return s.memberStates(r.began), nil
 }
 
 // memberStates are all servers as this one, leading since then, sees them.

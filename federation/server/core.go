@@ -68,10 +68,9 @@ type Core struct {
 	enrolment *enrolment
 	strangers strangers
 	roll      roll
-	// tending is held by who changes Raft's configuration; reign is when this server began to lead, nil while it does not.
-	tending sync.Mutex
-	reign   atomic.Pointer[time.Time]
-	handed  sync.Once
+	// reign is this server's leadership; nil while it does not lead.
+	reign  atomic.Pointer[reign]
+	handed sync.Once
 }
 
 // NewCore opens the data folders; Run closes them, or Close. The folder of the process is the caller's to hold.

@@ -83,13 +83,13 @@ func (s *Core) lead(ctx context.Context) error {
 func (s *Core) leadTerm(ctx context.Context, term uint64) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	began := time.Now()
-	s.reign.Store(&began)
+	r := newReign(time.Now())
+	s.reign.Store(r)
 	defer s.reign.Store(nil)
 	go func() {
 		defer close(done)
 		var group sync.WaitGroup
-		group.Go(func() { s.steward(ctx, began) })
+		group.Go(func() { s.steward(ctx, r) })
 		s.controller.Lead(ctx, term)
 		group.Wait()
 	}()

@@ -50,12 +50,12 @@ func (s *Core) status() any {
 
 // seen are all servers as this one sees them, if it leads.
 func (s *Core) seen() []Member {
-	began := s.reign.Load()
-	if began == nil {
+	r := s.reign.Load()
+	if r == nil {
 		return nil
 	}
 	var all []Member
-	for _, m := range s.memberStates(*began) {
+	for _, m := range s.memberStates(r.began) {
 		all = append(all, memberOf(m))
 	}
 	slices.SortFunc(all, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })

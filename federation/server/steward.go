@@ -42,13 +42,14 @@ func (s *Core) caution() caution {
 }
 
 // steward keeps Raft's configuration what the table wants, as leader, until ctx ends.
-func (s *Core) steward(ctx context.Context, began time.Time) {
+func (s *Core) steward(ctx context.Context, r *reign) {
+	defer r.ends()
 	tick := time.NewTicker(stewardEvery)
 	defer tick.Stop()
 	for {
 		changed := s.machine.MembersChanged()
 		for ctx.Err() == nil {
-			again, err := s.tend(ctx, began)
+			again, err := s.tend(ctx, r.began)
 			if err != nil && ctx.Err() == nil {
 				s.log.Warn("the servers could not be tended", "error", err)
 			}
@@ -59,6 +60,8 @@ func (s *Core) steward(ctx context.Context, began time.Time) {
 		select {
 		case <-ctx.Done():
 			return
+		case a := <-r.asks:
+			a.done <- s.obey(ctx, r, a.name)
 		case <-changed:
 		case <-tick.C:
 		}
@@ -78,8 +81,6 @@ func (s *Core) tend(ctx context.Context, began time.Time) (again bool, err error
 		s.log.Info("all servers know it: the level is raised", "level", level)
 		return true, s.order(ctx, &intentpb.Command{Operation: &intentpb.Command_RaiseLevel{RaiseLevel: &intentpb.RaiseLevel{Level: level}}})
 	}
-	s.tending.Lock()
-	defer s.tending.Unlock()
 	next, ok := s.caution().next(s.members(began))
 	if !ok {
 		return false, nil
@@ -193,7 +194,7 @@ func (s *Core) carryOut(ctx context.Context, next step) error {
 
 // change carries an operator's order out, as leader: first what is wanted goes into the table, then Raft follows. Who
 // becomes leader in between goes on with it.
-func (s *Core) change(ctx context.Context, request *intentpb.ChangeRequest, began time.Time) (string, error) {
+func (s *Core) change(ctx context.Context, request *intentpb.ChangeRequest, r *reign) (string, error) {
 	if _, err := s.node.ReadIndex(ctx); err != nil {
 		return "", err
 	}
@@ -205,7 +206,7 @@ func (s *Core) change(ctx context.Context, request *intentpb.ChangeRequest, bega
 	if record == nil {
 		return "", fmt.Errorf("%w: %q", errNoMember, name)
 	}
-	all := s.members(began)
+	all := s.members(r.began)
 	at := slices.IndexFunc(all, func(m seat) bool { return m.name == name })
 	command, done, err := s.caution().judge(request, record, all, all[at])
 	if err != nil || command == nil {
@@ -222,7 +223,7 @@ func (s *Core) change(ctx context.Context, request *intentpb.ChangeRequest, bega
 		return "", err
 	}
 	s.log.Info("an operator's order on a server", "order", request.GetOrder().String(), "server", name, "force", request.GetForce())
-	err = s.followed(ctx, began, name)
+	err = r.followed(ctx, name)
 	if errors.Is(err, consensus.ErrUnhealthy) || errors.Is(err, consensus.ErrLagging) {
 		return fmt.Sprintf("server %s: the order is taken, and carried out as soon as it can be: %v", name, err), nil
 	}
@@ -277,20 +278,4 @@ func (c caution) judge(
 		return nil, "", fmt.Errorf("order %s: must be one that this version knows", request.GetOrder())
 	}
 	return &intentpb.Command{Operation: &intentpb.Command_SetServer{SetServer: &intentpb.SetServer{Server: want}}}, done, nil
-}
-
-// followed brings Raft's configuration after the table, until nothing is left to do about one server.
-func (s *Core) followed(ctx context.Context, began time.Time, name string) error {
-	for {
-		s.tending.Lock()
-		next, ok := s.caution().next(s.members(began))
-		var err error
-		if ok && next.name == name {
-			err = s.carryOut(ctx, next)
-		}
-		s.tending.Unlock()
-		if err != nil || !ok || next.name != name {
-			return err
-		}
-	}
 }
