@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,11 +11,17 @@ import (
 	"k8s.io/client-go/rest"
 )
 
+// stallsAfter is how long nothing may come of a backup that has begun.
+const stallsAfter = 30 * time.Second
+
+// ErrStalled is what the error of a Backup is of which nothing more came for a while.
+var ErrStalled = errors.New("the server has stopped sending")
+
 // Backup writes a backup of everything that is declared, and of what decides who may write, as it is now, to w. It takes
-// as long as ctx allows, and fails over to other servers as long as nothing has come. What is written is a backup only if
+// as long as something comes and ctx allows, and fails over to other servers as long as nothing has come. What is written is a backup only if
 // it returns nil, and even then to be verified by who keeps it: a stream may end early.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	var stream io.ReadCloser
+	var stream streaming
 	opening, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	err := c.rounds(opening, func(e endpoint) (bool, error) {
@@ -37,10 +44,26 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("backup: %w", err)
 	}
 	defer stream.Close()
-	if _, err := io.Copy(w, stream); err != nil {
+	if _, err := io.Copy(w, watched{stream, c.stall}); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
 	return nil
+}
+
+// watched ends a stream of which nothing has come for a while, however long it takes in all.
+type watched struct {
+	stream streaming
+	stall  time.Duration
+}
+
+// Read implements io.Reader. The time that the reader takes between two calls does not count.
+func (w watched) Read(b []byte) (int, error) {
+	late := time.AfterFunc(w.stall, w.stream.end)
+	n, err := w.stream.Read(b)
+	if !late.Stop() && err != nil {
+		err = fmt.Errorf("%w for %s: %w", ErrStalled, w.stall, err)
+	}
+	return n, err
 }
 
 // streaming is a stream that frees its context when it is closed.

@@ -35,6 +35,8 @@ type Client struct {
 	timeout    time.Duration
 	// readAttempt and writeAttempt are how long one server may take.
 	readAttempt, writeAttempt time.Duration
+	// stall is how long nothing may come of an answer that has begun.
+	stall time.Duration
 }
 
 type endpoint struct {
@@ -92,7 +94,7 @@ func newClient(configs []*rest.Config, shared *http.Client, timeout time.Duratio
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
 	c := &Client{
 		parameters: runtime.NewParameterCodec(scheme), timeout: timeout,
-		readAttempt: readAttempt, writeAttempt: writeAttempt,
+		readAttempt: readAttempt, writeAttempt: writeAttempt, stall: stallsAfter,
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout

@@ -37,6 +37,9 @@ type Config struct {
 	// Pages serves what is below /pentad/, beside the objects: whoever may read objects may GET there, everything else is
 	// for admins. Nil: nothing is there.
 	Pages http.Handler
+	// Streams are paths of Pages that take as long as their handler lets them: it bounds them by what it has sent. All other
+	// requests but watches end within a minute.
+	Streams []string
 	// Audit gets a line of JSON for every request that is audited; nil: no audit.
 	Audit io.Writer
 	// Version is Pentad's own, as in 0.1.0.

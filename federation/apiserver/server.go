@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	genericserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/rest"
@@ -115,6 +117,10 @@ func genericConfig(cfg Config, scheme *runtime.Scheme, codecs serializer.CodecFa
 		*info = cfg.Version
 	}
 
+	watches := c.LongRunningFunc
+	c.LongRunningFunc = func(r *http.Request, about *request.RequestInfo) bool {
+		return watches(r, about) || r.Method == http.MethodGet && slices.Contains(cfg.Streams, r.URL.Path)
+	}
 	c.FlowControl = nil // plain limits of requests in flight
 	c.StorageObjectCountTracker = nil
 	c.AdmissionControl = nil

@@ -18,8 +18,8 @@ func (s *Server) openAPI(b *backend) (err error) {
 	s.api, err = apiserver.New(apiserver.Config{
 		Name: s.config.Name, Listener: s.listeners["api"], Backend: b, Ready: s.ready,
 		Certificates: apiserver.CertificateFiles(s.config.Certificates.Cert, s.config.Certificates.Key, s.config.APIClientCA),
-		Pages:        s.pages(),
-		Audit:        s.audit, Version: process.Version(), Logger: s.log,
+		Pages:        s.pages(), Streams: []string{backupPath},
+		Audit: s.audit, Version: process.Version(), Logger: s.log,
 	})
 	return err
 }

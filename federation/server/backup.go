@@ -20,6 +20,9 @@ import (
 // raftFolder is the part of a server's data folder that its promises are in.
 const raftFolder = "raft"
 
+// backupPath is the API's page that sends a backup.
+const backupPath = "/pentad/backup"
+
 // readsIn bounds how long a backup waits for the leader, and for this server's replica.
 const readsIn = 10 * time.Second
 
@@ -73,7 +76,8 @@ func describing(about *intentpb.Header, h backup.Header) backup.Header {
 	return h
 }
 
-// backupPage sends a backup. What breaks off in the middle has no checksum, and no reader takes it for whole.
+// backupPage sends a backup, for as long as its reader takes more of it. What breaks off in the middle has no checksum,
+// and no reader takes it for whole.
 func (s *Core) backupPage(w http.ResponseWriter, r *http.Request) {
 	write, err := s.backUp(r.Context())
 	if err != nil {
@@ -81,7 +85,11 @@ func (s *Core) backupPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	if err := write(w); err != nil {
+	to := newSteady(w, stallsAfter)
+	if err = write(to); err == nil {
+		err = to.finish()
+	}
+	if err != nil {
 		s.log.Warn("a backup was not written to its end", "error", err)
 		panic(http.ErrAbortHandler) // the caller must not see a regular end
 	}

@@ -45,7 +45,7 @@ func (s *Core) pages() http.Handler {
 	})
 	mux.HandleFunc("POST /pentad/leadership", s.transfer)
 	mux.HandleFunc("GET /pentad/switchovers/{name}", s.explain)
-	mux.HandleFunc("GET /pentad/backup", s.backupPage)
+	mux.HandleFunc("GET "+backupPath, s.backupPage)
 	mux.HandleFunc("GET /pentad/reconciliation", s.reconciliationPage)
 	s.memberPages(mux)
 	return mux
