@@ -15,6 +15,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"pentad.dev/pentad/dev/sample/ledger"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
@@ -70,8 +71,20 @@ type plant struct {
 	// soon says that it is found within a minute of real time.
 	soon bool
 	// often are the faults that it shows under, and units says that it needs units.
-	often  []kind
-	units  bool
+	often []kind
+	units bool
+	// every is the mean time between two faults; 0: half of what runs without a bug have.
+	every time.Duration
+	// length is how long an estate lives; 0: shortLength.
+	length time.Duration
+	// faults, if not nil, are all that happens.
+	faults func(rnd *rand.Rand, length time.Duration) []fault
+	// bare has servers alone.
+	bare bool
+	// during breaks a rule for as long as a run takes.
+	during func() (undo func())
+	// store breaks rules of the store's members.
+	store  func(*ledger.Config)
 	adjust func(*server.Adjust)
 	disk   func(*disk)
 	// staleReads has clients read at any server without asking the leader.
@@ -121,6 +134,9 @@ func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {
 		e.servers[name] = s
 	}
 	for _, center := range clusters {
+		if p.bare {
+			break
+		}
 		e.newRelay(center)
 		relay := feed.Peer{
 			Name: relayOf(center), Address: relayOf(center) + ":1",

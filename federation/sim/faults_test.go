@@ -102,6 +102,10 @@ func (e *estate) happen(ctx context.Context, f fault) {
 		e.net.lose(on, f.To, f.Share)
 		lasts(ctx, f)
 		e.net.lose(on, f.To, 0)
+	case storm:
+		e.storm(ctx, f)
+	case lateVotes:
+		e.lateVotes(ctx, f)
 	case slowDisk:
 		s.disk.set(func(d *disk) { d.slow = time.Duration(f.Share * float64(2*time.Second)) })
 		lasts(ctx, f)
@@ -210,4 +214,58 @@ func (e *estate) blackout(ctx context.Context, f fault) {
 	for _, name := range centers {
 		e.servers[name].start()
 	}
+}
+
+// storm has every link between servers lose segments.
+func (e *estate) storm(ctx context.Context, f fault) {
+	lose := func(share float64) {
+		for _, a := range centers {
+			for _, b := range centers {
+				if a != b {
+					e.net.lose(a, b, share)
+				}
+			}
+		}
+	}
+	lose(f.Share)
+	lasts(ctx, f)
+	lose(0)
+}
+
+// lateVotes has the leader hand over to a server which hears from one other only until a third one leads.
+func (e *estate) lateVotes(ctx context.Context, f fault) {
+	old := e.leader()
+	if old == nil || old.name == f.To || e.servers[f.To].present() == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.For)
+	defer cancel()
+	votes := func(voter string) {
+		e.net.cut(voter, f.To)
+		context.AfterFunc(ctx, func() { e.net.heal(voter, f.To) })
+	}
+	heard := 0
+	for _, voter := range centers {
+		if voter != f.To && voter != old.name {
+			if heard++; heard > 1 {
+				votes(voter)
+			}
+		}
+	}
+	term := func() uint64 {
+		if l := e.servers[f.To].present(); l != nil {
+			return l.core.Node().Status().Term
+		}
+		return 0
+	}
+	before := term()
+	go func() { _ = old.core.Node().TransferLeadership(ctx, f.To) }()
+	if !await(ctx, time.Millisecond, func() bool { return term() > before }) {
+		return
+	}
+	votes(old.name)
+	await(ctx, time.Millisecond, func() bool {
+		l := e.leader()
+		return l != nil && l.core.Node().Status().Term > before+1
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -37,9 +38,9 @@ func bubble() string {
 	return bubbleOf(buffer[:runtime.Stack(buffer, false)])
 }
 
-// transferring is a goroutine that waits for an answer which raft gives nobody once it has been stopped in the middle of
+// transferring are goroutines that wait for an answer which raft gives nobody once it has been stopped in the middle of
 // handing its leadership over: the process is about to end.
-const transferring = "consensus.(*Node).transferTo"
+var transferring = []string{"consensus.(*Node).transferTo", "raft.(*Raft).leadershipTransfer("}
 
 // leaked notes what was left behind.
 func (o *outcomeOf) leaked(stacks string) {
@@ -47,7 +48,7 @@ func (o *outcomeOf) leaked(stacks string) {
 		return
 	}
 	for _, g := range strings.Split(stacks, "\n\n") {
-		if !strings.Contains(g, transferring) {
+		if !slices.ContainsFunc(transferring, func(f string) bool { return strings.Contains(g, f) }) {
 			o.violations = append(o.violations, "a goroutine is left when all has been stopped: "+g)
 			return
 		}

@@ -41,8 +41,9 @@ const (
 	withinRegion = time.Millisecond
 	// betweenRegions is one way.
 	betweenRegions = 15 * time.Millisecond
-	// retransmit is what a lost segment costs.
-	retransmit = 200 * time.Millisecond
+	// retransmit is what a lost segment costs; what is sent again may be lost again, and then waits for twice as long.
+	retransmit     = 200 * time.Millisecond
+	retransmitMost = 8 * retransmit
 	// inFlightMost is what a connection takes before its writer waits.
 	inFlightMost = 256 << 10
 )
@@ -62,8 +63,9 @@ func (n *network) delay(from, to string) time.Duration {
 	case n.regions[from] == n.regions[to]:
 		d = withinRegion
 	}
-	if p := n.lossy[[2]string{from, to}]; p > 0 && n.rnd.Float64() < p {
-		d += retransmit
+	p := n.lossy[[2]string{from, to}]
+	for again := retransmit; p > 0 && again <= retransmitMost && n.rnd.Float64() < p; again *= 2 {
+		d += again
 	}
 	return d
 }

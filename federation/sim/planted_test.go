@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -49,7 +50,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			simulated, began := time.Duration(0), time.Now()
 			for seed := first; simulated < plantedMost; seed++ {
-				o := simulate(t, newScheduleFor(p, seed, shortLength), p)
+				o := simulate(t, newScheduleFor(p, seed, cmp.Or(p.length, shortLength)), p)
 				simulated += o.simulated
 				if len(o.violations) > 0 {
 					fmt.Printf("  %-38s found after %8s simulated, %6s: %.160s\n", p.name, simulated.Round(time.Second),

@@ -33,6 +33,9 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 	t.Helper()
 	o.schedule = s
 	began := time.Now()
+	if p.during != nil {
+		defer p.during()()
+	}
 	var c *clients
 	own, leaked := "", ""
 	defer func() { o.leaked(leaked) }()

@@ -53,6 +53,9 @@ const (
 	clockJump  kind = "clock jump"    // proposers' clocks are ten minutes off
 	demotion   kind = "demotion"      // a voter loses its vote, and gets it back
 	elections  kind = "late election" // the leader is cut off from some just long enough
+	// Of planted bugs' own schedules:
+	storm     kind = "storm"      // every link between servers loses segments
+	lateVotes kind = "late votes" // the leader hands over, and the new one's votes come when another one leads
 )
 
 // weights are how often each kind happens.
@@ -90,8 +93,12 @@ func newScheduleFor(p plant, seed uint64, length time.Duration) schedule {
 	s := schedule{Seed: seed, Length: length, Plant: p.name, Units: seed%3 == 2 || p.units}
 	total, every := 0, faultEvery
 	if p.name != "" {
-		every /= 2
+		every = cmp.Or(p.every, every/2)
 		s.Units = p.units
+	}
+	if p.faults != nil {
+		s.Faults = p.faults(rnd, length)
+		return s
 	}
 	weight := func(i int) int {
 		if slices.Contains(p.often, weights[i].kind) {

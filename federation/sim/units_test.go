@@ -189,6 +189,9 @@ func (e *estate) newStore(center string) {
 				config.Peers = append(config.Peers, ledger.Peer{Member: other, Address: storeOf(other) + ":1"})
 			}
 		}
+		if e.plant.store != nil {
+			e.plant.store(&config)
+		}
 		m, err := ledger.New(config)
 		if err != nil {
 			return nil, err
