@@ -3,11 +3,8 @@ package sim
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -15,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pentad.dev/pentad/federation/consensus"
+	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/server"
 )
@@ -33,6 +31,8 @@ type center struct {
 	lives    int
 	life     *life
 	starting bool
+	barred   bool // an operator has it in hand: nobody else starts it
+	join     *server.Join
 }
 
 // life is one process of a server.
@@ -43,6 +43,7 @@ type life struct {
 	endpoint *endpoint
 	cancel   context.CancelFunc
 	over     chan struct{}
+	err      error // what it ended with, once it is over
 }
 
 const (
@@ -68,7 +69,7 @@ func (s *center) present() *life {
 // start begins a life, unless there is one.
 func (s *center) start() {
 	s.mu.Lock()
-	if s.life != nil || s.starting {
+	if s.life != nil || s.starting || s.barred {
 		s.mu.Unlock()
 		return
 	}
@@ -76,31 +77,58 @@ func (s *center) start() {
 	s.lives++
 	s.mu.Unlock()
 	l := s.begin()
-	for l == nil && !s.stopped() {
+	for l == nil && !s.stopped() && !s.inHand() {
 		time.Sleep(restartsAfter)
 		l = s.begin()
 	}
 	s.mu.Lock()
 	s.life, s.starting = l, false
 	s.mu.Unlock()
-	if l != nil && s.stopped() {
+	if l != nil && (s.stopped() || s.inHand()) {
 		l.end(false)
 	}
+}
+
+func (s *center) inHand() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.barred
+}
+
+// bar ends the present life, and has nobody but an operator begin another one.
+func (s *center) bar(silently bool) {
+	s.mu.Lock()
+	s.barred = true
+	s.mu.Unlock()
+	s.kill(silently)
+	for starting := true; starting; {
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		starting = s.starting || s.life != nil
+		s.mu.Unlock()
+	}
+}
+
+// unbar begins a life again, which joins if join is not nil.
+func (s *center) unbar(join *server.Join) {
+	s.mu.Lock()
+	s.barred, s.join = false, join
+	s.mu.Unlock()
+	s.start()
 }
 
 // begin starts the process, if its disk lets it. No lock is held: it waits for the disk.
 func (s *center) begin() *life {
 	l := &life{center: s, number: s.lives, endpoint: s.net.endpoint(s.name), over: make(chan struct{})}
-	config := s.config
-	config.DataDir = filepath.Join(s.dir, fmt.Sprint(s.lives))
-	s.check(copyFolder(filepath.Join(s.dir, "kept"), filepath.Join(config.DataDir, "feeds")))
+	config := s.configuration()
+	feeds := s.disk.feeds()
 	env := server.Environment{
 		Raft: l.endpoint.listen(config.Listen.Raft), GRPC: l.endpoint.listen(config.Listen.GRPC), FS: s.disk,
 		Dial:     l.endpoint.dial,
 		Identity: s.id, RaftIdentity: s.raftID,
 		Metrics: prometheus.NewRegistry(), Fatal: l.crash,
-		Adjust: server.Adjust{Feeds: feedOptions, Consensus: func(c *consensus.Config) {
-			c.Dir, c.CommitTimeout, c.SegmentSize = "raft", idleCommit, segmentSize
+		Adjust: server.Adjust{Feeds: func(o *feed.Options) { feedOptions(o); o.FS = feeds }, Consensus: func(c *consensus.Config) {
+			c.CommitTimeout, c.SegmentSize = idleCommit, segmentSize
 			c.SnapshotInterval, c.SnapshotThreshold, c.TrailingLogs = snapshotEvery, snapshotEntries, entriesLeft
 			c.BootstrapAlone = c.BootstrapAlone || s.plant.diskLost
 			c.Machine = watched{c.Machine, l}
@@ -127,11 +155,22 @@ func (s *center) begin() *life {
 		defer close(l.over)
 		var following sync.WaitGroup
 		following.Go(func() { l.oracle.feeds.follow(ctx, l.name, core.Feeds()) })
-		_ = core.Run(ctx)
+		if l.err = core.Run(ctx); l.err != nil {
+			s.log.Info("simulation: the server ended", "server", s.name, "error", l.err)
+		}
 		cancel()
 		following.Wait()
 	}()
 	return l
+}
+
+// configuration is the server's, as it is now.
+func (s *center) configuration() server.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	config := s.config
+	config.DataDir, config.Join = "data", s.join
+	return config
 }
 
 // crash is what the process does when its disk has failed: it ends, and is started again once the disk is well.
@@ -168,14 +207,10 @@ func (l *life) end(silently bool) bool {
 	if !mine {
 		return false
 	}
-	// What it held of feeds is kept as it is at this instant. What it would write at a clean end is not.
-	kept := filepath.Join(l.dir, "kept")
-	l.check(os.RemoveAll(kept))
-	l.check(copyFolder(filepath.Join(l.dir, fmt.Sprint(l.number), "feeds"), kept))
 	l.endpoint.kill(silently)
 	l.disk.powerCut(l.rnd)
 	if l.plant.diskLost {
-		l.disk.set(func(d *disk) { clear(d.files) })
+		l.disk.wipe()
 	}
 	l.cancel()
 	select {
@@ -184,7 +219,6 @@ func (l *life) end(silently bool) bool {
 		l.oracle.violated("%s does not end within %s", l.name, processEndsWithin)
 		<-l.over
 	}
-	_ = os.RemoveAll(filepath.Join(l.dir, fmt.Sprint(l.number)))
 	return true
 }
 

@@ -30,6 +30,9 @@ type disk struct {
 	fails   bool // syncs fail
 	slow    time.Duration
 	syncs   int
+	names   []named // changes of folders that were not synced
+	// What power cuts took: writes, and of these those of which a part stayed; and what did not fit.
+	dropped, torn, refused int
 	// early names files whose syncs return before they are done: a planted bug.
 	early func(name string) bool
 }
@@ -65,6 +68,7 @@ func (d *disk) powerCut(rnd *rand.Rand) {
 	clear(d.claimed)
 	close(d.alive)
 	d.alive = make(chan struct{})
+	d.forgetNames(rnd)
 	for _, name := range slices.Sorted(maps.Keys(d.files)) {
 		f := d.files[name]
 		if !f.entry && rnd.IntN(2) == 0 {
@@ -79,16 +83,56 @@ func (d *disk) powerCut(rnd *rand.Rand) {
 			f.pending = nil
 		}
 		for _, w := range f.pending {
+			sectors, stay := 0, 0
 			for at := 0; at < len(w.data); {
 				end := min(at+512-int((w.off+int64(at))%512), len(w.data))
+				sectors++
 				if rnd.IntN(2) == 0 {
 					content = put(content, w.off+int64(at), w.data[at:end])
+					stay++
 				}
 				at = end
+			}
+			if stay < sectors {
+				d.dropped++
+			}
+			if stay > 0 && stay < sectors {
+				d.torn++
 			}
 		}
 		f.now, f.durable, f.pending, f.entry = content, slices.Clone(content), nil, true
 	}
+}
+
+// forgetNames takes back changes of folders that were not synced: of each folder's all behind some point.
+func (d *disk) forgetNames(rnd *rand.Rand) {
+	keep := map[string]int{}
+	for _, n := range d.names {
+		keep[n.dir]++
+	}
+	for _, dir := range slices.Sorted(maps.Keys(keep)) {
+		keep[dir] = rnd.IntN(keep[dir] + 1)
+	}
+	lost := slices.DeleteFunc(d.names, func(n named) bool {
+		keep[n.dir]--
+		return keep[n.dir] >= 0
+	})
+	for _, n := range slices.Backward(lost) {
+		for name, f := range n.before {
+			if d.files[name] = f; f == nil {
+				delete(d.files, name)
+			}
+		}
+	}
+	d.names = nil
+}
+
+// wipe is a new disk in the place of this one. Nobody may be using it.
+func (d *disk) wipe() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.files)
+	d.names = nil
 }
 
 func put(b []byte, off int64, p []byte) []byte {
@@ -223,6 +267,7 @@ func (d *disk) Create(dir, name string, size uint64) (types.WritableFile, error)
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrExist)
 	}
 	if d.full {
+		d.refused++
 		return nil, syscall.ENOSPC
 	}
 	f := &file{now: make([]byte, size), durable: make([]byte, size)}
@@ -298,6 +343,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	// What was allocated when the file was made stays writable.
 	if h.d.full && int(off)+n > len(h.f.now) {
 		n, err = n/2, syscall.ENOSPC
+		h.d.refused++
 	}
 	h.f.now = put(h.f.now, off, p[:n])
 	h.f.pending = append(h.f.pending, written{off, slices.Clone(p[:n])})

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,9 @@ type program struct {
 	name string // its host's, too
 	// begin makes the process; what it returns runs it. dir is its folder, which is kept as it is when it is killed.
 	begin func(p *endpoint, dir string) (run func(context.Context) error, err error)
+	// disk is what it keeps feeds on, if it does; rnd says what power cuts leave there.
+	disk *disk
+	rnd  *rand.Rand
 
 	mu       sync.Mutex
 	number   int
@@ -73,6 +77,9 @@ func (p *program) kill(silently bool) {
 	p.check(os.RemoveAll(kept))
 	p.check(copyFolder(filepath.Join(p.dir, p.name, "life-"+time.Duration(number).String()), kept))
 	endpoint.kill(silently)
+	if p.disk != nil {
+		p.disk.powerCut(p.rnd)
+	}
 	cancel()
 	select {
 	case <-over:

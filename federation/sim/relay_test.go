@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -19,10 +21,13 @@ func relayOf(center string) string { return "relay." + center }
 func (e *estate) newRelay(center string) *program {
 	id := e.issue(e.authority, identity.RoleRelay, clusterOf(center)+"/one")
 	host := relayOf(center)
-	return e.addProgram(host, regions[center], func(p *endpoint, dir string) (func(context.Context) error, error) {
+	disk := newDisk()
+	// A program's life begins under a lock that its end waits for: its disk is quick.
+	disk.slow = 0
+	relay := e.addProgram(host, regions[center], func(p *endpoint, _ string) (func(context.Context) error, error) {
 		log := e.log.With("relay", host)
 		held, err := upstream.New(upstream.Config{
-			Dir: dir, Servers: e.peers(center, id), Dialer: p.dial, Log: log,
+			Dir: "feeds", FS: disk.feeds(), Servers: e.peers(center, id), Dialer: p.dial, Log: log,
 			Authorize: func(context.Context, feed.ID) error { return nil },
 		})
 		if err != nil {
@@ -53,4 +58,6 @@ func (e *estate) newRelay(center string) *program {
 			return group.Wait()
 		}, nil
 	})
+	relay.disk, relay.rnd = disk, rand.New(rand.NewPCG(e.seed, 300+uint64(slices.Index(centers, center))))
+	return relay
 }

@@ -33,6 +33,8 @@ const confirmWithin = 10 * time.Second
 type Config struct {
 	// Dir keeps the last known good state.
 	Dir string
+	// FS is the disk that Dir is on; nil: the operating system's.
+	FS feed.FS
 	// Servers are the federation servers, nearest first.
 	Servers []feed.Peer
 	// Authorize says whether the caller may publish a feed here.
@@ -54,7 +56,7 @@ type Upstream struct {
 
 // New loads the last known good state from disk.
 func New(cfg Config) (*Upstream, error) {
-	set, err := feed.OpenSet(cfg.Dir, feed.Options{Log: cfg.Log})
+	set, err := feed.OpenSet(cfg.Dir, feed.Options{Log: cfg.Log, FS: cfg.FS})
 	if err != nil {
 		return nil, err
 	}
