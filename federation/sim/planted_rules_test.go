@@ -3,6 +3,9 @@
 package sim
 
 import (
+	"math/rand/v2"
+	"time"
+
 	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/intent"
@@ -13,7 +16,6 @@ import (
 
 func init() {
 	for _, rule := range []struct{ name, rule string }{
-		{"raft's heartbeats beside its main loop", "heartbeatFastPath"},
 		{"a read counts earlier answers", "countEarlierAnswers"},
 		{"a read joins one in flight", "joinInFlight"},
 		{"a read before an entry of the term", "skipOwnEntry"},
@@ -61,6 +63,9 @@ func init() {
 		}})
 	}
 	plants = append(plants,
+		plant{name: "raft's heartbeats beside its main loop", bare: true, faults: votesComeLate, adjust: inConsensus("heartbeatFastPath", func(c *consensus.Config) {
+			c.HeartbeatTimeout, c.LeaderLease, c.ElectionTimeout, c.RPCTimeout = 300*time.Millisecond, 300*time.Millisecond, 3*time.Second, 8*time.Second
+		})},
 		plant{name: "a guard goes on after its permit's end", units: true, often: []kind{isolate}, guard: func(c *guard.Config) {
 			c.Plant("brokenForever")
 		}},
@@ -68,4 +73,26 @@ func init() {
 			c.Plant("brokenAcksByPosition")
 		}},
 	)
+}
+
+// inConsensus breaks a rule of consensus.
+func inConsensus(rule string, more func(*consensus.Config)) func(*server.Adjust) {
+	return func(a *server.Adjust) {
+		was := a.Consensus
+		a.Consensus = func(c *consensus.Config) {
+			was(c)
+			c.Plant(rule)
+			if more != nil {
+				more(c)
+			}
+		}
+	}
+}
+
+// votesComeLate has the leader hand over again and again to one whose votes come late.
+func votesComeLate(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	for at := begins; at < length-settles; at += 6 * time.Second {
+		faults = append(faults, fault{At: at, For: 5 * time.Second, Kind: lateVotes, On: centers[0], To: centers[rnd.IntN(len(centers))]})
+	}
+	return faults
 }
