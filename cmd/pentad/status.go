@@ -87,6 +87,7 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 		return err
 	}
 	writeReconciling(out, all)
+	writeHeld(out, all)
 	if silent > 0 {
 		return fmt.Errorf("%d of %d processes did not answer", silent, len(all))
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"pentad.dev/pentad/federation/server"
 )
 
 // heardLately is how old a sign of life may be to say that a server hears a cluster.
@@ -62,5 +64,18 @@ func writeClusters(out io.Writer, pages []page) {
 			last = line.youngest.Round(100*time.Millisecond).String() + " ago"
 		}
 		fmt.Fprintf(out, "%s\t%s\t%d/%d\t%s\n", name, liveness, line.hear, line.servers, last)
+	}
+}
+
+// writeHeld says why clusters are not withdrawn that could be: as the leader finds, else as the first that knows.
+func writeHeld(out io.Writer, pages []page) {
+	var knows *server.Status
+	for _, p := range pages {
+		if p.server != nil && p.err == nil && p.server.Held != nil && (knows == nil || p.server.Raft.State == "leader") {
+			knows = p.server
+		}
+	}
+	if knows != nil {
+		fmt.Fprintf(out, "\nwithdrawals are held back (%s), as server %s says:\n  - %s\n", knows.Held.Reason, knows.Name, knows.Held.Message)
 	}
 }

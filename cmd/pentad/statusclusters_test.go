@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/server"
 )
 
@@ -26,5 +27,23 @@ func TestStatusSaysWhoIsLiveSilentAndExpired(t *testing.T) {
 	out.Reset()
 	if writeClusters(&out, nil); out.Len() > 0 {
 		t.Errorf("without a server: %q", out.String())
+	}
+}
+
+func TestStatusSaysThatWithdrawalsAreHeldBack(t *testing.T) {
+	at := func(name, state string, held *server.Held) page {
+		return page{server: &server.Status{Name: name, Raft: consensus.Status{State: state}, Held: held}}
+	}
+	var out strings.Builder
+	writeHeld(&out, []page{
+		at("hz-a", "follower", &server.Held{Reason: "Stopped", Message: "cluster a is kept"}),
+		at("hz-b", "leader", &server.Held{Reason: "TooMany", Message: "clusters a and b are kept"}), {name: "gone", err: errors.New("no answer")},
+	})
+	if want := "\nwithdrawals are held back (TooMany), as server hz-b says:\n  - clusters a and b are kept\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+	out.Reset()
+	if writeHeld(&out, []page{at("hz-a", "leader", nil)}); out.Len() > 0 {
+		t.Errorf("when nothing is held: %q", out.String())
 	}
 }

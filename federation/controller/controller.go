@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pentad.dev/pentad/federation/feed"
@@ -66,7 +67,13 @@ func (c Config) Validate() error {
 // Controller carries switchovers on, and has clusters expire, while its server leads.
 type Controller struct {
 	cfg Config
+	// held is why withdrawals are held back, as found in this leadership; nil: they are not, or nobody leads here.
+	held atomic.Pointer[intentpb.Held]
 }
+
+// Held is why withdrawals are held back, as the leader that works here finds; nil: they are not, or none does. An Estate
+// says it too, to everyone; there need not be one.
+func (c *Controller) Held() *intentpb.Held { return c.held.Load() }
 
 // New checks the configuration.
 func New(cfg Config) (*Controller, error) {
@@ -82,10 +89,11 @@ func New(cfg Config) (*Controller, error) {
 // Lead works until ctx, which ends with the leadership in that term, is done. Everything that it remembers ends with it.
 func (c *Controller) Lead(ctx context.Context, term uint64) {
 	var group sync.WaitGroup
+	defer c.held.Store(nil)
 	defer group.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := &tenure{cfg: c.cfg, term: term, memory: newMemory(), news: make(chan struct{}, 1), log: c.cfg.Log.With("term", term)}
+	t := &tenure{cfg: c.cfg, term: term, memory: newMemory(), news: make(chan struct{}, 1), log: c.cfg.Log.With("term", term), held: &c.held}
 	group.Go(func() { t.listen(ctx) })
 	group.Go(func() { t.ask(ctx) })
 	group.Go(func() { t.expire(ctx) })

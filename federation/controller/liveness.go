@@ -24,10 +24,7 @@ const (
 // expire asks the servers what they hear of clusters, and proposes what follows.
 func (t *tenure) expire(ctx context.Context) {
 	patience := &patience{}
-	var said struct {
-		at     time.Time
-		logged *intentpb.Held
-	}
+	var said time.Time
 	ticker := time.NewTicker(asksHearing)
 	defer ticker.Stop()
 	for {
@@ -44,17 +41,17 @@ func (t *tenure) expire(ctx context.Context) {
 		now := t.cfg.now()
 		clusters, limits := declaredClusters(view)
 		v := patience.judge(now, hearings, clusters, limits)
-		if !proto.Equal(v.held, said.logged) {
-			said.logged = v.held
+		if !proto.Equal(v.held, t.held.Load()) {
+			t.held.Store(v.held)
 			if v.held != nil {
 				t.log.Warn("withdrawals are held back", "reason", v.held.GetReason(), "message", v.held.GetMessage())
 			}
 		}
 		news := unsaid(view, v.held)
-		if len(v.expire)+len(v.revive) == 0 && (news == sameHeld || news == otherMessage && now.Sub(said.at) < saysEvery) {
+		if len(v.expire)+len(v.revive) == 0 && (news == sameHeld || news == otherMessage && now.Sub(said) < saysEvery) {
 			continue
 		}
-		said.at = now
+		said = now
 		t.propose(ctx, []proposal{v.proposal()})
 	}
 }
@@ -92,7 +89,7 @@ const (
 	otherReason
 )
 
-// unsaid compares with the Estate's status. Without an Estate there is nothing to say it in.
+// unsaid compares with the Estate's status. Without an Estate there is nothing to say it in; Controller.Held has it.
 func unsaid(view intent.View, held *intentpb.Held) difference {
 	estate, ok := view.Estate()
 	if !ok {

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/intent"
+	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/unitization/switchover"
 )
 
@@ -22,6 +24,7 @@ type tenure struct {
 	memory *memory
 	log    *slog.Logger
 	news   chan struct{}
+	held   *atomic.Pointer[intentpb.Held]
 
 	mu       sync.Mutex
 	sessions map[string]progress

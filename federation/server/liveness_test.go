@@ -153,6 +153,13 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	s.held(v1alpha1.ReasonStopped, "s2-vm, s3-vm")
 	shown := near.shows()
 
+	check(t, s.api.Estates().Delete(t.Context(), v1alpha1.EstateName, metav1.DeleteOptions{}))
+	eventually(t, "a status that says so without an Estate", patient, func() bool {
+		return slices.ContainsFunc(s.servers, func(one *Server) bool {
+			held := one.status().(Status).Held
+			return held != nil && held.Reason == v1alpha1.ReasonTooMany && strings.Contains(held.Message, "s2-vm, s3-vm")
+		})
+	})
 	one := int32(1)
 	s.withdrawals(v1alpha1.Withdrawals{MaxPercent: &all, MaxClusters: &one})
 	s.held(v1alpha1.ReasonTooMany, "s2-vm, s3-vm", "spec.withdrawals.maxClusters 1")
@@ -162,6 +169,9 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	s.withdrawals(v1alpha1.Withdrawals{MaxPercent: &all})
 	near.settles("s1:1", patient)
 	s.held("")
+	for i, one := range s.servers {
+		eventually(t, "end of it in the status of "+s.configs[i].Name, patient, func() bool { return one.status().(Status).Held == nil })
+	}
 	check(t, s.api.Clusters().Delete(t.Context(), cluster("s3"), metav1.DeleteOptions{}))
 	eventually(t, "end of the liveness of a deleted cluster", patient, func() bool {
 		return !s.servers[0].machine.View().Expired(cluster("s3"))
