@@ -22,7 +22,7 @@ func (n *round) sessions() {
 			}
 			continue
 		}
-		if n.at(n.memory.waitedOut(n.memory.closed[id])) {
+		if removesAtOnce || n.at(n.memory.waitedOut(n.memory.closed[id])) {
 			n.propose(nil, fmt.Sprintf("session of %s: its permits have ended", session.Name), &intentpb.Command{
 				Operation: &intentpb.Command_RemoveSession{RemoveSession: &intentpb.RemoveSession{Id: id, Term: n.heard.term}},
 			})

@@ -8,7 +8,7 @@ import (
 // Apply says what becomes of the state by an event, or why the event is refused: then the state is the same. An event
 // that changes nothing (a repeated or late one) is not refused. What an event does not touch keeps its pointer, so a
 // caller finds what changed by comparing them.
-func (s State) Apply(e Event) (State, []Problem) { return apply(s, e, 0) }
+func (s State) Apply(e Event) (State, []Problem) { return apply(s, e, always) }
 
 func apply(s State, e Event, broken breakage) (State, []Problem) {
 	d := &draft{State: s, broken: broken}
