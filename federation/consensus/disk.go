@@ -22,6 +22,7 @@ type disk struct {
 	synced  func(time.Duration) // is told how long each sync took
 	failed  atomic.Bool
 	later   atomic.Pointer[func(*diskFile)] // syncs the log's files instead of Sync while it is set
+	spare   *spare                          // nil before the log is open
 	plants  *plants
 }
 
@@ -74,6 +75,13 @@ func (d *disk) Create(dir, name string, size uint64) (types.WritableFile, error)
 		return nil, ErrStopped
 	}
 	f, err := d.FS.Create(dir, name, size)
+	if isFull(err) {
+		// Without the room that was asked for the file may be there nevertheless.
+		_ = d.FS.Delete(dir, name)
+		if d.spare != nil && d.spare.give() {
+			f, err = d.FS.Create(dir, name, size)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +117,9 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, ErrStopped
 	}
 	n, err := f.WritableFile.WriteAt(p, off)
+	if isFull(err) && f.disk.spare != nil && f.disk.spare.give() {
+		n, err = f.WritableFile.WriteAt(p, off)
+	}
 	if err != nil && !isFull(err) && !(errors.Is(err, io.EOF) && n == len(p)) {
 		err = f.disk.fail(fmt.Errorf("disk: write to %s: %w", f.name, err))
 	}

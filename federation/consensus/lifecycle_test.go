@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -132,6 +133,38 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.drop()
+	noneLeft(t, before)
+}
+
+// A leader that is stopped while it is asked to hand over: raft has not looked at the wish yet, because of its disk.
+func TestAStopWhileHandingOverLeavesNothingBehind(t *testing.T) {
+	before := runtime.NumGoroutine()
+	c := newCluster(t, 2, func(_ int, cfg *Config) { cfg.DiskTimeout = time.Minute })
+	for range 5 {
+		l, _ := c.put("k", "1")
+		release := hangSyncs(l.fs.(*memFS))
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		var asking sync.WaitGroup
+		for range 4 { // one of them is with raft's main loop, which waits for the disk
+			asking.Go(func() { l.node.Propose(ctx, command{"k", "2"}.encode()) })
+		}
+		asking.Go(func() { l.node.TransferLeadership(ctx, c.others(l)[0].id) })
+		asking.Wait()
+		cancel()
+		asking.Go(func() { c.stop(l) })
+		<-l.node.folder.store.stopped
+		release()
+		asking.Wait()
+		l.fs.(*memFS).setHook(nil)
+		c.start(l)
+	}
+	c.drop()
+	noneLeft(t, before)
+}
+
+// noneLeft waits until there are no more goroutines than before.
+func noneLeft(t *testing.T, before int) {
+	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<20)

@@ -48,6 +48,9 @@ func newLogStore(dir string, d *disk, m *metaStore, segmentSize int, logger hclo
 	if err != nil {
 		return nil, err
 	}
+	if d.spare, err = newSpare(d.FS, dir, segmentSize); err != nil {
+		return nil, errors.Join(fmt.Errorf("log: %w", err), w.Close())
+	}
 	s.wal.Store(w)
 	return s, nil
 }
@@ -81,6 +84,8 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
+	s.disk.spare.spend.Store(s.cut)
+	defer s.disk.spare.spend.Store(false)
 	later, err := s.write(entries)
 	if errors.Is(err, wal.ErrSealed) {
 		// The next segment could not be made, for want of room: raft-wal only logs that and stays as it is.
@@ -94,6 +99,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	case err == nil:
 		s.cut, s.refuse = false, nil
 		s.full.Store(nil)
+		s.disk.spare.refill()
 		s.note(entries)
 		if !later {
 			s.observe(entries)
@@ -101,8 +107,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return nil
 	case isFull(err) && !s.cut:
 		s.refuse = fmt.Errorf("%w: %w", ErrDiskFull, err)
-		now := time.Now()
-		s.full.Store(&now)
+		s.foundFull()
 	default:
 		s.refuse = s.disk.fail(fmt.Errorf("disk: storing entries: %w", err))
 	}
@@ -147,8 +152,9 @@ func (s *logStore) newest() (term, from uint64) {
 	return s.term, s.from
 }
 
-// DeleteRange implements raft.LogStore. Raft's picture of the log is wrong after a failure, so one ends the process; at
-// the next start the log is as it is on disk.
+// DeleteRange implements raft.LogStore. The log's end is cut off only with room in hand for the segment that follows:
+// ErrDiskFull says that nothing was done. Raft's picture of the log is wrong after any other failure, so that ends the
+// process; at the next start the log is as it is on disk.
 func (s *logStore) DeleteRange(from, to uint64) error {
 	if s.disk.failed.Load() {
 		return ErrStopped
@@ -160,6 +166,16 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 		return err
 	}
 	first, err := s.wal.Load().FirstIndex()
+	if err == nil && from > first && !s.disk.plants.cutWithoutRoom {
+		if err := s.disk.spare.take(); isFull(err) {
+			s.foundFull()
+			return fmt.Errorf("%w: %w", ErrDiskFull, err)
+		} else if err != nil {
+			return s.disk.fail(fmt.Errorf("disk: deleting entries %d to %d: %w", from, to, err))
+		}
+	}
+	s.disk.spare.spend.Store(true)
+	defer s.disk.spare.spend.Store(false)
 	if err == nil {
 		err = s.wal.Load().DeleteRange(from, to)
 	}
@@ -228,6 +244,12 @@ func (s *logStore) Get(key []byte) ([]byte, error) { return s.wal.Load().Get(key
 
 // GetUint64 implements raft.StableStore.
 func (s *logStore) GetUint64(key []byte) (uint64, error) { return s.wal.Load().GetUint64(key) }
+
+// foundFull remembers that the disk had no room.
+func (s *logStore) foundFull() {
+	now := time.Now()
+	s.full.Store(&now)
+}
 
 // fullLately says whether the disk had no room for entries, that long ago at most.
 func (s *logStore) fullLately(within time.Duration) bool {

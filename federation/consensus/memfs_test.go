@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/hashicorp/raft-wal/types"
 )
@@ -21,6 +22,7 @@ type memFS struct {
 	claimed bool
 	life    int // counts power cuts; a handle of an earlier life is dead
 	steps   int // operations that change something
+	room    int // bytes that files may take in all; 0: any number
 	hook    func(op, name string) error
 }
 
@@ -56,6 +58,35 @@ func (m *memFS) step(op, name string) error {
 		return h(op, name)
 	}
 	return nil
+}
+
+// setRoom says how many bytes files may take beyond what they take now; below 0: any number.
+func (m *memFS) setRoom(more int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.room = 0
+	if more >= 0 {
+		m.room = m.taken() + more
+	}
+}
+
+// taken is how many bytes the files take; mu is held.
+func (m *memFS) taken() (sum int) {
+	for _, f := range m.files {
+		sum += len(f.now)
+	}
+	return sum
+}
+
+// grow takes room for more bytes, as much as there is; mu is held.
+func (m *memFS) grow(more int) (int, error) {
+	if m.room == 0 || more <= 0 {
+		return more, nil
+	}
+	if left := max(0, m.room-m.taken()); more > left {
+		return left, syscall.ENOSPC
+	}
+	return more, nil
 }
 
 // powerCut makes every handle dead and loses what was not synced. With a source of randomness, of each unsynced write
@@ -148,8 +179,12 @@ func (m *memFS) Create(_, name string, size uint64) (types.WritableFile, error) 
 	if m.files[name] != nil {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrExist)
 	}
-	f := &memFile{now: make([]byte, size), durable: make([]byte, size)}
-	m.files[name] = f
+	got, err := m.grow(int(size))
+	f := &memFile{now: make([]byte, got), durable: make([]byte, got)}
+	m.files[name] = f // as on a real disk: it is there, without the room
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	return &memHandle{m, f, name, m.life}, nil
 }
 
@@ -216,6 +251,11 @@ func (h *memHandle) WriteAt(p []byte, off int64) (int, error) {
 	n := len(p)
 	if err != nil {
 		n /= 2 // a write that fails may have been done in part
+	} else if end := int(off) + n; end > len(h.f.now) {
+		var got int
+		if got, err = h.m.grow(end - len(h.f.now)); err != nil {
+			n = max(0, len(h.f.now)+got-int(off))
+		}
 	}
 	h.f.now = put(h.f.now, off, p[:n])
 	h.f.pending = append(h.f.pending, memWrite{off, slices.Clone(p[:n])})

@@ -32,6 +32,7 @@ type Node struct {
 	starting  lock          // held while raft is started or bootstrapped
 	enrolling lock          // guards the folder's enrolment
 	changing  chan struct{} // held by who changes the configuration; capacity 1
+	handing   handing
 
 	kick    chan struct{} // a read waits for a message to be sent; capacity 1
 	changed atomic.Pointer[chan struct{}]
@@ -161,6 +162,7 @@ func (n *Node) startRaft(c *raft.Config, t raft.Transport) (*raft.Raft, error) {
 func (n *Node) stopRaft(r *raft.Raft) error {
 	stopped := make(chan error, 1)
 	go func() {
+		n.handing.end() // the network is closed, so that they end soon
 		err := r.Shutdown().Error()
 		_ = n.folder.store.settle() // the node has ended itself if that failed
 		stopped <- err

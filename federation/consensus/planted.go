@@ -44,6 +44,8 @@ func (c *Config) Plant(rule string) {
 		c.break_.countFormerVoters = true
 	case "standThoughFull":
 		c.break_.standThoughFull = true
+	case "cutWithoutRoom":
+		c.break_.cutWithoutRoom = true
 	case "forgiveSync":
 		c.break_.forgiveSync = true
 	default:

@@ -19,6 +19,7 @@ type plants struct {
 	stockBackoff        bool // raft doubles its wait for a member that does not answer
 	noSync              bool // promise 1: what is written is not synced
 	standThoughFull     bool // a node whose disk is full stands for election
+	cutWithoutRoom      bool // rule 4: the log's end is cut off whether there is room for what follows or not
 	forgiveSync         bool // rule 4: a failed sync is taken for a good one
 	noDiskTimeout       bool // rule 4: a disk that hangs goes unnoticed
 	enrollAnywhere      bool // a folder can be enrolled in a second cluster

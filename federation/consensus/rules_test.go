@@ -61,6 +61,8 @@ var rules = []struct {
 		plants{noMend: true}, fuzzLogs},
 	{"4 a node whose disk is full does not stand", "it stands at once",
 		plants{standThoughFull: true}, standsThoughFull},
+	{"4 what cannot be replaced is not cut off", "it is cut off on a full disk",
+		plants{cutWithoutRoom: true}, cutOnFull},
 	{"4 a failed sync ends the process", "it is taken for a good one",
 		plants{forgiveSync: true}, syncFails},
 	{"4 a disk that hangs ends the process", "nobody watches the disk",

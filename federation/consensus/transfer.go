@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -70,9 +71,16 @@ func (n *Node) alone() bool {
 }
 
 func (n *Node) transferTo(ctx context.Context, r *raft.Raft, id string) error {
+	begun, ended := n.handing.begin()
+	if !begun {
+		return ErrStopped
+	}
 	future := r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
 	done := make(chan error, 1)
-	go func() { done <- future.Error() }() // ends within two election timeouts
+	go func() { // ends within two election timeouts
+		defer ended()
+		done <- future.Error()
+	}()
 	select {
 	case err := <-done:
 		if err != nil && r.State() != raft.Leader {
@@ -88,4 +96,30 @@ func (n *Node) transferTo(ctx context.Context, r *raft.Raft, id string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// handing counts the transfers that raft was asked for. Raft answers each as long as it runs; one that waits for its
+// main loop when it stops is never answered, so it is stopped only behind the last one.
+type handing struct {
+	mu    sync.Mutex
+	over  bool
+	tasks sync.WaitGroup
+}
+
+func (h *handing) begin() (begun bool, ended func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return false, nil
+	}
+	h.tasks.Add(1)
+	return true, h.tasks.Done
+}
+
+// end lets no transfer begin any more, and returns when those that did have ended.
+func (h *handing) end() {
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
+	h.tasks.Wait()
 }
