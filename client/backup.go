@@ -41,7 +41,7 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 		return false, nil
 	})
 	if err != nil {
-		return fmt.Errorf("backup: %w", err)
+		return fmt.Errorf("backup: %w", said(err))
 	}
 	defer stream.Close()
 	if _, err := io.Copy(w, watched{stream, c.stall}); err != nil {

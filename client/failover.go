@@ -98,6 +98,7 @@ func (e ending) Stop() {
 func (c *Client) rounds(ctx context.Context, ask func(endpoint) (again bool, err error)) error {
 	pause := firstPause
 	var last error
+	worth := 0
 	for {
 		first := int(c.preferred.Load())
 		for i := range c.endpoints {
@@ -109,9 +110,8 @@ func (c *Client) rounds(ctx context.Context, ask func(endpoint) (again bool, err
 				}
 				return err
 			}
-			// An answer says more than that time ran out while another was waited for.
-			if last == nil || !errors.Is(err, context.DeadlineExceeded) {
-				last = fmt.Errorf("%s: %w", c.endpoints[n].url, err)
+			if w := tells(err); w >= worth {
+				last, worth = fmt.Errorf("%s: %w", c.endpoints[n].url, err), w
 			}
 			if ctx.Err() != nil {
 				return gaveUp(ctx, last)
@@ -124,6 +124,18 @@ func (c *Client) rounds(ctx context.Context, ask func(endpoint) (again bool, err
 		}
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// tells ranks failures by what they say: that time ran out, that a server was not reached, what a server said.
+func tells(err error) int {
+	var answer apierrors.APIStatus
+	switch {
+	case errors.As(err, &answer):
+		return 3
+	case errors.Is(err, context.DeadlineExceeded):
+		return 1
+	}
+	return 2
 }
 
 func gaveUp(ctx context.Context, last error) error {

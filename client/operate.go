@@ -33,15 +33,10 @@ func (c *Client) ExplainSwitchover(ctx context.Context, name string) (*Explanati
 	return e, nil
 }
 
-// TransferLeadership hands the leadership of the federation's servers to one of them.
+// TransferLeadership hands the leadership of the federation's servers to one of them. An ErrOrder: it is no voter.
 func (c *Client) TransferLeadership(ctx context.Context, server string) error {
-	body, err := json.Marshal(map[string]string{"to": server})
-	if err != nil {
-		return err
-	}
-	err = c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		return r.Post().AbsPath("/pentad/leadership").SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error()
-	})
+	var leadership struct{}
+	err := c.post(ctx, "/pentad/leadership", map[string]string{"to": server}, &leadership)
 	if err != nil {
 		return fmt.Errorf("transfer the leadership to %q: %w", server, err)
 	}

@@ -156,7 +156,7 @@ what became of them.`,
 				return writeJSON(cmd.OutOrStdout(), token)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), token.Token)
-			fmt.Fprintf(cmd.ErrOrStderr(), "good for one server until %s\n", token.Expires.Local().Format(time.DateTime))
+			fmt.Fprintf(cmd.ErrOrStderr(), "token %s: good for one server until %s\n", token.Name, token.Expires.Format(time.RFC3339))
 			return nil
 		},
 	}
@@ -217,7 +217,9 @@ func newMemberTransferCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "transfer NAME",
 		Short: "Hand the leadership to a voter",
-		Args:  exactArgs("NAME"),
+		Long: `Hand the leadership to a voter, as before its leader's center is worked on. Writes wait meanwhile, none is lost.
+When it is done the voter leads. A leader that is stopped by SIGTERM hands its office over by itself.`,
+		Args: exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := api.client()
 			if err != nil {
@@ -225,7 +227,7 @@ func newMemberTransferCommand() *cobra.Command {
 			}
 			defer c.Close()
 			if err := c.TransferLeadership(cmd.Context(), args[0]); err != nil {
-				return err
+				return asUsage(err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "server %s leads\n", args[0])
 			return nil

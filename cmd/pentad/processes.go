@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/grpclog"
 	"k8s.io/klog/v2"
 
 	"pentad.dev/pentad/agents"
@@ -18,8 +20,13 @@ import (
 type runner interface{ Run(context.Context) error }
 
 func newServerCommand() *cobra.Command {
-	return processCommand("server", "Run a federation server: a voter or a replica of the intent, its API, and the feeds",
+	cmd := processCommand("server", "Run a federation server: a voter or a replica of the intent, its API, and the feeds",
 		func(config server.Config, log *slog.Logger) (*server.Server, error) { return server.New(config, log) })
+	cmd.Long += `
+
+A server that was removed ends with 0, one whose disk failed or hung with 3: it may be started again, and refuses to when
+its folder is damaged. See docs/operations.md.`
+	return cmd
 }
 
 func newAgentCommand() *cobra.Command {
@@ -56,6 +63,7 @@ Ctrl-C. Exit status: 0 stopped, 1 failed, 2 a wrong flag, file or folder (nothin
 				return err
 			}
 			klog.SetSlogLogger(log) // the API library logs for the whole process
+			connectionsAlso(log)
 			if path == "" {
 				return process.Usagef("--config must name a file (see %s --help)", cmd.CommandPath())
 			}
@@ -73,6 +81,14 @@ Ctrl-C. Exit status: 0 stopped, 1 failed, 2 a wrong flag, file or folder (nothin
 	cmd.Flags().StringVar(&path, "config", "", "the configuration `file`")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
+}
+
+// connectionsAlso lets gRPC log its connections at level debug alone: with a region dead it would be thirty lines a
+// second, and who cannot be reached is said by what wanted to.
+func connectionsAlso(log *slog.Logger) {
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, os.Stderr))
+	}
 }
 
 func newLogger(level string) (*slog.Logger, error) {
