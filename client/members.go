@@ -24,7 +24,7 @@ type Member struct {
 	Role   string `json:"role"`
 	Wanted string `json:"wanted"`
 	Leader bool   `json:"leader"`
-	// Heard is how long ago the leader heard of it; negative: never since it leads.
+	// Heard is how long ago the leader heard of it; negative: not since it leads, which is that long.
 	Heard time.Duration `json:"heard"`
 	// Behind is how many entries of the log it lacks.
 	Behind uint64 `json:"behind"`
@@ -56,6 +56,8 @@ type Token struct {
 	Creator string    `json:"creator,omitempty"`
 	// Server has joined with it; empty: it was not used.
 	Server string `json:"server,omitempty"`
+	// Revoked says that nobody may join with it any more.
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // Orders on members.
@@ -124,6 +126,25 @@ func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 		return nil, fmt.Errorf("list the tokens: %w", said(err))
 	}
 	return tokens, nil
+}
+
+// Revoke keeps a token that was not used from letting a server in; its name is the one by which it is listed. It returns
+// what was done, and may be repeated.
+func (c *Client) Revoke(ctx context.Context, name string) (string, error) {
+	var answer struct {
+		Message string `json:"message"`
+	}
+	err := c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
+		data, err := r.Delete().AbsPath("/pentad/tokens/" + url.PathEscape(name)).DoRaw(ctx)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(data, &answer)
+	})
+	if err != nil {
+		return "", fmt.Errorf("revoke a token: %w", said(err))
+	}
+	return answer.Message, nil
 }
 
 // post sends a body to a page; doing it twice must be the same as once, or harmless.

@@ -17,12 +17,12 @@ import (
 func newMemberCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "member",
-		Short: "List, invite, promote, demote and remove federation servers",
+		Short: "List, invite, promote, demote and remove federation servers, and revoke invitations",
 		Long: `The federation's servers are voters, which decide together what operators declare, and read replicas, which only
 follow. A new server joins as a replica with a token and is then promoted. See docs/operations.md.`,
 		Args: exactArgs(),
 	}
-	cmd.AddCommand(newMemberListCommand(), newMemberInviteCommand(),
+	cmd.AddCommand(newMemberListCommand(), newMemberInviteCommand(), newMemberTokensCommand(), newMemberRevokeCommand(),
 		newMemberOrderCommand(client.Promote, "Give a read replica a vote",
 			`The server must be there and have caught up with the log, else it is refused: until it has, every write would wait for
 it.`, false),
@@ -109,78 +109,12 @@ func writeMembers(out io.Writer, members *client.Members) error {
 	return table.Flush()
 }
 
-// heard is how long ago for people.
+// heard is how long ago for people; who was not heard since its leader leads may have been silent for longer.
 func heard(ago time.Duration) string {
 	if ago < 0 {
-		return "never"
+		return ">" + (-ago).Round(100*time.Millisecond).String()
 	}
 	return ago.Round(100 * time.Millisecond).String()
-}
-
-func newMemberInviteCommand() *cobra.Command {
-	var api apiFlags
-	var output string
-	var ttl time.Duration
-	var list bool
-	cmd := &cobra.Command{
-		Use:   "invite",
-		Short: "Make a token with which one new server can join",
-		Long: `Print a token: put it, alone, into the file that join.tokenFile names in the new server's configuration. It lets one
-server join, once, until it expires; the servers keep only its hash. --list shows the tokens that are remembered, and
-what became of them.`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(output); err != nil {
-				return err
-			}
-			if ttl <= 0 {
-				return process.Usagef("ttl: %s: must be above 0, as 1h", ttl)
-			}
-			c, err := api.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if list {
-				tokens, err := c.Tokens(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return writeTokens(cmd.OutOrStdout(), tokens, output)
-			}
-			token, err := c.Invite(cmd.Context(), ttl)
-			if err != nil {
-				return asUsage(err)
-			}
-			if output == "json" {
-				return writeJSON(cmd.OutOrStdout(), token)
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), token.Token)
-			fmt.Fprintf(cmd.ErrOrStderr(), "token %s: good for one server until %s\n", token.Name, token.Expires.Format(time.RFC3339))
-			return nil
-		},
-	}
-	api.register(cmd)
-	outputFlag(cmd, &output)
-	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long the token is good for, at most 720h")
-	cmd.Flags().BoolVar(&list, "list", false, "show the tokens that there are instead")
-	return cmd
-}
-
-func writeTokens(out io.Writer, tokens []client.Token, output string) error {
-	if output == "json" {
-		return writeJSON(out, tokens)
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TOKEN\tEXPIRES\tUSED BY\tMADE BY")
-	for _, t := range tokens {
-		used := t.Server
-		if used == "" {
-			used = "nobody"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Name, t.Expires.Format(time.RFC3339), used, t.Creator)
-	}
-	return table.Flush()
 }
 
 func newMemberOrderCommand(order, short, long string, forced bool) *cobra.Command {

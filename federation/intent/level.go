@@ -14,7 +14,7 @@ import (
 const (
 	// Level is the highest level of commands that this build knows. Commands are only ever added, each with the level
 	// from which it exists; a server that knows less would stop at it.
-	Level = 2
+	Level = 3
 	// firstLevel is that of a new estate, and of snapshots that say none.
 	firstLevel = 1
 )
@@ -29,6 +29,8 @@ func levelOf(command *intentpb.Command) uint32 {
 	switch o := command.GetOperation().(type) {
 	case *intentpb.Command_SetLiveness, *intentpb.Command_Reconcile:
 		return 2
+	case *intentpb.Command_RevokeToken:
+		return 3
 	case *intentpb.Command_RaiseLevel:
 		return o.RaiseLevel.GetLevel() // who cannot know what comes after it stops before it
 	}

@@ -69,6 +69,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{brokenDeadline, "what has expired is approved", inUnits},
 		{brokenEpochStart, "epochs begin at 0", inUnits},
 		{brokenTokenNotSpent, "a token is not spent", inServers},
+		{brokenTokenStillGood, "a revoked token lets a server in", inServers},
 		{brokenSpentNotSaved, "that a token is spent is not in the snapshot", inServers},
 		{brokenMembersNotSaved, "the servers are not in the snapshot", inServers},
 		{brokenLevelGate, "commands of any level are carried out", inServers},

@@ -143,6 +143,8 @@ func checkMember(command *intentpb.Command) error {
 		return errors.Join(named("name", o.RemoveServer.GetName()), checkID("folder", o.RemoveServer.GetFolder()))
 	case *intentpb.Command_CreateToken:
 		return errors.Join(checkHash("token", o.CreateToken.GetToken()), bounded("creator", o.CreateToken.GetCreator()))
+	case *intentpb.Command_RevokeToken:
+		return checkHash("token", o.RevokeToken.GetToken())
 	case *intentpb.Command_RaiseLevel:
 		return positive("level", uint64(o.RaiseLevel.GetLevel()), "the level to raise the estate to")
 	}
@@ -162,6 +164,8 @@ func (e *entry) member(command *intentpb.Command) field.ErrorList {
 		next, errs = e.removeServer(o.RemoveServer)
 	case *intentpb.Command_CreateToken:
 		next, errs = e.createToken(o.CreateToken)
+	case *intentpb.Command_RevokeToken:
+		next, errs = e.revokeToken(o.RevokeToken.GetToken())
 	case *intentpb.Command_RaiseLevel:
 		next, errs = e.raiseLevel(o.RaiseLevel.GetLevel())
 	default:

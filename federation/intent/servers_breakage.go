@@ -14,4 +14,6 @@ const (
 	brokenFolderReplaced
 	// brokenMembersNotSaved leaves the servers out of the snapshot.
 	brokenMembersNotSaved
+	// brokenTokenStillGood lets a server join with a token that was revoked.
+	brokenTokenStillGood
 )

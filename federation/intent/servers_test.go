@@ -28,10 +28,11 @@ func TestTwinsWithServersStayEqual(t *testing.T) {
 			}
 		}
 		kinds["spent"] += len(w.ledger.spent)
+		kinds["revoked"] += len(w.ledger.revoked)
 		kinds[fmt.Sprintf("level %d", w.first.Level())]++
 	}
 	t.Logf("at the ends: %v", kinds)
-	for _, kind := range []string{"removed", "server", "spent", "level 2"} {
+	for _, kind := range []string{"removed", "server", "spent", "revoked", "level 3"} {
 		if kinds[kind] == 0 {
 			t.Errorf("no estate ended with %s: the test shows little", kind)
 		}
@@ -84,11 +85,19 @@ func TestServersAreRefusedByNameAndValue(t *testing.T) {
 		"token of the past":      {&intentpb.CreateToken{Token: tokenHash(5), ExpiresAtUnixMs: epoch * 1000}, "expires", "must be later than now"},
 		"token for ever":         {&intentpb.CreateToken{Token: tokenHash(5), ExpiresAtUnixMs: epoch*1000 + 3<<40}, "expires", "must be within 720h"},
 		"token twice":            {&intentpb.CreateToken{Token: tokenHash(2), ExpiresAtUnixMs: (epoch + 7200) * 1000}, "token", ""},
+		"revokes an unknown one": {&intentpb.RevokeToken{Token: tokenHash(9)}, "token", "is unknown"},
+		"revokes a used one":     {&intentpb.RevokeToken{Token: tokenHash(1)}, "token", `was used by server "s3"`},
+		"token revoked":          {&intentpb.JoinServer{Server: aServer("s4", 5), Token: tokenHash(4)}, "token", "was revoked"},
 		"level lowered":          {&intentpb.RaiseLevel{Level: 1}, "level", "must be at least 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := servers(t, Config{})
 			e.must(e.transition(&intentpb.RaiseLevel{Level: 2}))
+			if strings.Contains(name, "revoke") {
+				e.must(e.transition(&intentpb.RaiseLevel{Level: 3}))
+				e.must(e.transition(&intentpb.CreateToken{Token: tokenHash(4), ExpiresAtUnixMs: (epoch + 7200) * 1000}))
+				e.must(e.transition(&intentpb.RevokeToken{Token: tokenHash(4)}))
+			}
 			before, members := e.Revision(), e.View().members
 			command := e.transition(c.operation)
 			if name == "token expired" {
@@ -124,6 +133,7 @@ func TestMalformedCommandsOnServersAreNoCommands(t *testing.T) {
 		"server.removed true":              bad(func(s *intentpb.Server) { s.Removed = true }),
 		"server.version of":                bad(func(s *intentpb.Server) { s.Version = strings.Repeat("x", MaxText+1) }),
 		"token of 3 bytes: must":           &intentpb.JoinServer{Server: aServer("s1", 1), Token: []byte("abc")},
+		"token of 4 bytes: must":           &intentpb.RevokeToken{Token: []byte("abcd")},
 		"token of 0 bytes: must":           &intentpb.CreateToken{ExpiresAtUnixMs: 1},
 		`folder "": must be a UUID`:        &intentpb.RemoveServer{Name: "s1"},
 		"level 0: must be the level to":    &intentpb.RaiseLevel{},
@@ -194,7 +204,7 @@ func TestALevelIsKeptByWhoKnowsLess(t *testing.T) {
 		t.Error("a command of level 2 was carried out at level 1")
 	}
 	e.must(e.transition(&intentpb.SetServer{Server: aServer("s2", 2)}))
-	if level, higher := e.Raisable(); !higher || level != 2 {
+	if level, higher := e.Raisable(); !higher || level != Level {
 		t.Errorf("raisable is %d, %t", level, higher)
 	}
 	e.must(e.transition(&intentpb.RaiseLevel{Level: 2}))

@@ -20,7 +20,7 @@ func (w *traffic) memberCommand(view View) *intentpb.Command {
 	if have := m.servers[server.GetName()]; have != nil && !chance(w.rnd, 4) {
 		server.Folder = have.GetFolder()
 	}
-	switch n := w.rnd.IntN(16); {
+	switch n := w.rnd.IntN(17); {
 	case n < 4:
 		c.Operation = &intentpb.Command_SetServer{SetServer: &intentpb.SetServer{Server: server}}
 	case n < 8:
@@ -32,13 +32,15 @@ func (w *traffic) memberCommand(view View) *intentpb.Command {
 		c.Operation = &intentpb.Command_JoinServer{JoinServer: &intentpb.JoinServer{Server: server, Token: hash}}
 	case n < 10:
 		c.Operation = &intentpb.Command_RemoveServer{RemoveServer: &intentpb.RemoveServer{Name: server.GetName(), Folder: server.GetFolder()}}
+	case n == 16:
+		c.Operation = &intentpb.Command_RevokeToken{RevokeToken: &intentpb.RevokeToken{Token: tokenHash(w.rnd.IntN(6))}}
 	case n < 13:
 		expires := c.GetProposedAtUnixMs() + int64(w.rnd.IntN(7200_000)) - 600_000
 		c.Operation = &intentpb.Command_CreateToken{CreateToken: &intentpb.CreateToken{
 			Token: tokenHash(w.rnd.IntN(6)), ExpiresAtUnixMs: expires, Creator: "ops",
 		}}
 	case n < 15:
-		c.Operation = &intentpb.Command_RaiseLevel{RaiseLevel: &intentpb.RaiseLevel{Level: uint32(1 + w.rnd.IntN(2))}}
+		c.Operation = &intentpb.Command_RaiseLevel{RaiseLevel: &intentpb.RaiseLevel{Level: uint32(1 + w.rnd.IntN(3))}}
 	case chance(w.rnd, 2):
 		estate := &v1alpha1.Estate{}
 		estate.Name = "estate"
@@ -72,9 +74,9 @@ func (w *traffic) unspent(m membership) (hashes [][]byte) {
 
 func (w *traffic) someServer() *intentpb.Server {
 	n := w.rnd.IntN(5)
-	level := uint32(2)
+	level := uint32(3)
 	if chance(w.rnd, 4) {
-		level = 1
+		level = uint32(1 + w.rnd.IntN(2))
 	}
 	s := aServer(fmt.Sprintf("s%d", n), w.rnd.IntN(10))
 	s.Level, s.Voter = level, chance(w.rnd, 2)
@@ -84,7 +86,7 @@ func (w *traffic) someServer() *intentpb.Server {
 func aServer(name string, folder int) *intentpb.Server {
 	return &intentpb.Server{
 		Name: name, Region: "r1", Center: "c1", Folder: folderOf(folder), Raft: name + ".example:7000", Grpc: name + ".example:7001",
-		Api: name + ".example:7002", Level: 2, Version: "test",
+		Api: name + ".example:7002", Level: Level, Version: "test",
 	}
 }
 
@@ -99,9 +101,13 @@ type ledger struct {
 	// spent are the server and the folder that each token let in, by hash and by the time it was made.
 	spent map[string]string
 	made  map[string]int64 // by hash: when it expires
+	// revoked are those that may let nobody in.
+	revoked map[string]bool
 }
 
-func newLedger() *ledger { return &ledger{spent: map[string]string{}, made: map[string]int64{}} }
+func newLedger() *ledger {
+	return &ledger{spent: map[string]string{}, made: map[string]int64{}, revoked: map[string]bool{}}
+}
 
 // judge checks an accepted command against the rules, with views of before and after.
 func (l *ledger) judge(c *intentpb.Command, before, after View) error {
@@ -133,9 +139,22 @@ func (l *ledger) judge(c *intentpb.Command, before, after View) error {
 	if t := c.GetCreateToken(); t != nil {
 		l.made[string(t.GetToken())] = t.GetExpiresAtUnixMs()
 		delete(l.spent, string(t.GetToken())) // forgotten, or it would have been refused
+		delete(l.revoked, string(t.GetToken()))
+	}
+	if r := c.GetRevokeToken(); r != nil {
+		if was.level < 3 {
+			return fmt.Errorf("a command of level 3 was accepted at level %d", was.level)
+		}
+		if by, spent := l.spent[string(r.GetToken())]; spent {
+			return fmt.Errorf("a token that let %s in was revoked", by)
+		}
+		l.revoked[string(r.GetToken())] = true
 	}
 	if j := c.GetJoinServer(); j != nil && !proto.Equal(was.servers[j.GetServer().GetName()], now.servers[j.GetServer().GetName()]) {
 		hash, who := string(j.GetToken()), j.GetServer().GetName()+"/"+j.GetServer().GetFolder()
+		if l.revoked[hash] {
+			return fmt.Errorf("a token that was revoked let %s in", who)
+		}
 		if by, twice := l.spent[hash]; twice {
 			return fmt.Errorf("a token that let %s in let %s in, too", by, who)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"pentad.dev/pentad/federation/intent/intentpb"
@@ -72,6 +73,24 @@ func (e *entry) createToken(c *intentpb.CreateToken) (membership, field.ErrorLis
 	}), nil
 }
 
+// revokeToken keeps the token in mind, so that who comes with it hears why.
+func (e *entry) revokeToken(hash []byte) (membership, field.ErrorList) {
+	m, path := e.state.members, field.NewPath("token")
+	switch t := m.tokens[string(hash)]; {
+	case t == nil:
+		return m, field.ErrorList{notFound(path, TokenName(hash), "is unknown")}
+	case t.GetServer() != "":
+		return m, field.ErrorList{field.Invalid(path, TokenName(hash), fmt.Sprintf(
+			"was used by server %q already: to take that one out, remove it (pentad member remove)", t.GetServer()))}
+	case t.GetRevoked():
+		return m, nil // repeated
+	default:
+		t = proto.CloneOf(t)
+		t.Revoked = true
+		return m.withToken(t).forget(e.at), nil
+	}
+}
+
 // spendable is the token that a server may join with, by the command's clock, or has joined with.
 func (e *entry) spendable(hash []byte, s *intentpb.Server) (*intentpb.Token, field.ErrorList) {
 	path := field.NewPath("token")
@@ -84,6 +103,8 @@ func (e *entry) spendable(hash []byte, s *intentpb.Server) (*intentpb.Token, fie
 	case t.GetServer() != "":
 		return nil, field.ErrorList{field.Invalid(path, TokenName(hash),
 			fmt.Sprintf("was used by server %q already: a token lets one server join", t.GetServer()))}
+	case t.GetRevoked() && !e.f.config.broken.has(brokenTokenStillGood):
+		return nil, field.ErrorList{field.Invalid(path, TokenName(hash), "was revoked: ask for a new one (pentad member invite)")}
 	case t.GetExpiresAtUnixMs() <= e.at.UnixMilli():
 		return nil, field.ErrorList{field.Invalid(path, TokenName(hash),
 			"expired at "+time.UnixMilli(t.GetExpiresAtUnixMs()).UTC().Format(timeFormat)+": ask for a new one (pentad member invite)")}

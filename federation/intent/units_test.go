@@ -144,6 +144,8 @@ func (a *author) transition(operation any) *intentpb.Command {
 		c.Operation = &intentpb.Command_RemoveServer{RemoveServer: o}
 	case *intentpb.CreateToken:
 		c.Operation = &intentpb.Command_CreateToken{CreateToken: o}
+	case *intentpb.RevokeToken:
+		c.Operation = &intentpb.Command_RevokeToken{RevokeToken: o}
 	case *intentpb.RaiseLevel:
 		c.Operation = &intentpb.Command_RaiseLevel{RaiseLevel: o}
 	case *intentpb.SetLiveness:

@@ -20,6 +20,7 @@ import (
 
 	"pentad.dev/pentad/federation/feed/feedpb"
 	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/process"
 )
@@ -74,7 +75,7 @@ func TestAPartialStartWaitsAndThenWorks(t *testing.T) {
 	}
 	e.roles(c, map[string]string{"s1": "voter", "s2": "voter", "s3": "voter"})
 	comes(t, "the level", func() error {
-		if level := e.servers[1].machine.Level(); level != 2 {
+		if level := e.servers[1].machine.Level(); level != intent.Level {
 			return fmt.Errorf("it is %d", level)
 		}
 		return nil

@@ -2,9 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,16 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"pentad.dev/pentad/federation/identity"
-	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/process"
-)
-
-const (
-	// tokenSize is what a token has in bytes.
-	tokenSize = 32
-	// defaultTokenLife is how long a token is good for when nobody says.
-	defaultTokenLife = time.Hour
 )
 
 // Member is a server, as the API's page /pentad/servers says.
@@ -35,7 +24,7 @@ type Member struct {
 	Role   string `json:"role"`
 	Wanted string `json:"wanted"`
 	Leader bool   `json:"leader"`
-	// Heard is how long ago the leader heard of it; negative: never since it leads.
+	// Heard is how long ago the leader heard of it; negative: not since it leads, which is that long.
 	Heard time.Duration `json:"heard"`
 	// Behind is how many entries of the log it lacks.
 	Behind  uint64 `json:"behind"`
@@ -55,23 +44,13 @@ type Members struct {
 	Members []Member `json:"members"`
 }
 
-// Token is a token that was created, as the API's page /pentad/tokens says.
-type Token struct {
-	// Token is the secret; only who creates it sees it, once.
-	Token   string    `json:"token,omitempty"`
-	Name    string    `json:"name"`
-	Expires time.Time `json:"expires"`
-	Creator string    `json:"creator,omitempty"`
-	// Server has joined with it; empty: it was not used.
-	Server string `json:"server,omitempty"`
-}
-
 // memberPages are added to pages.
 func (s *Core) memberPages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /pentad/servers", s.listMembers)
 	mux.HandleFunc("POST /pentad/servers/{name}", s.orderMember)
 	mux.HandleFunc("GET /pentad/tokens", s.listTokens)
 	mux.HandleFunc("POST /pentad/tokens", s.createToken)
+	mux.HandleFunc("DELETE /pentad/tokens/{name}", s.revokeToken)
 }
 
 func (s *Core) listMembers(w http.ResponseWriter, r *http.Request) {
@@ -145,74 +124,6 @@ func decodeOrder(w http.ResponseWriter, r *http.Request, into any) error {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder))
 	decoder.DisallowUnknownFields()
 	return decoder.Decode(into)
-}
-
-func (s *Core) listTokens(w http.ResponseWriter, r *http.Request) {
-	revision, err := s.backend.ReadRevision(r.Context())
-	if err == nil {
-		err = s.machine.WaitRevision(r.Context(), revision)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	all := []Token{}
-	for _, t := range s.machine.Tokens() {
-		all = append(all, Token{
-			Name: intent.TokenName(t.GetToken()), Expires: time.UnixMilli(t.GetExpiresAtUnixMs()).UTC(), Creator: t.GetCreator(),
-			Server: t.GetServer(),
-		})
-	}
-	answer(w, all)
-}
-
-func (s *Core) createToken(w http.ResponseWriter, r *http.Request) {
-	var order struct {
-		TTL string `json:"ttl"`
-	}
-	if err := decodeOrder(w, r, &order); err != nil {
-		http.Error(w, fmt.Sprintf(`the body must be {"ttl": DURATION}: %v`, err), http.StatusBadRequest)
-		return
-	}
-	life := defaultTokenLife
-	if order.TTL != "" {
-		var err error
-		if life, err = time.ParseDuration(order.TTL); err != nil || life <= 0 || life > intent.MaxTokenLife {
-			http.Error(w, fmt.Sprintf("ttl: %q is no duration of up to %s, as 1h", order.TTL, intent.MaxTokenLife), http.StatusUnprocessableEntity)
-			return
-		}
-	}
-	token, err := s.invite(r.Context(), life, callerOf(r))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	s.log.Info("a token was made", "token", token.Name, "expires", token.Expires, "by", token.Creator)
-	answer(w, token)
-}
-
-// invite makes a token; only its hash is replicated.
-func (s *Core) invite(ctx context.Context, life time.Duration, creator string) (Token, error) {
-	secret := make([]byte, tokenSize)
-	_, _ = rand.Read(secret) // never fails
-	now := time.Now()
-	hash := intent.HashToken(secret)
-	result, err := s.backend.Propose(ctx, &intentpb.Command{
-		Id: newID(), ProposedAtUnixMs: now.UnixMilli(),
-		Operation: &intentpb.Command_CreateToken{CreateToken: &intentpb.CreateToken{
-			Token: hash, ExpiresAtUnixMs: now.Add(life).UnixMilli(), Creator: creator,
-		}},
-	})
-	if err == nil && !result.OK {
-		err = result.Errors().ToAggregate()
-	}
-	if err != nil {
-		return Token{}, fmt.Errorf("make a token: %w", err)
-	}
-	return Token{
-		Token: base64.RawURLEncoding.EncodeToString(secret), Name: intent.TokenName(hash),
-		Expires: now.Add(life).UTC().Truncate(time.Millisecond), Creator: creator,
-	}, nil
 }
 
 // callerOf is who asks, by the certificate that the API verified.

@@ -294,13 +294,44 @@ func TestATokenLetsOneServerInOnce(t *testing.T) {
 	time.Sleep(time.Until(short.Expires) + 10*time.Millisecond)
 	refused("expired", short.Token, "expired at")
 
+	comes(t, "level of revocation", func() error {
+		if level := e.servers[0].machine.Level(); level < 3 {
+			return fmt.Errorf("it is %d", level)
+		}
+		return nil
+	})
+	lost, err := c.Invite(t.Context(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"is revoked: no server can join with it", "is revoked already"} {
+		if message, err := c.Revoke(t.Context(), lost.Name); err != nil || message != "token "+lost.Name+" "+want {
+			t.Errorf("revoking it: %q, %v", message, err)
+		}
+	}
+	refused("revoked", lost.Token, "was revoked")
+	if _, err := c.Revoke(t.Context(), lost.Token); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), "no token has that name") {
+		t.Errorf("revoking what is no token's name: %v", err)
+	}
+
 	token := e.invite(c)
 	i := e.joiner(token)
 	e.start(i)
 	comes(t, "ready", e.servers[i].ready)
 	refused("used", token, "was used by server "+strconv.Quote(e.configs[i].Name))
 	tokens, err := c.Tokens(t.Context())
-	if err != nil || len(tokens) != 2 || !slices.ContainsFunc(tokens, func(t client.Token) bool { return t.Server == e.configs[i].Name }) {
+	used := slices.IndexFunc(tokens, func(t client.Token) bool { return t.Server != "" })
+	if used < 0 {
+		t.Fatalf("no token was used: %+v", tokens)
+	}
+	if _, err := c.Revoke(t.Context(), tokens[used].Name); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), "pentad member remove") {
+		t.Errorf("revoking a token that was used: %v", err)
+	}
+	if audit, err := os.ReadFile(filepath.Join(e.configs[0].DataDir, "audit.log")); err != nil ||
+		!strings.Contains(string(audit), `"requestURI":"/pentad/tokens/`+lost.Name+`","verb":"delete"`) {
+		t.Errorf("the audit log does not name the revocation (%v)", err)
+	}
+	if err != nil || len(tokens) != 3 || !slices.ContainsFunc(tokens, func(t client.Token) bool { return t.Server == e.configs[i].Name }) {
 		t.Errorf("the tokens are %+v, %v", tokens, err)
 	}
 	for _, known := range tokens {

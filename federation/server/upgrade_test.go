@@ -77,7 +77,7 @@ func TestARollingUpgradeGoesOnUnderLoad(t *testing.T) {
 				return err
 			}
 			if at := slices.IndexFunc(members.Members, func(m client.Member) bool { return m.Name == e.configs[i].Name }); at < 0 ||
-				members.Members[at].Level != 2 {
+				members.Members[at].Level != intent.Level {
 				return fmt.Errorf("members are %+v", members.Members)
 			}
 			return nil

@@ -213,6 +213,7 @@ type Command struct {
 	//	*Command_RaiseLevel
 	//	*Command_SetLiveness
 	//	*Command_Reconcile
+	//	*Command_RevokeToken
 	Operation     isCommand_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -458,6 +459,15 @@ func (x *Command) GetReconcile() *Reconcile {
 	return nil
 }
 
+func (x *Command) GetRevokeToken() *RevokeToken {
+	if x != nil {
+		if x, ok := x.Operation.(*Command_RevokeToken); ok {
+			return x.RevokeToken
+		}
+	}
+	return nil
+}
+
 type isCommand_Operation interface {
 	isCommand_Operation()
 }
@@ -547,6 +557,11 @@ type Command_Reconcile struct {
 	Reconcile *Reconcile `protobuf:"bytes,23,opt,name=reconcile,proto3,oneof"`
 }
 
+type Command_RevokeToken struct {
+	// From level 3 on.
+	RevokeToken *RevokeToken `protobuf:"bytes,24,opt,name=revoke_token,json=revokeToken,proto3,oneof"`
+}
+
 func (*Command_Create) isCommand_Operation() {}
 
 func (*Command_Update) isCommand_Operation() {}
@@ -588,6 +603,8 @@ func (*Command_RaiseLevel) isCommand_Operation() {}
 func (*Command_SetLiveness) isCommand_Operation() {}
 
 func (*Command_Reconcile) isCommand_Operation() {}
+
+func (*Command_RevokeToken) isCommand_Operation() {}
 
 // Create stores an object that does not exist.
 type Create struct {
@@ -1993,8 +2010,10 @@ type Token struct {
 	ExpiresAtUnixMs int64                  `protobuf:"varint,2,opt,name=expires_at_unix_ms,json=expiresAtUnixMs,proto3" json:"expires_at_unix_ms,omitempty"`
 	Creator         string                 `protobuf:"bytes,3,opt,name=creator,proto3" json:"creator,omitempty"`
 	// server and folder are who joined with it; empty until then.
-	Server        string `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
-	Folder        string `protobuf:"bytes,5,opt,name=folder,proto3" json:"folder,omitempty"`
+	Server string `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
+	Folder string `protobuf:"bytes,5,opt,name=folder,proto3" json:"folder,omitempty"`
+	// revoked says that nobody may join with it any more.
+	Revoked       bool `protobuf:"varint,6,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2064,6 +2083,59 @@ func (x *Token) GetFolder() string {
 	return ""
 }
 
+func (x *Token) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+// RevokeToken keeps a token that was not used from letting anybody in.
+type RevokeToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// token is the SHA-256 of the token.
+	Token         []byte `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeToken) Reset() {
+	*x = RevokeToken{}
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeToken) ProtoMessage() {}
+
+func (x *RevokeToken) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
+func (*RevokeToken) Descriptor() ([]byte, []int) {
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RevokeToken) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
 // RaiseLevel lets commands of a level into the log. Every server must know it.
 type RaiseLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2074,7 +2146,7 @@ type RaiseLevel struct {
 
 func (x *RaiseLevel) Reset() {
 	*x = RaiseLevel{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2158,7 @@ func (x *RaiseLevel) String() string {
 func (*RaiseLevel) ProtoMessage() {}
 
 func (x *RaiseLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[24]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2171,7 @@ func (x *RaiseLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevel.ProtoReflect.Descriptor instead.
 func (*RaiseLevel) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{24}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RaiseLevel) GetLevel() uint32 {
@@ -2121,7 +2193,7 @@ type SetLiveness struct {
 
 func (x *SetLiveness) Reset() {
 	*x = SetLiveness{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2205,7 @@ func (x *SetLiveness) String() string {
 func (*SetLiveness) ProtoMessage() {}
 
 func (x *SetLiveness) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[25]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2218,7 @@ func (x *SetLiveness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLiveness.ProtoReflect.Descriptor instead.
 func (*SetLiveness) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{25}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetLiveness) GetClusters() []*ClusterLiveness {
@@ -2175,7 +2247,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2259,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[26]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2272,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{26}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Held) GetReason() string {
@@ -2230,7 +2302,7 @@ type ClusterLiveness struct {
 
 func (x *ClusterLiveness) Reset() {
 	*x = ClusterLiveness{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2314,7 @@ func (x *ClusterLiveness) String() string {
 func (*ClusterLiveness) ProtoMessage() {}
 
 func (x *ClusterLiveness) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[27]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2327,7 @@ func (x *ClusterLiveness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterLiveness.ProtoReflect.Descriptor instead.
 func (*ClusterLiveness) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{27}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ClusterLiveness) GetCluster() string {
@@ -2299,7 +2371,7 @@ type Reconcile struct {
 
 func (x *Reconcile) Reset() {
 	*x = Reconcile{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2383,7 @@ func (x *Reconcile) String() string {
 func (*Reconcile) ProtoMessage() {}
 
 func (x *Reconcile) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[28]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2396,7 @@ func (x *Reconcile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
 func (*Reconcile) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{28}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Reconcile) GetTerm() uint64 {
@@ -2358,7 +2430,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2442,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[29]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2455,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{29}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Result) GetOk() bool {
@@ -2430,7 +2502,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2514,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[30]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2527,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{30}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Object) GetKind() string {
@@ -2508,7 +2580,7 @@ type FieldError struct {
 
 func (x *FieldError) Reset() {
 	*x = FieldError{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2592,7 @@ func (x *FieldError) String() string {
 func (*FieldError) ProtoMessage() {}
 
 func (x *FieldError) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[31]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2605,7 @@ func (x *FieldError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldError.ProtoReflect.Descriptor instead.
 func (*FieldError) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{31}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FieldError) GetType() string {
@@ -2584,7 +2656,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2668,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[32]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2681,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{32}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Frame) GetPart() isFrame_Part {
@@ -2751,7 +2823,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2835,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[33]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2848,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{33}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Header) GetIncarnation() uint64 {
@@ -2854,7 +2926,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +2938,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[34]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +2951,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{34}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Answer) GetId() []byte {
@@ -2906,7 +2978,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +2990,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[35]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3003,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{35}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProposeRequest) GetCommand() []byte {
@@ -2953,7 +3025,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3037,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[36]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3050,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{36}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProposeResponse) GetResult() []byte {
@@ -3003,7 +3075,7 @@ type ReadRevisionRequest struct {
 
 func (x *ReadRevisionRequest) Reset() {
 	*x = ReadRevisionRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3087,7 @@ func (x *ReadRevisionRequest) String() string {
 func (*ReadRevisionRequest) ProtoMessage() {}
 
 func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[37]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3100,7 @@ func (x *ReadRevisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionRequest.ProtoReflect.Descriptor instead.
 func (*ReadRevisionRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{37}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{38}
 }
 
 type ReadRevisionResponse struct {
@@ -3040,7 +3112,7 @@ type ReadRevisionResponse struct {
 
 func (x *ReadRevisionResponse) Reset() {
 	*x = ReadRevisionResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3052,7 +3124,7 @@ func (x *ReadRevisionResponse) String() string {
 func (*ReadRevisionResponse) ProtoMessage() {}
 
 func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[38]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3065,7 +3137,7 @@ func (x *ReadRevisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRevisionResponse.ProtoReflect.Descriptor instead.
 func (*ReadRevisionResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{38}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReadRevisionResponse) GetRevision() uint64 {
@@ -3083,7 +3155,7 @@ type ProgressRequest struct {
 
 func (x *ProgressRequest) Reset() {
 	*x = ProgressRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3167,7 @@ func (x *ProgressRequest) String() string {
 func (*ProgressRequest) ProtoMessage() {}
 
 func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[39]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3180,7 @@ func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
 func (*ProgressRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{39}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{40}
 }
 
 type ProgressResponse struct {
@@ -3120,7 +3192,7 @@ type ProgressResponse struct {
 
 func (x *ProgressResponse) Reset() {
 	*x = ProgressResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3204,7 @@ func (x *ProgressResponse) String() string {
 func (*ProgressResponse) ProtoMessage() {}
 
 func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[40]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3217,7 @@ func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressResponse.ProtoReflect.Descriptor instead.
 func (*ProgressResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{40}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ProgressResponse) GetSessions() []*SessionProgress {
@@ -3169,7 +3241,7 @@ type SessionProgress struct {
 
 func (x *SessionProgress) Reset() {
 	*x = SessionProgress{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3253,7 @@ func (x *SessionProgress) String() string {
 func (*SessionProgress) ProtoMessage() {}
 
 func (x *SessionProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[41]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3266,7 @@ func (x *SessionProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionProgress.ProtoReflect.Descriptor instead.
 func (*SessionProgress) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{41}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SessionProgress) GetSession() string {
@@ -3226,7 +3298,7 @@ type HearingRequest struct {
 
 func (x *HearingRequest) Reset() {
 	*x = HearingRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3310,7 @@ func (x *HearingRequest) String() string {
 func (*HearingRequest) ProtoMessage() {}
 
 func (x *HearingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[42]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3323,7 @@ func (x *HearingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HearingRequest.ProtoReflect.Descriptor instead.
 func (*HearingRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{42}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{43}
 }
 
 // HearingResponse has durations by this server's monotonic clock, never times.
@@ -3267,7 +3339,7 @@ type HearingResponse struct {
 
 func (x *HearingResponse) Reset() {
 	*x = HearingResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3279,7 +3351,7 @@ func (x *HearingResponse) String() string {
 func (*HearingResponse) ProtoMessage() {}
 
 func (x *HearingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[43]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3292,7 +3364,7 @@ func (x *HearingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HearingResponse.ProtoReflect.Descriptor instead.
 func (*HearingResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{43}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HearingResponse) GetUpMs() int64 {
@@ -3322,7 +3394,7 @@ type ClusterHearing struct {
 
 func (x *ClusterHearing) Reset() {
 	*x = ClusterHearing{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3334,7 +3406,7 @@ func (x *ClusterHearing) String() string {
 func (*ClusterHearing) ProtoMessage() {}
 
 func (x *ClusterHearing) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[44]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3347,7 +3419,7 @@ func (x *ClusterHearing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterHearing.ProtoReflect.Descriptor instead.
 func (*ClusterHearing) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{44}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ClusterHearing) GetCluster() string {
@@ -3381,7 +3453,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3465,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[45]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3478,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{45}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -3424,7 +3496,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3508,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[46]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3521,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{46}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{47}
 }
 
 type EnrolRequest struct {
@@ -3464,7 +3536,7 @@ type EnrolRequest struct {
 
 func (x *EnrolRequest) Reset() {
 	*x = EnrolRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3476,7 +3548,7 @@ func (x *EnrolRequest) String() string {
 func (*EnrolRequest) ProtoMessage() {}
 
 func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[47]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3489,7 +3561,7 @@ func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrolRequest.ProtoReflect.Descriptor instead.
 func (*EnrolRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{47}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EnrolRequest) GetServer() *Server {
@@ -3517,7 +3589,7 @@ type Expected struct {
 
 func (x *Expected) Reset() {
 	*x = Expected{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3601,7 @@ func (x *Expected) String() string {
 func (*Expected) ProtoMessage() {}
 
 func (x *Expected) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[48]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3614,7 @@ func (x *Expected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expected.ProtoReflect.Descriptor instead.
 func (*Expected) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{48}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Expected) GetName() string {
@@ -3579,7 +3651,7 @@ type EnrolResponse struct {
 
 func (x *EnrolResponse) Reset() {
 	*x = EnrolResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3591,7 +3663,7 @@ func (x *EnrolResponse) String() string {
 func (*EnrolResponse) ProtoMessage() {}
 
 func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[49]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3604,7 +3676,7 @@ func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrolResponse.ProtoReflect.Descriptor instead.
 func (*EnrolResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{49}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EnrolResponse) GetServer() *Server {
@@ -3660,7 +3732,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3744,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[50]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3757,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{50}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *JoinRequest) GetServer() *Server {
@@ -3712,7 +3784,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +3796,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[51]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3737,7 +3809,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{51}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *JoinResponse) GetCluster() string {
@@ -3763,7 +3835,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3775,7 +3847,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[52]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3788,7 +3860,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{52}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AnnounceRequest) GetServer() *Server {
@@ -3808,7 +3880,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +3892,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[53]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +3905,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{53}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *AnnounceResponse) GetStanding() Standing {
@@ -3855,7 +3927,7 @@ type ChangeRequest struct {
 
 func (x *ChangeRequest) Reset() {
 	*x = ChangeRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3867,7 +3939,7 @@ func (x *ChangeRequest) String() string {
 func (*ChangeRequest) ProtoMessage() {}
 
 func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[54]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3880,7 +3952,7 @@ func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{54}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ChangeRequest) GetName() string {
@@ -3913,7 +3985,7 @@ type ChangeResponse struct {
 
 func (x *ChangeResponse) Reset() {
 	*x = ChangeResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[55]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3925,7 +3997,7 @@ func (x *ChangeResponse) String() string {
 func (*ChangeResponse) ProtoMessage() {}
 
 func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[55]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3938,7 +4010,7 @@ func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
 func (*ChangeResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{55}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ChangeResponse) GetMessage() string {
@@ -3956,7 +4028,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[56]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3968,7 +4040,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[56]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3981,7 +4053,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{56}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{57}
 }
 
 type MembersResponse struct {
@@ -3993,7 +4065,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[57]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4005,7 +4077,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[57]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4018,7 +4090,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{57}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *MembersResponse) GetMembers() []*MemberState {
@@ -4046,7 +4118,7 @@ type MemberState struct {
 
 func (x *MemberState) Reset() {
 	*x = MemberState{}
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[58]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4130,7 @@ func (x *MemberState) String() string {
 func (*MemberState) ProtoMessage() {}
 
 func (x *MemberState) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[58]
+	mi := &file_federation_intent_intentpb_intent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4143,7 @@ func (x *MemberState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberState.ProtoReflect.Descriptor instead.
 func (*MemberState) Descriptor() ([]byte, []int) {
-	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{58}
+	return file_federation_intent_intentpb_intent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *MemberState) GetServer() *Server {
@@ -4120,8 +4192,7 @@ var File_federation_intent_intentpb_intent_proto protoreflect.FileDescriptor
 
 const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\n" +
-	"'federation/intent/intentpb/intent.proto\x12\x10pentad.intent.v1\"\xe2\n" +
-	"\n" +
+	"'federation/intent/intentpb/intent.proto\x12\x10pentad.intent.v1\"\xa6\v\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12-\n" +
 	"\x13proposed_at_unix_ms\x18\x02 \x01(\x03R\x10proposedAtUnixMs\x122\n" +
@@ -4151,7 +4222,8 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\vraise_level\x18\x15 \x01(\v2\x1c.pentad.intent.v1.RaiseLevelH\x00R\n" +
 	"raiseLevel\x12B\n" +
 	"\fset_liveness\x18\x16 \x01(\v2\x1d.pentad.intent.v1.SetLivenessH\x00R\vsetLiveness\x12;\n" +
-	"\treconcile\x18\x17 \x01(\v2\x1b.pentad.intent.v1.ReconcileH\x00R\treconcileB\v\n" +
+	"\treconcile\x18\x17 \x01(\v2\x1b.pentad.intent.v1.ReconcileH\x00R\treconcile\x12B\n" +
+	"\frevoke_token\x18\x18 \x01(\v2\x1d.pentad.intent.v1.RevokeTokenH\x00R\vrevokeTokenB\v\n" +
 	"\toperation\"F\n" +
 	"\x06Create\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
@@ -4259,13 +4331,16 @@ const file_federation_intent_intentpb_intent_proto_rawDesc = "" +
 	"\vCreateToken\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12+\n" +
 	"\x12expires_at_unix_ms\x18\x02 \x01(\x03R\x0fexpiresAtUnixMs\x12\x18\n" +
-	"\acreator\x18\x03 \x01(\tR\acreator\"\x94\x01\n" +
+	"\acreator\x18\x03 \x01(\tR\acreator\"\xae\x01\n" +
 	"\x05Token\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12+\n" +
 	"\x12expires_at_unix_ms\x18\x02 \x01(\x03R\x0fexpiresAtUnixMs\x12\x18\n" +
 	"\acreator\x18\x03 \x01(\tR\acreator\x12\x16\n" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12\x16\n" +
-	"\x06folder\x18\x05 \x01(\tR\x06folder\"\"\n" +
+	"\x06folder\x18\x05 \x01(\tR\x06folder\x12\x18\n" +
+	"\arevoked\x18\x06 \x01(\bR\arevoked\"#\n" +
+	"\vRevokeToken\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\"\"\n" +
 	"\n" +
 	"RaiseLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"x\n" +
@@ -4435,7 +4510,7 @@ func file_federation_intent_intentpb_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_intent_intentpb_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_federation_intent_intentpb_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(Holder)(0),                        // 0: pentad.intent.v1.Holder
 	(Standing)(0),                      // 1: pentad.intent.v1.Standing
@@ -4464,43 +4539,44 @@ var file_federation_intent_intentpb_intent_proto_goTypes = []any{
 	(*RemoveServer)(nil),               // 24: pentad.intent.v1.RemoveServer
 	(*CreateToken)(nil),                // 25: pentad.intent.v1.CreateToken
 	(*Token)(nil),                      // 26: pentad.intent.v1.Token
-	(*RaiseLevel)(nil),                 // 27: pentad.intent.v1.RaiseLevel
-	(*SetLiveness)(nil),                // 28: pentad.intent.v1.SetLiveness
-	(*Held)(nil),                       // 29: pentad.intent.v1.Held
-	(*ClusterLiveness)(nil),            // 30: pentad.intent.v1.ClusterLiveness
-	(*Reconcile)(nil),                  // 31: pentad.intent.v1.Reconcile
-	(*Result)(nil),                     // 32: pentad.intent.v1.Result
-	(*Object)(nil),                     // 33: pentad.intent.v1.Object
-	(*FieldError)(nil),                 // 34: pentad.intent.v1.FieldError
-	(*Frame)(nil),                      // 35: pentad.intent.v1.Frame
-	(*Header)(nil),                     // 36: pentad.intent.v1.Header
-	(*Answer)(nil),                     // 37: pentad.intent.v1.Answer
-	(*ProposeRequest)(nil),             // 38: pentad.intent.v1.ProposeRequest
-	(*ProposeResponse)(nil),            // 39: pentad.intent.v1.ProposeResponse
-	(*ReadRevisionRequest)(nil),        // 40: pentad.intent.v1.ReadRevisionRequest
-	(*ReadRevisionResponse)(nil),       // 41: pentad.intent.v1.ReadRevisionResponse
-	(*ProgressRequest)(nil),            // 42: pentad.intent.v1.ProgressRequest
-	(*ProgressResponse)(nil),           // 43: pentad.intent.v1.ProgressResponse
-	(*SessionProgress)(nil),            // 44: pentad.intent.v1.SessionProgress
-	(*HearingRequest)(nil),             // 45: pentad.intent.v1.HearingRequest
-	(*HearingResponse)(nil),            // 46: pentad.intent.v1.HearingResponse
-	(*ClusterHearing)(nil),             // 47: pentad.intent.v1.ClusterHearing
-	(*TransferLeadershipRequest)(nil),  // 48: pentad.intent.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 49: pentad.intent.v1.TransferLeadershipResponse
-	(*EnrolRequest)(nil),               // 50: pentad.intent.v1.EnrolRequest
-	(*Expected)(nil),                   // 51: pentad.intent.v1.Expected
-	(*EnrolResponse)(nil),              // 52: pentad.intent.v1.EnrolResponse
-	(*JoinRequest)(nil),                // 53: pentad.intent.v1.JoinRequest
-	(*JoinResponse)(nil),               // 54: pentad.intent.v1.JoinResponse
-	(*AnnounceRequest)(nil),            // 55: pentad.intent.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),           // 56: pentad.intent.v1.AnnounceResponse
-	(*ChangeRequest)(nil),              // 57: pentad.intent.v1.ChangeRequest
-	(*ChangeResponse)(nil),             // 58: pentad.intent.v1.ChangeResponse
-	(*MembersRequest)(nil),             // 59: pentad.intent.v1.MembersRequest
-	(*MembersResponse)(nil),            // 60: pentad.intent.v1.MembersResponse
-	(*MemberState)(nil),                // 61: pentad.intent.v1.MemberState
-	nil,                                // 62: pentad.intent.v1.EnrolResponse.RosterEntry
-	nil,                                // 63: pentad.intent.v1.JoinResponse.RosterEntry
+	(*RevokeToken)(nil),                // 27: pentad.intent.v1.RevokeToken
+	(*RaiseLevel)(nil),                 // 28: pentad.intent.v1.RaiseLevel
+	(*SetLiveness)(nil),                // 29: pentad.intent.v1.SetLiveness
+	(*Held)(nil),                       // 30: pentad.intent.v1.Held
+	(*ClusterLiveness)(nil),            // 31: pentad.intent.v1.ClusterLiveness
+	(*Reconcile)(nil),                  // 32: pentad.intent.v1.Reconcile
+	(*Result)(nil),                     // 33: pentad.intent.v1.Result
+	(*Object)(nil),                     // 34: pentad.intent.v1.Object
+	(*FieldError)(nil),                 // 35: pentad.intent.v1.FieldError
+	(*Frame)(nil),                      // 36: pentad.intent.v1.Frame
+	(*Header)(nil),                     // 37: pentad.intent.v1.Header
+	(*Answer)(nil),                     // 38: pentad.intent.v1.Answer
+	(*ProposeRequest)(nil),             // 39: pentad.intent.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 40: pentad.intent.v1.ProposeResponse
+	(*ReadRevisionRequest)(nil),        // 41: pentad.intent.v1.ReadRevisionRequest
+	(*ReadRevisionResponse)(nil),       // 42: pentad.intent.v1.ReadRevisionResponse
+	(*ProgressRequest)(nil),            // 43: pentad.intent.v1.ProgressRequest
+	(*ProgressResponse)(nil),           // 44: pentad.intent.v1.ProgressResponse
+	(*SessionProgress)(nil),            // 45: pentad.intent.v1.SessionProgress
+	(*HearingRequest)(nil),             // 46: pentad.intent.v1.HearingRequest
+	(*HearingResponse)(nil),            // 47: pentad.intent.v1.HearingResponse
+	(*ClusterHearing)(nil),             // 48: pentad.intent.v1.ClusterHearing
+	(*TransferLeadershipRequest)(nil),  // 49: pentad.intent.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 50: pentad.intent.v1.TransferLeadershipResponse
+	(*EnrolRequest)(nil),               // 51: pentad.intent.v1.EnrolRequest
+	(*Expected)(nil),                   // 52: pentad.intent.v1.Expected
+	(*EnrolResponse)(nil),              // 53: pentad.intent.v1.EnrolResponse
+	(*JoinRequest)(nil),                // 54: pentad.intent.v1.JoinRequest
+	(*JoinResponse)(nil),               // 55: pentad.intent.v1.JoinResponse
+	(*AnnounceRequest)(nil),            // 56: pentad.intent.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),           // 57: pentad.intent.v1.AnnounceResponse
+	(*ChangeRequest)(nil),              // 58: pentad.intent.v1.ChangeRequest
+	(*ChangeResponse)(nil),             // 59: pentad.intent.v1.ChangeResponse
+	(*MembersRequest)(nil),             // 60: pentad.intent.v1.MembersRequest
+	(*MembersResponse)(nil),            // 61: pentad.intent.v1.MembersResponse
+	(*MemberState)(nil),                // 62: pentad.intent.v1.MemberState
+	nil,                                // 63: pentad.intent.v1.EnrolResponse.RosterEntry
+	nil,                                // 64: pentad.intent.v1.JoinResponse.RosterEntry
 }
 var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	4,  // 0: pentad.intent.v1.Command.create:type_name -> pentad.intent.v1.Create
@@ -4521,65 +4597,66 @@ var file_federation_intent_intentpb_intent_proto_depIdxs = []int32{
 	23, // 15: pentad.intent.v1.Command.join_server:type_name -> pentad.intent.v1.JoinServer
 	24, // 16: pentad.intent.v1.Command.remove_server:type_name -> pentad.intent.v1.RemoveServer
 	25, // 17: pentad.intent.v1.Command.create_token:type_name -> pentad.intent.v1.CreateToken
-	27, // 18: pentad.intent.v1.Command.raise_level:type_name -> pentad.intent.v1.RaiseLevel
-	28, // 19: pentad.intent.v1.Command.set_liveness:type_name -> pentad.intent.v1.SetLiveness
-	31, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
-	11, // 21: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
-	14, // 22: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
-	20, // 23: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
-	0,  // 24: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
-	21, // 25: pentad.intent.v1.SetServer.server:type_name -> pentad.intent.v1.Server
-	21, // 26: pentad.intent.v1.JoinServer.server:type_name -> pentad.intent.v1.Server
-	30, // 27: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
-	29, // 28: pentad.intent.v1.SetLiveness.held:type_name -> pentad.intent.v1.Held
-	33, // 29: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
-	34, // 30: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
-	36, // 31: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
-	33, // 32: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
-	37, // 33: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
-	21, // 34: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
-	26, // 35: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
-	30, // 36: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
-	44, // 37: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
-	47, // 38: pentad.intent.v1.HearingResponse.clusters:type_name -> pentad.intent.v1.ClusterHearing
-	21, // 39: pentad.intent.v1.EnrolRequest.server:type_name -> pentad.intent.v1.Server
-	51, // 40: pentad.intent.v1.EnrolRequest.expected:type_name -> pentad.intent.v1.Expected
-	21, // 41: pentad.intent.v1.EnrolResponse.server:type_name -> pentad.intent.v1.Server
-	51, // 42: pentad.intent.v1.EnrolResponse.expected:type_name -> pentad.intent.v1.Expected
-	62, // 43: pentad.intent.v1.EnrolResponse.roster:type_name -> pentad.intent.v1.EnrolResponse.RosterEntry
-	1,  // 44: pentad.intent.v1.EnrolResponse.standing:type_name -> pentad.intent.v1.Standing
-	21, // 45: pentad.intent.v1.JoinRequest.server:type_name -> pentad.intent.v1.Server
-	63, // 46: pentad.intent.v1.JoinResponse.roster:type_name -> pentad.intent.v1.JoinResponse.RosterEntry
-	21, // 47: pentad.intent.v1.AnnounceRequest.server:type_name -> pentad.intent.v1.Server
-	1,  // 48: pentad.intent.v1.AnnounceResponse.standing:type_name -> pentad.intent.v1.Standing
-	2,  // 49: pentad.intent.v1.ChangeRequest.order:type_name -> pentad.intent.v1.Order
-	61, // 50: pentad.intent.v1.MembersResponse.members:type_name -> pentad.intent.v1.MemberState
-	21, // 51: pentad.intent.v1.MemberState.server:type_name -> pentad.intent.v1.Server
-	38, // 52: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
-	40, // 53: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
-	42, // 54: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
-	45, // 55: pentad.intent.v1.Intent.Hearing:input_type -> pentad.intent.v1.HearingRequest
-	48, // 56: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
-	50, // 57: pentad.intent.v1.Membership.Enrol:input_type -> pentad.intent.v1.EnrolRequest
-	53, // 58: pentad.intent.v1.Membership.Join:input_type -> pentad.intent.v1.JoinRequest
-	55, // 59: pentad.intent.v1.Membership.Announce:input_type -> pentad.intent.v1.AnnounceRequest
-	57, // 60: pentad.intent.v1.Membership.Change:input_type -> pentad.intent.v1.ChangeRequest
-	59, // 61: pentad.intent.v1.Membership.Members:input_type -> pentad.intent.v1.MembersRequest
-	39, // 62: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
-	41, // 63: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
-	43, // 64: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
-	46, // 65: pentad.intent.v1.Intent.Hearing:output_type -> pentad.intent.v1.HearingResponse
-	49, // 66: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
-	52, // 67: pentad.intent.v1.Membership.Enrol:output_type -> pentad.intent.v1.EnrolResponse
-	54, // 68: pentad.intent.v1.Membership.Join:output_type -> pentad.intent.v1.JoinResponse
-	56, // 69: pentad.intent.v1.Membership.Announce:output_type -> pentad.intent.v1.AnnounceResponse
-	58, // 70: pentad.intent.v1.Membership.Change:output_type -> pentad.intent.v1.ChangeResponse
-	60, // 71: pentad.intent.v1.Membership.Members:output_type -> pentad.intent.v1.MembersResponse
-	62, // [62:72] is the sub-list for method output_type
-	52, // [52:62] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	28, // 18: pentad.intent.v1.Command.raise_level:type_name -> pentad.intent.v1.RaiseLevel
+	29, // 19: pentad.intent.v1.Command.set_liveness:type_name -> pentad.intent.v1.SetLiveness
+	32, // 20: pentad.intent.v1.Command.reconcile:type_name -> pentad.intent.v1.Reconcile
+	27, // 21: pentad.intent.v1.Command.revoke_token:type_name -> pentad.intent.v1.RevokeToken
+	11, // 22: pentad.intent.v1.AckFreeze.acks:type_name -> pentad.intent.v1.FreezeAck
+	14, // 23: pentad.intent.v1.StoreReports.reports:type_name -> pentad.intent.v1.StoreReport
+	20, // 24: pentad.intent.v1.OpenSession.session:type_name -> pentad.intent.v1.Session
+	0,  // 25: pentad.intent.v1.Session.holder:type_name -> pentad.intent.v1.Holder
+	21, // 26: pentad.intent.v1.SetServer.server:type_name -> pentad.intent.v1.Server
+	21, // 27: pentad.intent.v1.JoinServer.server:type_name -> pentad.intent.v1.Server
+	31, // 28: pentad.intent.v1.SetLiveness.clusters:type_name -> pentad.intent.v1.ClusterLiveness
+	30, // 29: pentad.intent.v1.SetLiveness.held:type_name -> pentad.intent.v1.Held
+	34, // 30: pentad.intent.v1.Result.current:type_name -> pentad.intent.v1.Object
+	35, // 31: pentad.intent.v1.Result.refused:type_name -> pentad.intent.v1.FieldError
+	37, // 32: pentad.intent.v1.Frame.header:type_name -> pentad.intent.v1.Header
+	34, // 33: pentad.intent.v1.Frame.object:type_name -> pentad.intent.v1.Object
+	38, // 34: pentad.intent.v1.Frame.answer:type_name -> pentad.intent.v1.Answer
+	21, // 35: pentad.intent.v1.Frame.server:type_name -> pentad.intent.v1.Server
+	26, // 36: pentad.intent.v1.Frame.token:type_name -> pentad.intent.v1.Token
+	31, // 37: pentad.intent.v1.Frame.cluster:type_name -> pentad.intent.v1.ClusterLiveness
+	45, // 38: pentad.intent.v1.ProgressResponse.sessions:type_name -> pentad.intent.v1.SessionProgress
+	48, // 39: pentad.intent.v1.HearingResponse.clusters:type_name -> pentad.intent.v1.ClusterHearing
+	21, // 40: pentad.intent.v1.EnrolRequest.server:type_name -> pentad.intent.v1.Server
+	52, // 41: pentad.intent.v1.EnrolRequest.expected:type_name -> pentad.intent.v1.Expected
+	21, // 42: pentad.intent.v1.EnrolResponse.server:type_name -> pentad.intent.v1.Server
+	52, // 43: pentad.intent.v1.EnrolResponse.expected:type_name -> pentad.intent.v1.Expected
+	63, // 44: pentad.intent.v1.EnrolResponse.roster:type_name -> pentad.intent.v1.EnrolResponse.RosterEntry
+	1,  // 45: pentad.intent.v1.EnrolResponse.standing:type_name -> pentad.intent.v1.Standing
+	21, // 46: pentad.intent.v1.JoinRequest.server:type_name -> pentad.intent.v1.Server
+	64, // 47: pentad.intent.v1.JoinResponse.roster:type_name -> pentad.intent.v1.JoinResponse.RosterEntry
+	21, // 48: pentad.intent.v1.AnnounceRequest.server:type_name -> pentad.intent.v1.Server
+	1,  // 49: pentad.intent.v1.AnnounceResponse.standing:type_name -> pentad.intent.v1.Standing
+	2,  // 50: pentad.intent.v1.ChangeRequest.order:type_name -> pentad.intent.v1.Order
+	62, // 51: pentad.intent.v1.MembersResponse.members:type_name -> pentad.intent.v1.MemberState
+	21, // 52: pentad.intent.v1.MemberState.server:type_name -> pentad.intent.v1.Server
+	39, // 53: pentad.intent.v1.Intent.Propose:input_type -> pentad.intent.v1.ProposeRequest
+	41, // 54: pentad.intent.v1.Intent.ReadRevision:input_type -> pentad.intent.v1.ReadRevisionRequest
+	43, // 55: pentad.intent.v1.Intent.Progress:input_type -> pentad.intent.v1.ProgressRequest
+	46, // 56: pentad.intent.v1.Intent.Hearing:input_type -> pentad.intent.v1.HearingRequest
+	49, // 57: pentad.intent.v1.Intent.TransferLeadership:input_type -> pentad.intent.v1.TransferLeadershipRequest
+	51, // 58: pentad.intent.v1.Membership.Enrol:input_type -> pentad.intent.v1.EnrolRequest
+	54, // 59: pentad.intent.v1.Membership.Join:input_type -> pentad.intent.v1.JoinRequest
+	56, // 60: pentad.intent.v1.Membership.Announce:input_type -> pentad.intent.v1.AnnounceRequest
+	58, // 61: pentad.intent.v1.Membership.Change:input_type -> pentad.intent.v1.ChangeRequest
+	60, // 62: pentad.intent.v1.Membership.Members:input_type -> pentad.intent.v1.MembersRequest
+	40, // 63: pentad.intent.v1.Intent.Propose:output_type -> pentad.intent.v1.ProposeResponse
+	42, // 64: pentad.intent.v1.Intent.ReadRevision:output_type -> pentad.intent.v1.ReadRevisionResponse
+	44, // 65: pentad.intent.v1.Intent.Progress:output_type -> pentad.intent.v1.ProgressResponse
+	47, // 66: pentad.intent.v1.Intent.Hearing:output_type -> pentad.intent.v1.HearingResponse
+	50, // 67: pentad.intent.v1.Intent.TransferLeadership:output_type -> pentad.intent.v1.TransferLeadershipResponse
+	53, // 68: pentad.intent.v1.Membership.Enrol:output_type -> pentad.intent.v1.EnrolResponse
+	55, // 69: pentad.intent.v1.Membership.Join:output_type -> pentad.intent.v1.JoinResponse
+	57, // 70: pentad.intent.v1.Membership.Announce:output_type -> pentad.intent.v1.AnnounceResponse
+	59, // 71: pentad.intent.v1.Membership.Change:output_type -> pentad.intent.v1.ChangeResponse
+	61, // 72: pentad.intent.v1.Membership.Members:output_type -> pentad.intent.v1.MembersResponse
+	63, // [63:73] is the sub-list for method output_type
+	53, // [53:63] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_federation_intent_intentpb_intent_proto_init() }
@@ -4609,8 +4686,9 @@ func file_federation_intent_intentpb_intent_proto_init() {
 		(*Command_RaiseLevel)(nil),
 		(*Command_SetLiveness)(nil),
 		(*Command_Reconcile)(nil),
+		(*Command_RevokeToken)(nil),
 	}
-	file_federation_intent_intentpb_intent_proto_msgTypes[32].OneofWrappers = []any{
+	file_federation_intent_intentpb_intent_proto_msgTypes[33].OneofWrappers = []any{
 		(*Frame_Header)(nil),
 		(*Frame_Object)(nil),
 		(*Frame_Answer)(nil),
@@ -4625,7 +4703,7 @@ func file_federation_intent_intentpb_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_intent_intentpb_intent_proto_rawDesc), len(file_federation_intent_intentpb_intent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
