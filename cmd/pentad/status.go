@@ -75,6 +75,7 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b page) int { return cmp.Compare(a.name, b.name) })
+	writeVerdict(out, all)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	writeServers(table, all)
 	writeSeats(table, all)
@@ -143,6 +144,9 @@ func get(ctx context.Context, url string) ([]byte, error) {
 }
 
 func writeServers(out io.Writer, pages []page) {
+	if !slices.ContainsFunc(pages, func(p page) bool { return p.server != nil && p.err == nil }) {
+		return
+	}
 	fmt.Fprintln(out, "SERVER\tREGION\tCENTER\tSTATE\tTERM\tLEADER\tCOMMIT\tREVISION\tLEVEL\tFEEDS\tSTALE\tPEERS")
 	for _, p := range pages {
 		s := p.server
@@ -161,8 +165,11 @@ func writeServers(out io.Writer, pages []page) {
 			}
 		}
 		leader, state := cmp.Or(s.Raft.Leader, "none"), s.Raft.State
-		if s.Waits != "" {
+		switch {
+		case s.Waits != "":
 			state = "not enrolled"
+		case s.Raft.DiskFull:
+			state += ", DISK FULL"
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d/%d\t%d\t%d\t%d/%d\n",
 			s.Name, s.Region, s.Center, state, s.Raft.Term, leader, s.Raft.Commit, s.Revision, s.Level, s.Knows, len(s.Feeds), stale, connected, len(s.Peers))
@@ -196,6 +203,9 @@ func writeSeats(out io.Writer, pages []page) {
 }
 
 func writeRelays(out io.Writer, pages []page) {
+	if !slices.ContainsFunc(pages, func(p page) bool { return p.relay != nil && p.err == nil }) {
+		return
+	}
 	fmt.Fprintln(out, "\nRELAY\tREGION\tCENTER\tFEEDS\tSTALE\tSILENT CLUSTERS\tWITHDRAWN\tRESOURCES\tSTREAMS\tNACKS\tPERMIT\tGUARDS\tPROBLEMS")
 	for _, p := range pages {
 		r := p.relay
@@ -221,6 +231,9 @@ func writeRelays(out io.Writer, pages []page) {
 }
 
 func writeAgents(out io.Writer, pages []page) {
+	if !slices.ContainsFunc(pages, func(p page) bool { return p.agent != nil && p.err == nil }) {
+		return
+	}
 	fmt.Fprintln(out, "\nAGENT OF\tREGION\tCENTER\tSOURCE\tANSWERED\tSERVICES\tENDPOINTS\tERROR")
 	for _, p := range pages {
 		a := p.agent

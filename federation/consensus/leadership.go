@@ -32,7 +32,12 @@ type Status struct {
 	// LastContact is how long ago this node heard its leader: 0 at the leader, -1 if never.
 	LastContact time.Duration `json:"lastContact"`
 	Voters      []Member      `json:"voters"`
+	// DiskFull says that entries were refused lately for want of room on the disk, and none was stored since.
+	DiskFull bool `json:"diskFull,omitempty"`
 }
+
+// fullFor is for how long a status tells of a full disk that nobody has tried again.
+const fullFor = time.Minute
 
 // Leader returns the leader's id and address, empty while none is known, and this node's term.
 func (n *Node) Leader() (id, address string, term uint64) {
@@ -111,6 +116,7 @@ func (n *Node) Status() Status {
 	} else if !at.IsZero() {
 		s.LastContact = time.Since(at)
 	}
+	s.DiskFull = n.folder.store.fullLately(fullFor)
 	s.Voters = nil
 	for _, m := range n.Members() {
 		if m.Voter {

@@ -61,7 +61,7 @@ func (s *Core) memberStates(began time.Time) (states []*intentpb.MemberState) {
 		}
 		heard := m.silent.Milliseconds()
 		if !m.leads && m.silent >= time.Since(began)-time.Millisecond {
-			heard = -1
+			heard = min(-1, -heard) // perhaps for longer
 		}
 		states = append(states, &intentpb.MemberState{
 			Server: record, InRaft: m.inRaft, Votes: m.votes, Leads: m.leads, HeardMs: heard, Behind: m.behind,
