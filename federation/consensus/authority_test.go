@@ -64,3 +64,6 @@ func (a *authority) issue(t testing.TB, name string) (server, client *tls.Config
 	client = &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: a.pool, MinVersion: tls.VersionTLS13}
 	return server, client
 }
+
+// commonName is the Config.CertificateOf of tests.
+func commonName(cert *x509.Certificate) (string, error) { return cert.Subject.CommonName, nil }

@@ -191,7 +191,7 @@ func (c *cluster) config(m *member, l net.Listener) Config {
 	cfg := Config{
 		ID: m.id, Dir: m.dir, Listener: l, ServerTLS: server, ClientTLS: client, Voters: c.voters, Machine: newRegisters(),
 		HeartbeatTimeout: 300 * time.Millisecond, SegmentSize: 256 << 10,
-		FS: m.fs, Logger: testLogger(m.id), gate: memberGate{c.links, m.id},
+		CertificateOf: commonName, FS: m.fs, Logger: testLogger(m.id), gate: memberGate{c.links, m.id},
 	}
 	fatal := make(chan error, 1)
 	cfg.Fatal = func(err error) { fatal <- err }

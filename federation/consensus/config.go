@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,9 @@ type Config struct {
 	ServerTLS *tls.Config
 	// ClientTLS is used to call the other voters.
 	ClientTLS *tls.Config
+	// CertificateOf names the node that a certificate was issued for: nobody else's messages are taken with it. Default:
+	// whoever the TLS configurations let in may be any node.
+	CertificateOf func(*x509.Certificate) (node string, err error)
 	// Dial connects to another voter's address. Default: TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Voters are the members whose addresses are known at the start. They, not those in the log, say where a member is

@@ -34,7 +34,8 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 		cfg := Config{ID: voters[i].ID, Listener: listeners[i], ServerTLS: server, ClientTLS: client, Voters: voters}
 		cfg = cfg.withDefaults()
 		line := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: newStream(&cfg, func() (string, string, string) { return cfg.ID, "", aloneCluster(voters) }, hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
+			Stream: newStream(&cfg, parties{identity: func() (string, string, string) { return cfg.ID, "", aloneCluster(voters) }},
+				hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
 			Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true})
 		defer line.Close()
 		stop := make(chan struct{})

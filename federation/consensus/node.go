@@ -26,6 +26,7 @@ type Node struct {
 	rounds    *rounds
 	contacts  *contacts
 	addresses *addresses
+	standings standings
 	metrics   *metrics
 	raft      atomic.Pointer[raft.Raft] // nil until Run has started it
 
@@ -110,7 +111,8 @@ func (n *Node) die(err error) {
 // Run takes part in the cluster until ctx ends, or until the node had to end itself, which is an error. It returns
 // when everything has stopped and the folder is free. It is called once.
 func (n *Node) Run(ctx context.Context) error {
-	s := newStream(&n.cfg, n.identity, n.raftLog)
+	s := newStream(&n.cfg, n.parties(), n.raftLog)
+	n.standings.watch(s.review)
 	t := n.newTransport(s)
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)

@@ -34,6 +34,10 @@ func (c *Config) Plant(rule string) {
 		c.break_.forgetEnrolment = true
 	case "trustPeers":
 		c.break_.trustPeers = true
+	case "trustNames":
+		c.break_.trustNames = true
+	case "trustFolders":
+		c.break_.trustFolders = true
 	case "promoteAnyone":
 		c.break_.promoteAnyone = true
 	case "changeBlindly":

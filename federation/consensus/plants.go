@@ -25,6 +25,8 @@ type plants struct {
 	enrollAnywhere      bool // a folder can be enrolled in a second cluster
 	forgetEnrolment     bool // an enrolment is not written to disk
 	trustPeers          bool // nobody looks at what a peer says of itself
+	trustNames          bool // nobody compares a peer's name with its certificate
+	trustFolders        bool // nobody compares a peer's data folder with the one that its name is known with
 	promoteAnyone       bool // a replica is promoted however far behind it is
 	changeBlindly       bool // a voter is taken out without a look at who is left
 	strangersGetNoVote  bool // raft refuses its vote to who is no voter in an old configuration

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,13 +49,13 @@ type stream struct {
 	tasks  sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{} // nil once closed
+	conns map[*trackedConn]struct{} // nil once closed
 }
 
-func newStream(cfg *Config, identity func() (node, folder, cluster string), logger hclog.Logger) *stream {
+func newStream(cfg *Config, p parties, logger hclog.Logger) *stream {
 	s := &stream{
-		listener: cfg.Listener, parties: parties{identity, cfg.break_.trustPeers}, server: cfg.ServerTLS, client: cfg.ClientTLS,
-		dial: cfg.Dial, timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[net.Conn]struct{}{},
+		listener: cfg.Listener, parties: p, server: cfg.ServerTLS, client: cfg.ClientTLS,
+		dial: cfg.Dial, timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[*trackedConn]struct{}{},
 	}
 	if s.dial == nil {
 		s.dial = dialTCP
@@ -104,8 +106,9 @@ func (s *stream) shake(conn net.Conn) {
 	if err == nil && len(c.ConnectionState().PeerCertificates) == 0 {
 		err = errors.New("caller showed no certificate")
 	}
+	var caller greeting
 	if err == nil {
-		err = s.parties.receive(c, s.timeout)
+		caller, err = s.parties.receive(c, s.timeout)
 	}
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -114,7 +117,7 @@ func (s *stream) shake(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	tracked, err := s.track(c)
+	tracked, err := s.track(c, caller)
 	if err != nil {
 		return
 	}
@@ -151,14 +154,15 @@ func (s *stream) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, e
 		config.ServerName, _, _ = net.SplitHostPort(address)
 	}
 	conn := tls.Client(raw, config)
+	var other greeting
 	if err = conn.HandshakeContext(ctx); err == nil {
-		err = s.parties.call(conn, means, timeout)
+		other, err = s.parties.call(conn, means, timeout)
 	}
 	if err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("call %s: %w", address, err)
 	}
-	return s.track(conn)
+	return s.track(conn, other)
 }
 
 // dialTCP connects as there is no other way given.
@@ -196,22 +200,49 @@ func (s *stream) Close() error {
 	return err
 }
 
-// track remembers a connection until it is closed.
-func (s *stream) track(c net.Conn) (net.Conn, error) {
+// review closes the connections to those that turned out to be replaced.
+func (s *stream) review() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	all := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, t := range all {
+		s.drop(t)
+	}
+}
+
+// drop closes a connection if its other end was replaced.
+func (s *stream) drop(t *trackedConn) error {
+	why := s.parties.replaced(t.peer)
+	if why == "" {
+		return nil
+	}
+	s.logger.Warn("closed a connection", "peer", t.peer.node, "error", why)
+	t.Close()
+	return fmt.Errorf("%w: %s", ErrPeer, why)
+}
+
+// track remembers a connection, and what its other end said of itself, until it is closed.
+func (s *stream) track(c net.Conn, peer greeting) (net.Conn, error) {
+	t := &trackedConn{Conn: c, stream: s, peer: peer}
+	s.mu.Lock()
 	if s.conns == nil {
+		s.mu.Unlock()
 		c.Close()
 		return nil, net.ErrClosed
 	}
-	t := &trackedConn{Conn: c, stream: s}
 	s.conns[t] = struct{}{}
+	s.mu.Unlock()
+	// The table may have changed since the greeting.
+	if err := s.drop(t); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
 type trackedConn struct {
 	net.Conn
 	stream *stream
+	peer   greeting
 	once   sync.Once
 }
 

@@ -139,6 +139,7 @@ func (s *Core) followTable(ctx context.Context) error {
 			addresses[p.Name] = p.Raft
 		}
 		s.node.SetAddresses(addresses)
+		s.node.SetFolders(s.folders())
 		s.follower.SetPeers(s.feedPeers(known))
 		select {
 		case <-ctx.Done():
@@ -146,6 +147,15 @@ func (s *Core) followTable(ctx context.Context) error {
 		case <-changed:
 		}
 	}
+}
+
+// folders are the data folders of the servers of the table, this one's too: who comes with another one was replaced.
+func (s *Core) folders() map[string]string {
+	folders := map[string]string{}
+	for _, r := range s.machine.Servers() {
+		folders[r.GetName()] = r.GetFolder()
+	}
+	return folders
 }
 
 // feedPeers are other servers as feeds follow them, nearest first.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,9 +26,16 @@ func (s *Core) consensusConfig(metrics process.Metrics) consensus.Config {
 	return consensus.Config{
 		ID: s.config.Name, Dir: filepath.Join(s.config.DataDir, "raft"), Listener: s.env.Raft, FS: s.env.FS,
 		ServerTLS: s.env.RaftIdentity.Server(identity.RoleServer), ClientTLS: s.env.RaftIdentity.Client(identity.RoleServer),
-		Voters: voters, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
+		CertificateOf: certificateOf,
+		Voters:        voters, Machine: machine{s.machine}, HeartbeatTimeout: s.config.electionTimeout(),
 		Dial: s.env.Dial, Logger: s.log, Metrics: metrics, Fatal: s.env.Fatal,
 	}
+}
+
+// certificateOf is the server that a certificate was issued for.
+func certificateOf(cert *x509.Certificate) (string, error) {
+	id, err := identity.FromCertificate(cert)
+	return id.Name, err
 }
 
 func (s *Core) isSelf(m consensus.Member) bool { return m.ID == s.config.Name }
