@@ -22,7 +22,6 @@ type center struct {
 	*estate
 	name       string
 	config     server.Config
-	dir        string
 	disk       *disk
 	id, raftID *identity.Source
 	rnd        *rand.Rand // of what power cuts leave; one life at a time uses it

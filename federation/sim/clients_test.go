@@ -90,6 +90,9 @@ type clients struct {
 	mu      sync.Mutex
 	history []porcupine.Operation
 	told    int
+	// lostAt is when all servers lost their disks, 0: never; restored are the registers as the backup has them.
+	lostAt   time.Duration
+	restored map[string]string
 }
 
 // run is one client's life.
@@ -264,8 +267,21 @@ func (c *clients) settled(ctx context.Context) {
 
 // judge compares the history with the model. It is for the time after the bubble: it takes real time.
 func (c *clients) judge(within time.Duration) porcupine.CheckResult {
+	result := porcupine.Ok
+	for _, history := range c.lives() {
+		switch judged := judge(history, within); {
+		case judged == porcupine.Illegal:
+			return judged
+		case judged == porcupine.Unknown:
+			result = judged
+		}
+	}
+	return result
+}
+
+func judge(all []porcupine.Operation, within time.Duration) porcupine.CheckResult {
 	read := map[string]bool{"": true}
-	for _, op := range c.history {
+	for _, op := range all {
 		read[op.Input.(register).Expect] = true
 		if said, ok := op.Output.(answer); ok {
 			read[said.Value] = true
@@ -274,7 +290,7 @@ func (c *clients) judge(within time.Duration) porcupine.CheckResult {
 	}
 	// A write without an answer whose value nobody ever saw has changed nothing that anybody saw: nothing could replace
 	// that value unseen.
-	history := slices.DeleteFunc(slices.Clone(c.history), func(op porcupine.Operation) bool {
+	history := slices.DeleteFunc(all, func(op porcupine.Operation) bool {
 		return op.Output == nil && !read[op.Input.(register).Value]
 	})
 	end := int64(0)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/dev/sample/ledger"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
@@ -30,6 +32,7 @@ const trustDomain = "pentad.sim"
 // regions are where the five centers of an estate are.
 var regions = map[string]string{
 	"hz-a": "hangzhou", "hz-b": "hangzhou", "sh-a": "shanghai", "sh-b": "shanghai", "sz-a": "shenzhen",
+	spare: "shanghai",
 }
 
 var centers = []string{"hz-a", "hz-b", "sh-a", "sh-b", "sz-a"}
@@ -48,6 +51,7 @@ type estate struct {
 	began     time.Time
 	net       *network
 	oracle    *oracle
+	hearings  *hearings
 	journal   *journal
 	log       *slog.Logger
 	authority *ca.Authority
@@ -55,6 +59,7 @@ type estate struct {
 	servers   map[string]*center
 	programs  map[string]*program
 	stores    *stores
+	clients   *clients
 	units     bool     // there are units, and what they need
 	names     []string // of the programs
 	plant     plant
@@ -81,10 +86,19 @@ type plant struct {
 	faults func(rnd *rand.Rand, length time.Duration) []fault
 	// bare has servers alone.
 	bare bool
+	// orders are what an operator does meanwhile; declared says that clusters are declared, so that they expire.
+	orders   []orderKind
+	declared bool
 	// during breaks a rule for as long as a run takes.
 	during func() (undo func())
 	// store breaks rules of the store's members.
-	store  func(*ledger.Config)
+	store func(*ledger.Config)
+	// slowApply has state machines take up to so long for a command.
+	slowApply time.Duration
+	// haste has units moved one time after the other, in that mode.
+	haste v1alpha1.SwitchoverMode
+	// rule is the one that is broken: page and number.
+	rule   string
 	adjust func(*server.Adjust)
 	disk   func(*disk)
 	// staleReads has clients read at any server without asking the leader.
@@ -105,7 +119,7 @@ func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {
 	e := &estate{
 		t: t, dir: folder(t), seed: seed, began: time.Now(), net: newNetwork(seed),
 		journal: &journal{began: time.Now()}, servers: map[string]*center{}, programs: map[string]*program{}, plant: p,
-		stores: &stores{dirs: map[string]string{}}, units: units,
+		stores: &stores{dirs: map[string]string{}}, units: units, hearings: newHearings(),
 	}
 	e.oracle = newOracle(e)
 	e.log = slog.New(slog.NewTextHandler(e.journal, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: e.journal.attribute}))
@@ -117,10 +131,11 @@ func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {
 			Name: name, Place: process.Place{Region: regions[name], Center: name}, Raft: name + ":1", GRPC: name + ":2",
 		})
 	}
-	for i, name := range centers {
+	e.net.add(spare, regions[spare])
+	for i, name := range e.everyone() {
 		s := &center{
 			rnd:    rand.New(rand.NewPCG(seed, 50+uint64(i))),
-			estate: e, name: name, disk: newDisk(), dir: filepath.Join(e.dir, name),
+			estate: e, name: name, disk: newDisk(), barred: name == spare,
 			id: e.issue(e.authority, identity.RoleServer, name), raftID: e.issue(e.raftCA, identity.RoleServer, name),
 		}
 		if p.disk != nil {
@@ -156,6 +171,9 @@ func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {
 	}
 	return e
 }
+
+// everyone are all servers, the spare one too.
+func (e *estate) everyone() []string { return append(slices.Clone(centers), spare) }
 
 // folder is in memory where the machine has such a place: what is simulated is not the disk's speed.
 func folder(t *testing.T) string {

@@ -35,7 +35,7 @@ func lasts(ctx context.Context, f fault) {
 func (e *estate) leader() *life {
 	var leader *life
 	term := uint64(0)
-	for _, name := range centers {
+	for _, name := range e.everyone() {
 		if l := e.servers[name].present(); l != nil {
 			if is, _ := l.core.Node().Leadership(); is.Local && is.Term >= term {
 				leader, term = l, is.Term
@@ -57,7 +57,7 @@ func (e *estate) happen(ctx context.Context, f fault) {
 			f.To = centers[(slices.Index(centers, on)+1)%len(centers)]
 		}
 	}
-	if p := e.programs[on]; p != nil {
+	if p := e.programs[on]; p != nil && f.Kind != noPath {
 		e.happenTo(ctx, f, p)
 		return
 	}
@@ -102,10 +102,6 @@ func (e *estate) happen(ctx context.Context, f fault) {
 		e.net.lose(on, f.To, f.Share)
 		lasts(ctx, f)
 		e.net.lose(on, f.To, 0)
-	case storm:
-		e.storm(ctx, f)
-	case lateVotes:
-		e.lateVotes(ctx, f)
 	case slowDisk:
 		s.disk.set(func(d *disk) { d.slow = time.Duration(f.Share * float64(2*time.Second)) })
 		lasts(ctx, f)
@@ -142,7 +138,7 @@ func (e *estate) happen(ctx context.Context, f fault) {
 		lasts(ctx, f)
 		e.jump(0)
 	default:
-		panic("sim: no such fault: " + f.Kind)
+		e.happenAsPlanned(ctx, f)
 	}
 }
 
@@ -167,6 +163,10 @@ func (e *estate) happenTo(ctx context.Context, f fault, p *program) {
 		e.net.pause(p.name)
 		lasts(ctx, f)
 		e.net.resume(p.name)
+	case fullDisk:
+		p.disk.set(func(d *disk) { d.full = true })
+		lasts(ctx, f)
+		p.disk.set(func(d *disk) { d.full = false })
 	default:
 		for _, other := range e.hosts() {
 			if other != p.name {
@@ -214,58 +214,4 @@ func (e *estate) blackout(ctx context.Context, f fault) {
 	for _, name := range centers {
 		e.servers[name].start()
 	}
-}
-
-// storm has every link between servers lose segments.
-func (e *estate) storm(ctx context.Context, f fault) {
-	lose := func(share float64) {
-		for _, a := range centers {
-			for _, b := range centers {
-				if a != b {
-					e.net.lose(a, b, share)
-				}
-			}
-		}
-	}
-	lose(f.Share)
-	lasts(ctx, f)
-	lose(0)
-}
-
-// lateVotes has the leader hand over to a server which hears from one other only until a third one leads.
-func (e *estate) lateVotes(ctx context.Context, f fault) {
-	old := e.leader()
-	if old == nil || old.name == f.To || e.servers[f.To].present() == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, f.For)
-	defer cancel()
-	votes := func(voter string) {
-		e.net.cut(voter, f.To)
-		context.AfterFunc(ctx, func() { e.net.heal(voter, f.To) })
-	}
-	heard := 0
-	for _, voter := range centers {
-		if voter != f.To && voter != old.name {
-			if heard++; heard > 1 {
-				votes(voter)
-			}
-		}
-	}
-	term := func() uint64 {
-		if l := e.servers[f.To].present(); l != nil {
-			return l.core.Node().Status().Term
-		}
-		return 0
-	}
-	before := term()
-	go func() { _ = old.core.Node().TransferLeadership(ctx, f.To) }()
-	if !await(ctx, time.Millisecond, func() bool { return term() > before }) {
-		return
-	}
-	votes(old.name)
-	await(ctx, time.Millisecond, func() bool {
-		l := e.leader()
-		return l != nil && l.core.Node().Status().Term > before+1
-	})
 }

@@ -26,6 +26,7 @@ type network struct {
 	changed   chan struct{} // closed when a path opens
 	dials     int
 	breaks    int
+	lost      int
 }
 
 func newNetwork(seed uint64) *network {
@@ -66,6 +67,7 @@ func (n *network) delay(from, to string) time.Duration {
 	p := n.lossy[[2]string{from, to}]
 	for again := retransmit; p > 0 && again <= retransmitMost && n.rnd.Float64() < p; again *= 2 {
 		d += again
+		n.lost++
 	}
 	return d
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"sync"
+	"time"
 
 	"pentad.dev/pentad/federation/consensus"
 )
@@ -118,6 +120,9 @@ const stateEvery = 16
 
 // Apply implements consensus.StateMachine.
 func (w watched) Apply(index uint64, command []byte) []byte {
+	if most := w.life.plant.slowApply; most > 0 {
+		time.Sleep(time.Duration((index*7919 + uint64(w.life.name[0])*31) % uint64(most)))
+	}
 	result := w.StateMachine.Apply(index, command)
 	is := outcome{command: sum(command), result: sum(result), who: w.life.name}
 	if index%stateEvery == 0 {
@@ -131,6 +136,7 @@ func (w watched) Apply(index uint64, command []byte) []byte {
 	case !known:
 		o.applied[index] = is
 		o.counts["commands"]++
+		o.judges(command)
 	case was.command != is.command:
 		o.violates("%s and %s applied different commands at index %d", was.who, is.who, index)
 	case was.result != is.result:
@@ -152,6 +158,16 @@ func (w watched) state() uint64 {
 		return 0
 	}
 	return sum(b.Bytes())
+}
+
+// Restore implements consensus.StateMachine.
+func (w watched) Restore(r io.Reader) error {
+	if w.life.center.present() == w.life {
+		w.life.oracle.count("snapshots installed")
+	} else {
+		w.life.oracle.count("starts from a snapshot")
+	}
+	return w.StateMachine.Restore(r)
 }
 
 // Snapshot implements consensus.StateMachine.

@@ -90,4 +90,4 @@ func (p *program) kill(silently bool) {
 }
 
 // hosts are the names of all hosts.
-func (e *estate) hosts() []string { return append(append([]string(nil), centers...), e.names...) }
+func (e *estate) hosts() []string { return append(e.everyone(), e.names...) }

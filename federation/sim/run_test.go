@@ -45,25 +45,38 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 			own = bubble()
 			e := newEstate(t, s.Seed, s.Units, p)
 			c = &clients{estate: e}
+			e.clients = c
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			var busy sync.WaitGroup
 			busy.Go(func() { e.suffer(ctx, s) })
-			if s.Units {
-				busy.Go(func() {
+			busy.Go(func() { e.hearings.listen(ctx, e) })
+			busy.Go(func() {
+				if s.Units || p.name == "" || p.declared {
 					e.declare(ctx)
+				}
+				if s.Units {
 					e.operate(ctx)
-				})
-			}
+				}
+			})
+			administered := make(chan struct{})
+			go func() {
+				defer close(administered)
+				e.administer(ctx, s, c)
+			}()
 			for id := range clientsAtOnce {
 				busy.Go(func() { c.run(ctx, id) })
 			}
 			e.until(s.Length - settles/2)
 			if e.oracle.quiet() {
+				e.carriedOut(administered)
+			}
+			if e.oracle.quiet() {
 				e.settle(ctx)
 			}
 			cancel()
 			busy.Wait()
+			<-administered
 			e.clock.Lock()
 			e.still = true
 			e.clock.Unlock()
@@ -73,12 +86,16 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 				done()
 				e.agree()
 				e.voters()
+				if s.Units || p.name == "" || p.declared {
+					e.back()
+				}
 				e.oracle.feeds.settled(settles / 2)
 			}
 			o.simulated = e.now()
 			e.stop()
 			e.stores.judge(e.oracle)
 			o.counts, o.violations = maps.Clone(e.oracle.counts), e.oracle.violations
+			o.tally(e)
 			o.counts["operations answered"] = c.told
 			o.counts["operations"] = len(c.history)
 			o.journal, o.operations = e.journal.String(), c.history
@@ -89,6 +106,40 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 	}
 	o.real = time.Since(began)
 	return o
+}
+
+// tally adds what the disks and the network count themselves.
+func (o *outcomeOf) tally(e *estate) {
+	disks := []*disk{}
+	for _, s := range e.servers {
+		disks = append(disks, s.disk)
+	}
+	for _, p := range e.programs {
+		if p.disk != nil {
+			disks = append(disks, p.disk)
+		}
+	}
+	for _, d := range disks {
+		d.set(func(d *disk) {
+			o.counts["disk: writes that power cuts took"] += d.dropped
+			o.counts["disk: writes that power cuts tore"] += d.torn
+			o.counts["disk: writes refused for lack of room"] += d.refused
+		})
+	}
+	e.net.mu.Lock()
+	defer e.net.mu.Unlock()
+	o.counts["network: connections that broke"] += e.net.breaks
+	o.counts["network: segments lost"] += e.net.lost
+}
+
+// carriedOut waits for what an operator is about, which must end after the last fault.
+func (e *estate) carriedOut(administered <-chan struct{}) {
+	select {
+	case <-administered:
+	case <-e.oracle.found:
+	case <-time.After(settles):
+		e.oracle.violated("an operator's order is not carried out %s after the last fault", settles+settles/2)
+	}
 }
 
 // until waits until so much time has passed, or something was found.

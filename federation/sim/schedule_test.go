@@ -15,6 +15,8 @@ type schedule struct {
 	// Units says that there are units, stores and switchovers, too.
 	Units  bool    `json:"units,omitempty"`
 	Faults []fault `json:"faults"`
+	// Orders are an operator's.
+	Orders []order `json:"orders,omitempty"`
 }
 
 // fault is one thing that happens, and for how long.
@@ -53,9 +55,6 @@ const (
 	clockJump  kind = "clock jump"    // proposers' clocks are ten minutes off
 	demotion   kind = "demotion"      // a voter loses its vote, and gets it back
 	elections  kind = "late election" // the leader is cut off from some just long enough
-	// Of planted bugs' own schedules:
-	storm     kind = "storm"      // every link between servers loses segments
-	lateVotes kind = "late votes" // the leader hands over, and the new one's votes come when another one leads
 )
 
 // weights are how often each kind happens.
@@ -96,6 +95,11 @@ func newScheduleFor(p plant, seed uint64, length time.Duration) schedule {
 		every = cmp.Or(p.every, every/2)
 		s.Units = p.units
 	}
+	if p.name == "" {
+		s.Faults = longer(seed, length)
+		p.orders = []orderKind{replace, stand, backUp, rebuild}
+	}
+	s.Orders = newOrders(seed, length, p.orders)
 	if p.faults != nil {
 		s.Faults = p.faults(rnd, length)
 		return s
@@ -123,7 +127,7 @@ func newScheduleFor(p plant, seed uint64, length time.Duration) schedule {
 		}
 		f.Share = 0.02 + 0.3*rnd.Float64()
 		// Agents and relays fail, too.
-		if slices.Contains(programFaults, f.Kind) && rnd.IntN(3) > 0 {
+		if slices.Contains(programFaults, f.Kind) && !p.bare && rnd.IntN(3) > 0 {
 			what := []string{"agent.", "relay.", "store.", "work."}
 			if !s.Units {
 				what = what[:2]

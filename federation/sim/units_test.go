@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,18 +52,22 @@ func users() *v1alpha1.Unitization {
 
 func storeOf(center string) string { return "store." + center }
 
-// declare declares the centers, the clusters, the store and the units.
+// declare declares the centers, the clusters, and with units the store and them.
 func (e *estate) declare(ctx context.Context) {
 	rnd := rand.New(rand.NewPCG(e.seed, 7))
 	store := &v1alpha1.Store{Spec: v1alpha1.StoreSpec{
 		Primary: "hz-a", Replication: v1alpha1.ReplicationSynchronous, HoldsPermit: true,
 	}}
 	store.Name = "db"
-	var objects []v1alpha1.Object
+	estate := &v1alpha1.Estate{Spec: v1alpha1.EstateSpec{Withdrawals: v1alpha1.Withdrawals{MaxPercent: new(int32(70))}}}
+	estate.Name = v1alpha1.EstateName
+	objects := []v1alpha1.Object{estate}
 	for _, name := range clusters {
 		center := &v1alpha1.Center{Spec: v1alpha1.CenterSpec{Region: regions[name]}}
 		center.Name = name
-		cluster := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{Center: name}}
+		cluster := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{
+			Center: name, OnSilence: &v1alpha1.OnSilence{KeepFor: keepFor.String()},
+		}}
 		cluster.Name = clusterOf(name)
 		objects = append(objects, center, cluster)
 		store.Spec.Members = append(store.Spec.Members, v1alpha1.StoreMember{
@@ -70,8 +75,16 @@ func (e *estate) declare(ctx context.Context) {
 			Webhook: &v1alpha1.WebhookDriver{URL: "http://" + storeOf(name) + ":2/fence", Timeout: &metav1.Duration{Duration: time.Second}},
 		})
 	}
+	if e.units {
+		objects = append(objects, store, users())
+	}
 	operator := author{rnd, func() time.Duration { return 0 }}
-	for _, object := range append(objects, store, users()) {
+	const level = 2 // that of the Estate, and of clusters that expire
+	await(ctx, 100*time.Millisecond, func() bool {
+		l := e.leader()
+		return l != nil && l.core.Backend().State().View().Level() >= level
+	})
+	for _, object := range objects {
 		declared := await(ctx, 100*time.Millisecond, func() bool {
 			l := e.leader()
 			if l == nil {
@@ -282,7 +295,7 @@ func (e *estate) operate(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(20*time.Second + time.Duration(rnd.Int64N(int64(40*time.Second)))):
+		case <-time.After(e.plant.rests(20*time.Second + time.Duration(rnd.Int64N(int64(40*time.Second))))):
 		}
 		if e.settling() {
 			return
@@ -291,17 +304,20 @@ func (e *estate) operate(ctx context.Context) {
 		if rnd.IntN(2) == 0 {
 			mode = v1alpha1.SwitchoverDisaster
 		}
-		e.move(ctx, operator, fmt.Sprint("move-", n), mode, clusters[rnd.IntN(len(clusters))])
+		mode = cmp.Or(e.plant.haste, mode)
+		e.move(ctx, operator, fmt.Sprint("move-", n), mode, "rz01", clusters[rnd.IntN(len(clusters))])
 	}
 }
 
 // move makes one switchover, and waits for its end for a while.
-func (e *estate) move(ctx context.Context, operator author, name string, mode v1alpha1.SwitchoverMode, to string) {
+func (e *estate) move(ctx context.Context, operator author, name string, mode v1alpha1.SwitchoverMode, unit, to string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	s := &v1alpha1.Switchover{Spec: v1alpha1.SwitchoverSpec{Mode: mode, Moves: []v1alpha1.Move{{
-		Unitization: "users", Unit: "rz01", ToCenters: []string{to}, ToPrimary: to,
-	}}}}
+	move := v1alpha1.Move{Unitization: "users", Unit: unit, ToCenters: []string{to}}
+	if unit == "rz01" {
+		move.ToPrimary = to // the other has no store
+	}
+	s := &v1alpha1.Switchover{Spec: v1alpha1.SwitchoverSpec{Mode: mode, Moves: []v1alpha1.Move{move}}}
 	s.Name = name
 	result, ok := e.decide(ctx, func(l *life) *intentpb.Command {
 		return operator.create(s, l.core.Backend().State().View().Lookup())
