@@ -37,3 +37,21 @@ func TestATransferToNoVoterIsRefusedInTheServersWords(t *testing.T) {
 		t.Errorf("%v, want %v: %s", err, ErrOrder, reason)
 	}
 }
+
+// TestEveryServerSaysItsOwnStatus: also the one that hangs and the one that is gone are listed, and delay nobody else.
+func TestEveryServerSaysItsOwnStatus(t *testing.T) {
+	says := newServer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(`{"name":"` + r.URL.Path + `"}`)) })
+	hangs := newServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	gone := newServer(t, func(http.ResponseWriter, *http.Request) {})
+	c := newTestClient(t, time.Minute, hangs, says, gone)
+	gone.Close()
+	all := c.Statuses(t.Context(), time.Second)
+	if len(all) != 3 || all[1].Err != nil || string(all[1].Page) != `{"name":"/pentad/status"}` || all[1].URL != says.URL {
+		t.Errorf("%+v", all)
+	}
+	for _, i := range []int{0, 2} {
+		if all[i].Err == nil || all[i].Page != nil {
+			t.Errorf("server %d: %s, %v", i, all[i].Page, all[i].Err)
+		}
+	}
+}

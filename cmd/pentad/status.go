@@ -2,78 +2,50 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"pentad.dev/pentad/agents"
-	"pentad.dev/pentad/dev"
-	"pentad.dev/pentad/federation/server"
 	"pentad.dev/pentad/process"
-	relay "pentad.dev/pentad/xds-relay"
 )
-
-// statusPatience is how long one process may take to answer.
-const statusPatience = 2 * time.Second
 
 func newStatusCommand() *cobra.Command {
 	var data string
+	var api apiFlags
 	cmd := &cobra.Command{
 		Use:   "status [ADMIN-HOST:PORT ...]",
-		Short: "Show who leads, who follows, who is behind and who is silent",
-		Long: `Ask the admin pages of servers, relays and agents what they know, and show it as tables. Without addresses the
-processes of the estate in --data are asked. A process that does not answer is listed too, and makes the exit status 1.`,
+		Short: "Show whether writes go on, who leads, who follows, who is behind and who is silent",
+		Long: `Ask servers, relays and agents what they know, and show it: first whether writes go on, and how much more may be lost.
+It needs no leader. Asked are the admin pages that are named; or, by --kubeconfig, each server that it names, at its API;
+else the processes of the estate in --data, and where there is none, the servers of $KUBECONFIG. Who does not answer
+within two seconds is listed too, and makes the exit status 1.`,
 		RunE: func(cmd *cobra.Command, addresses []string) error {
-			targets := map[string]string{}
 			for _, address := range addresses {
 				if err := process.Address("address", address); err != nil {
 					return &process.UsageError{Err: err}
 				}
-				targets[address] = address
 			}
-			if len(targets) == 0 {
-				var err error
-				if targets, err = dev.AdminPages(data); err != nil {
-					return err
-				}
+			if api.kubeconfig != "" && len(addresses) > 0 {
+				return process.Usagef("--kubeconfig: %q: either it or addresses say whom to ask, not both", api.kubeconfig)
 			}
-			return showStatus(cmd.Context(), cmd.OutOrStdout(), targets)
+			pages, err := asked(cmd, addresses, data, &api)
+			if err != nil {
+				return err
+			}
+			return showStatus(cmd.OutOrStdout(), pages)
 		},
 	}
+	api.register(cmd)
 	cmd.Flags().StringVar(&data, "data", defaultData, "the data `folder` of an estate on this machine")
 	return cmd
 }
 
-// page is an admin page's answer: one of the three, or an error.
-type page struct {
-	name   string
-	server *server.Status
-	relay  *relay.Status
-	agent  *agents.Status
-	err    error
-}
-
-func showStatus(ctx context.Context, out io.Writer, targets map[string]string) error {
-	pages := make(chan page, len(targets))
-	var asking sync.WaitGroup
-	for name, address := range targets {
-		asking.Go(func() { pages <- ask(ctx, name, address) })
-	}
-	asking.Wait()
-	close(pages)
-	var all []page
-	for p := range pages {
-		all = append(all, p)
-	}
+func showStatus(out io.Writer, all []page) error {
 	slices.SortFunc(all, func(a, b page) int { return cmp.Compare(a.name, b.name) })
 	writeVerdict(out, all)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -93,54 +65,6 @@ func showStatus(ctx context.Context, out io.Writer, targets map[string]string) e
 		return fmt.Errorf("%d of %d processes did not answer", silent, len(all))
 	}
 	return nil
-}
-
-// ask tells the processes apart by what their pages hold.
-func ask(ctx context.Context, name, address string) page {
-	ctx, cancel := context.WithTimeout(ctx, statusPatience)
-	defer cancel()
-	p := page{name: name}
-	var body []byte
-	if body, p.err = get(ctx, "http://"+address+"/status"); p.err != nil {
-		return p
-	}
-	var keys map[string]json.RawMessage
-	if p.err = json.Unmarshal(body, &keys); p.err != nil {
-		return p
-	}
-	var into any
-	switch {
-	case keys["raft"] != nil:
-		p.server = &server.Status{}
-		into = p.server
-	case keys["resources"] != nil:
-		p.relay = &relay.Status{}
-		into = p.relay
-	case keys["sources"] != nil:
-		p.agent = &agents.Status{}
-		into = p.agent
-	default:
-		p.err = fmt.Errorf("%s is the page of neither server, relay nor agent", address)
-		return p
-	}
-	p.err = json.Unmarshal(body, into)
-	return p
-}
-
-func get(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return io.ReadAll(response.Body)
 }
 
 func writeServers(out io.Writer, pages []page) {

@@ -44,6 +44,7 @@ func (s *Core) pages() http.Handler {
 		answer(w, Leadership{Leader: leader, Term: term})
 	})
 	mux.HandleFunc("POST /pentad/leadership", s.transfer)
+	mux.HandleFunc("GET /pentad/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.status()) })
 	mux.HandleFunc("GET /pentad/switchovers/{name}", s.explain)
 	mux.HandleFunc("GET "+backupPath, s.backupPage)
 	mux.HandleFunc("GET /pentad/reconciliation", s.reconciliationPage)
