@@ -82,6 +82,9 @@ func (s *stores) write(ctx context.Context, e *estate, guards map[string]*guard.
 func (s *stores) judge(o *oracle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if o.e.units && len(s.writes) == 0 && o.quiet() {
+		o.violated("no guard let any write in")
+	}
 	s.apart(o)
 	s.kept(o)
 }
