@@ -32,6 +32,8 @@ type Config struct {
 	// is in force without a restart. An error keeps the last good ones.
 	Certificates func() (Certificates, error)
 	Backend      Backend
+	// Permits bounds how short a Unitization's permits may be declared.
+	Permits registry.PermitBound
 	// Ready, if set, is part of /readyz: nil when the server may get traffic.
 	Ready func() error
 	// Pages serves what is below /pentad/, beside the objects: whoever may read objects may GET there, everything else is

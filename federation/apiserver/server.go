@@ -64,7 +64,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	generic.ShutdownTimeout = stopPatience
 	kinds, err := registry.New(registry.Config{
-		Scheme: scheme, Codecs: codecs, Backend: cfg.Backend, Planted: cfg.planted,
+		Scheme: scheme, Codecs: codecs, Backend: cfg.Backend, Permits: cfg.Permits, Planted: cfg.planted,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: %w", err)

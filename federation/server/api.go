@@ -16,7 +16,7 @@ func (s *Server) openAPI(b *backend) (err error) {
 		return fmt.Errorf("audit log: %w", err)
 	}
 	s.api, err = apiserver.New(apiserver.Config{
-		Name: s.config.Name, Listener: s.listeners["api"], Backend: b, Ready: s.ready,
+		Name: s.config.Name, Listener: s.listeners["api"], Backend: b, Permits: s.config.permits(), Ready: s.ready,
 		Certificates: apiserver.CertificateFiles(s.config.Certificates.Cert, s.config.Certificates.Key, s.config.APIClientCA),
 		Pages:        s.pages(), Streams: []string{backupPath},
 		Audit: s.audit, Version: process.Version(), Logger: s.log,

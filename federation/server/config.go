@@ -21,6 +21,12 @@ const DefaultElectionTimeout = 500 * time.Millisecond
 // DefaultDeadAfter is longer than what operators take to mend a center, and shorter than a long weekend.
 const DefaultDeadAfter = 24 * time.Hour
 
+const (
+	// defaultRoundTrip is above what there is between two cities of a country.
+	defaultRoundTrip = 100 * time.Millisecond
+	maxRoundTrip     = 5 * time.Second
+)
+
 // Config is the configuration file of a federation server.
 type Config struct {
 	// Name is the server's name, unique in the estate; its certificate must bear it.
@@ -47,6 +53,9 @@ type Config struct {
 	DeadAfter *metav1.Duration `json:"deadAfter,omitempty"`
 	// ElectionTimeout is how long a voter hears nothing of a leader before it stands for election. Default 500ms.
 	ElectionTimeout *metav1.Duration `json:"electionTimeout,omitempty"`
+	// RoundTrip is the longest that a message between two servers and its answer take. Default 100ms. With the election
+	// timeout it says how short permits may be.
+	RoundTrip *metav1.Duration `json:"roundTrip,omitempty"`
 
 	// adjust is zero but in tests.
 	adjust Adjust
@@ -134,6 +143,9 @@ func (c *Config) Validate() error {
 	if t := c.ElectionTimeout; t != nil && (t.Duration < 50*time.Millisecond || t.Duration > time.Minute) {
 		errs = append(errs, fmt.Errorf("electionTimeout: %s is not between 50ms and 1m", t.Duration))
 	}
+	if t := c.RoundTrip; t != nil && (t.Duration <= 0 || t.Duration > maxRoundTrip) {
+		errs = append(errs, fmt.Errorf("roundTrip: %s is not above 0 and at most %s", t.Duration, maxRoundTrip))
+	}
 	return errors.Join(errs...)
 }
 
@@ -192,4 +204,11 @@ func (c *Config) electionTimeout() time.Duration {
 		return DefaultElectionTimeout
 	}
 	return c.ElectionTimeout.Duration
+}
+
+func (c *Config) roundTrip() time.Duration {
+	if c.RoundTrip == nil {
+		return defaultRoundTrip
+	}
+	return c.RoundTrip.Duration
 }

@@ -245,6 +245,7 @@ func TestEveryWrongFieldOfAConfigurationIsNamed(t *testing.T) {
 		`advertise.api: must say where others reach this server: "0.0.0.0:3"`: func(c *Config) { c.Listen.API = "0.0.0.0:3" },
 		`advertise.grpc: must say where others reach this server: "[::]:2"`:   func(c *Config) { c.Servers[0].GRPC = "[::]:2" },
 		"deadAfter: 1s is neither 0 (never) nor at least 1m":                  func(c *Config) { c.DeadAfter = &metav1.Duration{Duration: time.Second} },
+		"roundTrip: 0s is not above 0 and at most 5s":                         func(c *Config) { c.RoundTrip = &metav1.Duration{} },
 		"electionTimeout: 1ms is not between":                                 func(c *Config) { c.ElectionTimeout = &metav1.Duration{Duration: time.Millisecond} },
 	} {
 		c := good()

@@ -82,6 +82,7 @@ func (e *estate) lay(i int) Config {
 		Name: name, Place: process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}, DataDir: e.t.TempDir(),
 		Listen:          Listen{Raft: freePort(e.t), GRPC: freePort(e.t), API: freePort(e.t), Admin: freePort(e.t)},
 		ElectionTimeout: &metav1.Duration{Duration: 300 * time.Millisecond},
+		adjust:          Adjust{ShortPermits: true}, // else each test of permits takes many seconds
 	}
 	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
 	config.Certificates, config.RaftCertificates = issue(e.t, e.authority, id), issue(e.t, e.raft, id)

@@ -85,6 +85,7 @@ func (s *Core) leadTerm(ctx context.Context, term uint64) {
 	done := make(chan struct{})
 	r := newReign(time.Now())
 	s.reign.Store(r)
+	s.warnOfPermits()
 	defer s.reign.Store(nil)
 	go func() {
 		defer close(done)

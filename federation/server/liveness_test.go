@@ -156,7 +156,7 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	check(t, s.api.Estates().Delete(t.Context(), v1alpha1.EstateName, metav1.DeleteOptions{}))
 	eventually(t, "a status that says so without an Estate", patient, func() bool {
 		return slices.ContainsFunc(s.servers, func(one *Server) bool {
-			held := one.status().(Status).Held
+			held := one.status().Held
 			return held != nil && held.Reason == v1alpha1.ReasonTooMany && strings.Contains(held.Message, "s2-vm, s3-vm")
 		})
 	})
@@ -170,7 +170,7 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	near.settles("s1:1", patient)
 	s.held("")
 	for i, one := range s.servers {
-		eventually(t, "end of it in the status of "+s.configs[i].Name, patient, func() bool { return one.status().(Status).Held == nil })
+		eventually(t, "end of it in the status of "+s.configs[i].Name, patient, func() bool { return one.status().Held == nil })
 	}
 	check(t, s.api.Clusters().Delete(t.Context(), cluster("s3"), metav1.DeleteOptions{}))
 	eventually(t, "end of the liveness of a deleted cluster", patient, func() bool {

@@ -15,6 +15,8 @@ type Adjust struct {
 	Intent    func(*intent.Config)
 	Feeds     func(*feed.Options)
 	Permits   func(*stream.RootConfig)
+	// ShortPermits lets permits be declared that an election ends.
+	ShortPermits bool
 	// Careless breaks rules of the leader's care for the servers.
 	Careless Carelessness
 }

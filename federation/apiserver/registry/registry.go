@@ -32,6 +32,8 @@ type Config struct {
 	Scheme  *runtime.Scheme
 	Codecs  serializer.CodecFactory
 	Backend storage.Backend
+	// Permits bounds how short a Unitization's permits may be declared.
+	Permits PermitBound
 	// Planted are faults that tests switch on to see that they are found.
 	Planted Planted
 }
@@ -46,6 +48,8 @@ type Planted struct {
 	StatusFromCaller bool
 	// AnyPlan takes an approval for the plan as it is, whatever plan the approver has seen.
 	AnyPlan bool
+	// AnyPermit takes permits of any length.
+	AnyPermit bool
 	// NoPreview leaves it to the state machine to find that a plan is not possible.
 	NoPreview bool
 }
@@ -109,7 +113,7 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 		Prefix:   "/" + v1alpha1.GroupName + "/" + kind.plural + "/",
 		Resource: v1alpha1.GroupVersion.WithResource(kind.plural),
 	}
-	refs := references{intent: state, planted: cfg.Planted}
+	refs := references{intent: state, permits: cfg.Permits, planted: cfg.Planted}
 	s := strategy{ObjectTyper: cfg.Scheme, NameGenerator: names.SimpleNameGenerator, refs: refs}
 	attrs := func(obj runtime.Object) (labels.Set, fields.Set, error) {
 		object, ok := obj.(v1alpha1.Object)
@@ -144,6 +148,7 @@ func newREST(cfg Config, kind kind) (*mainREST, error) {
 // references is how a request looks at other objects.
 type references struct {
 	intent  storage.Intent
+	permits PermitBound
 	planted Planted
 }
 
@@ -154,6 +159,9 @@ func (r references) lookup() v1alpha1.Lookup { return r.intent.Backend.State().V
 func (r references) refusals(object, old v1alpha1.Object) field.ErrorList {
 	view := r.intent.Backend.State().View()
 	errs := v1alpha1.ValidateReferences(object, old, view.Lookup())
+	if !r.planted.AnyPermit {
+		errs = append(errs, r.permits.refusals(object, old)...)
+	}
 	switchover, ok := object.(*v1alpha1.Switchover)
 	if ok && old == nil && len(errs) == 0 && len(v1alpha1.Validate(switchover)) == 0 &&
 		!r.planted.NoPreview {

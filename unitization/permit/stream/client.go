@@ -94,6 +94,9 @@ type ClientStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
+// RenewEvery is how often a holder asks, if nothing else is configured.
+const RenewEvery = time.Second
+
 // NewClient fails on a wrong configuration.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
@@ -103,7 +106,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		cfg.Clock = permit.SystemClock()
 	}
 	if cfg.Every == 0 {
-		cfg.Every = time.Second
+		cfg.Every = RenewEvery
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 1500 * time.Millisecond
