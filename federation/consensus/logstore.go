@@ -27,6 +27,7 @@ type logStore struct {
 	wal         atomic.Pointer[wal.WAL]
 	overlap     func() bool             // whether entries may be synced later: see overlap.go; nil: never
 	own         atomic.Pointer[ownSync] // the newest such sync
+	wrote       func([]*raft.Log)       // is told of each batch that was written; nil: nobody counts
 
 	// writing is held by whoever changes the log: raft's main loop, and its snapshots' goroutine when it compacts.
 	writing lock
@@ -101,6 +102,9 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		s.full.Store(nil)
 		s.disk.spare.refill()
 		s.note(entries)
+		if s.wrote != nil {
+			s.wrote(entries)
+		}
 		if !later {
 			s.observe(entries)
 		}

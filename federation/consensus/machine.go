@@ -39,6 +39,8 @@ type machine struct {
 	die   func(error)
 	dead  atomic.Bool
 	done  *gauge // index of the last command that Apply returned from
+	// applying is told of each command that begins to be applied; what it returns, that it was. nil: nobody counts.
+	applying func(index uint64) (applied func())
 }
 
 func newMachine(inner StateMachine, die func(error)) *machine {
@@ -59,6 +61,9 @@ func (m *machine) Apply(l *raft.Log) (result any) {
 				l.Index, l.Term, p, debug.Stack()))
 		}
 	}()
+	if m.applying != nil {
+		defer m.applying(l.Index)()
+	}
 	result = m.inner.Apply(l.Index, l.Data)
 	m.done.advance(l.Index)
 	return result

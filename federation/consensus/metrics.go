@@ -16,6 +16,10 @@ type metrics struct {
 	commit     prometheus.Histogram
 	reads      *prometheus.HistogramVec
 	syncs      prometheus.Histogram
+	batches    prometheus.Histogram
+	waits      prometheus.Histogram
+	applies    prometheus.Histogram
+	stored     storedTimes
 }
 
 func newMetrics(n *Node, to prometheus.Registerer) (*metrics, error) {
@@ -32,6 +36,13 @@ func newMetrics(n *Node, to prometheus.Registerer) (*metrics, error) {
 			[]string{"outcome"}),
 		syncs: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pentad_raft_fsync_seconds",
 			Help: "Duration of each fsync of the log, the vote and snapshots.", Buckets: buckets}),
+		batches: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pentad_raft_batch_entries",
+			Help: "Entries of the log that were written, and are synced, at once.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pentad_raft_commit_delay_seconds",
+			Help:    "From when a command was written to the log here to when it began to be applied here, its commit being known.",
+			Buckets: buckets}),
+		applies: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pentad_raft_apply_seconds",
+			Help: "Duration of applying one command to the state machine.", Buckets: prometheus.ExponentialBuckets(0.000005, 2, 19)}),
 	}
 	gauge := func(name, help string, value func(*raft.Raft) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
@@ -41,7 +52,7 @@ func newMetrics(n *Node, to prometheus.Registerer) (*metrics, error) {
 			return 0
 		})
 	}
-	all := []prometheus.Collector{m.proposals, m.commit, m.reads, m.syncs,
+	all := []prometheus.Collector{m.proposals, m.commit, m.reads, m.syncs, m.batches, m.waits, m.applies,
 		gauge("pentad_raft_term", "Current term.", func(r *raft.Raft) float64 { return float64(r.CurrentTerm()) }),
 		gauge("pentad_raft_state", "0 follower, 1 candidate, 2 leader, 3 stopped.",
 			func(r *raft.Raft) float64 { return float64(r.State()) }),
@@ -71,6 +82,21 @@ func (m *metrics) unregister() {
 }
 
 func (m *metrics) synced(d time.Duration) { m.syncs.Observe(d.Seconds()) }
+
+// wrote counts a batch of entries that was written now.
+func (m *metrics) wrote(entries []*raft.Log) {
+	m.batches.Observe(float64(len(entries)))
+	m.stored.note(entries)
+}
+
+// applying counts a command that begins to be applied, the returned function that it was.
+func (m *metrics) applying(index uint64) (applied func()) {
+	now := time.Now()
+	if at, known := m.stored.at(index); known {
+		m.waits.Observe(now.Sub(at).Seconds())
+	}
+	return func() { m.applies.Observe(time.Since(now).Seconds()) }
+}
 
 // proposed counts a proposal that ends now.
 func (m *metrics) proposed(start time.Time, err *error) {

@@ -63,12 +63,13 @@ func New(cfg Config) (*Node, error) {
 	if n.metrics, err = newMetrics(n, cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("consensus: metrics: %w", err)
 	}
+	n.machine.applying = n.metrics.applying
 	d := &disk{FS: cfg.FS, die: n.die, timeout: cfg.DiskTimeout, synced: n.metrics.synced, plants: &n.cfg.break_}
 	if n.folder, err = openFolder(&n.cfg, d, n.raftLog, makeOrOpen, nil); err != nil {
 		n.metrics.unregister()
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
-	n.folder.store.overlap = n.leadsOthers
+	n.folder.store.overlap, n.folder.store.wrote = n.leadsOthers, n.metrics.wrote
 	if cfg.BootstrapAlone {
 		if err := n.bootstrapAlone(); err != nil {
 			return nil, errors.Join(fmt.Errorf("consensus: %w", err), n.Close())
