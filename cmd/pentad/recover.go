@@ -20,9 +20,9 @@ func newRecoverCommand() *cobra.Command {
 		Long: `Make the state in a stopped server's data folder the beginning of a new life of the estate, with this server alone.
 Without --` + acceptLoss + ` it only says what may be lost, and changes nothing.
 
-Choose the survivor that holds most (the highest entry), and be certain that the others are lost for good, or stopped and
-their data folders emptied: a majority of them that comes back would be another estate. The old log stays in the data
-folder under another name, with a backup of its state. Interrupted, it is begun again.
+Choose the survivor that holds most (the highest term, and of those the highest entry), and be certain that the others
+are lost for good, or stopped and their data folders emptied: a majority of them that comes back would be another estate.
+The old log stays in the data folder under another name, with a backup of its state. Interrupted, it is begun again.
 
 The others join with tokens, as after "pentad restore". Exit status: 0 recovered, 1 failed, 2 a wrong flag, file or
 folder, or the loss is not accepted (nothing was changed).`,

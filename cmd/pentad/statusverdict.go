@@ -12,7 +12,7 @@ import (
 )
 
 // thereWithin is how lately the leader must have heard of a voter that counts as there.
-const thereWithin = 5 * time.Second
+const thereWithin = 2 * time.Second
 
 // writeVerdict says what is asked first: whether writes go on, who is missing, and how much more may be lost.
 func writeVerdict(out io.Writer, pages []page) {

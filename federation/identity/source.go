@@ -107,7 +107,7 @@ func (s *Source) Run(ctx context.Context, log *slog.Logger) error {
 			case err != nil:
 				log.Warn("rotated certificate not taken, the last good one stays", "error", err)
 			case changed:
-				log.Info("certificate rotated", "id", s.ID().String(), "expires", s.current.Load().svid.Certificates[0].NotAfter)
+				log.Info("certificate rotated", "id", s.ID().String(), "expires", s.Expires())
 			}
 		}
 	}
@@ -131,6 +131,9 @@ func (s *Source) reload() (bool, error) {
 
 // ID is who this process is. It never changes.
 func (s *Source) ID() ID { return s.current.Load().id }
+
+// Expires is when the certificate ends that is in force.
+func (s *Source) Expires() time.Time { return s.current.Load().svid.Certificates[0].NotAfter }
 
 // GetX509SVID implements x509svid.Source.
 func (s *Source) GetX509SVID() (*x509svid.SVID, error) { return s.current.Load().svid, nil }

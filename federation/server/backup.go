@@ -93,6 +93,7 @@ func (s *Core) backupPage(w http.ResponseWriter, r *http.Request) {
 		s.log.Warn("a backup was not written to its end", "error", err)
 		panic(http.ErrAbortHandler) // the caller must not see a regular end
 	}
+	s.backedUp.Store(time.Now().Unix())
 }
 
 // BackUpFolder writes a backup of what a stopped server's data folder holds, and says what it is of. Nothing is written
@@ -135,14 +136,14 @@ func MayBeLost(t consensus.Tail) []string {
 		"What others acknowledged beyond that, and never reached this server, is not in it.",
 	}
 	if behind := t.Index - t.SnapshotIndex; behind > 0 {
-		said = append(said, fmt.Sprintf("Of its last %d entries, those behind entry %d, it does not know whether a majority had "+
-			"them: a write among them may never have been acknowledged.", behind, t.SnapshotIndex))
+		said = append(said, fmt.Sprintf("Of its last %d entries, those behind entry %d, the folder alone does not tell which "+
+			"a majority had: the latest may never have been acknowledged.", behind, t.SnapshotIndex))
 	}
 	if t.CurrentTerm > t.Term {
 		said = append(said, fmt.Sprintf("It has taken part in term %d and holds nothing of it: there were later leaders, "+
 			"and others may hold what they wrote.", t.CurrentTerm))
 	}
-	return said
+	return append(said, "Of several survivors, that of the highest term holds most, and of those that of the highest entry.")
 }
 
 // Reconciliation is what a restored estate waits for, as the API's page /pentad/reconciliation says.

@@ -71,6 +71,8 @@ type Core struct {
 	// reign is this server's leadership; nil while it does not lead.
 	reign  atomic.Pointer[reign]
 	handed sync.Once
+	// backedUp is when a whole backup was sent last, unix time.
+	backedUp atomic.Int64
 }
 
 // NewCore opens the data folders; Run closes them, or Close. The folder of the process is the caller's to hold.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -63,9 +64,19 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	s.admin = process.Admin{
-		Listener: s.listeners["admin"], Metrics: env.Metrics, Ready: s.ready, Status: s.status, Log: s.log,
+		Listener: s.listeners["admin"], Metrics: env.Metrics, Ready: s.ready, Status: func() any { return s.status() }, Log: s.log,
+	}
+	if err = env.Metrics.Register(s.numbers()); err != nil {
+		return nil, err
 	}
 	return s, s.openAPI(s.backend)
+}
+
+func (s *Server) numbers() *numbers {
+	return &numbers{
+		status: s.status, leaderless: s.vacancy.lasts, backedUp: &s.backedUp,
+		expires: map[string]func() time.Time{"certificates": s.identity.Expires, "raftCertificates": s.raftID.Expires},
+	}
 }
 
 // load reads a certificate, which must be for this server.

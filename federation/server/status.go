@@ -41,7 +41,7 @@ type Status struct {
 	Peers []feed.PeerStatus `json:"peers"`
 }
 
-func (s *Core) status() any {
+func (s *Core) status() Status {
 	waits := ""
 	if err := s.enrolment.pending(); err != nil {
 		waits = err.Error()

@@ -96,8 +96,8 @@ func (s State) Reconciling() []string {
 		return nil
 	}
 	if !s.Restored.Waited {
-		return []string{fmt.Sprintf("The estate was restored from an older state: everything refuses writes until the "+
-			"leader has waited %s, the longest that a permit of before may hold.", s.Restored.Wait)}
+		return []string{fmt.Sprintf("The estate was restored from an older state: no unit takes writes until the leader "+
+			"has waited %s, the longest that a permit of before may hold.", s.Restored.Wait)}
 	}
 	var said []string
 	d := &draft{State: s}
