@@ -27,7 +27,7 @@ func (s *Core) sayCluster(
 	if cluster := s.node.Folder().Cluster; cluster != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, clusterHeader, cluster)
 	}
-	return call(ctx, method, request, answer, conn, options...)
+	return call(s.sayClock(ctx), method, request, answer, conn, options...)
 }
 
 // clusterSaid is sayCluster for the streams of feeds.
@@ -54,6 +54,9 @@ func (s *Core) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 	}
 	if caller.Role != identity.RoleServer {
 		return nil, status.Errorf(codes.PermissionDenied, "%s may not call %s: only servers may", caller, info.FullMethod)
+	}
+	if err := s.compareClocks(ctx, caller.Name); err != nil {
+		return nil, err
 	}
 	switch info.FullMethod {
 	case intentpb.Membership_Enrol_FullMethodName: // asked by who is enrolled in nothing, or in doubt

@@ -67,6 +67,7 @@ type Core struct {
 
 	enrolment *enrolment
 	strangers strangers
+	clocks    clocks
 	roll      roll
 	// reign is this server's leadership; nil while it does not lead.
 	reign  atomic.Pointer[reign]

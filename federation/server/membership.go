@@ -99,7 +99,7 @@ func (s *Core) joinHere(ctx context.Context, request *intentpb.JoinRequest) erro
 	}
 	name := request.GetServer().GetName()
 	result, err := s.proposeHere(ctx, &intentpb.Command{
-		Id: newID(), ProposedAtUnixMs: time.Now().UnixMilli(),
+		Id: newID(), ProposedAtUnixMs: s.now().UnixMilli(),
 		Operation: &intentpb.Command_JoinServer{JoinServer: &intentpb.JoinServer{
 			Server: request.GetServer(), Token: intent.HashToken(request.GetToken()),
 		}},

@@ -20,9 +20,6 @@ import (
 	"pentad.dev/pentad/process"
 )
 
-// clockSlack is how much earlier than a backup this machine's clock may be.
-const clockSlack = time.Minute
-
 // Restoration brings an estate back under a new life, with one server: the others join it with tokens.
 type Restoration struct {
 	// Config is the server's.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"pentad.dev/pentad/federation/apiserver/storage"
 	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/feed"
@@ -17,6 +19,8 @@ type Adjust struct {
 	Permits   func(*stream.RootConfig)
 	// ShortPermits lets permits be declared that an election ends.
 	ShortPermits bool
+	// Clock is the time of day.
+	Clock func() time.Time
 	// Careless breaks rules of the leader's care for the servers.
 	Careless Carelessness
 }

@@ -91,7 +91,7 @@ func (s *Core) createToken(w http.ResponseWriter, r *http.Request) {
 func (s *Core) invite(ctx context.Context, life time.Duration, creator string) (Token, error) {
 	secret := make([]byte, tokenSize)
 	_, _ = rand.Read(secret) // never fails
-	now := time.Now()
+	now := s.now()
 	hash := intent.HashToken(secret)
 	result, err := s.backend.Propose(ctx, &intentpb.Command{
 		Id: newID(), ProposedAtUnixMs: now.UnixMilli(),
