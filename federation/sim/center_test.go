@@ -5,7 +5,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +34,8 @@ type center struct {
 	starting bool
 	barred   bool // an operator has it in hand: nobody else starts it
 	join     *server.Join
+	// mayEnd says that it may be told that it is no server of the estate.
+	mayEnd atomic.Bool
 }
 
 // life is one process of a server.
@@ -42,7 +46,9 @@ type life struct {
 	endpoint *endpoint
 	cancel   context.CancelFunc
 	over     chan struct{}
-	err      error // what it ended with, once it is over
+	// gone says that it was ended, or ends itself for its disk.
+	gone atomic.Bool
+	err  error // what it ended with, once it is over
 }
 
 const (
@@ -99,6 +105,7 @@ func (s *center) bar(silently bool) {
 	s.mu.Lock()
 	s.barred = true
 	s.mu.Unlock()
+	s.mayEnd.Store(true)
 	s.kill(silently)
 	for starting := true; starting; {
 		time.Sleep(time.Millisecond)
@@ -156,6 +163,12 @@ func (s *center) begin() *life {
 		following.Go(func() { l.oracle.feeds.follow(ctx, l.name, core.Feeds()) })
 		if l.err = core.Run(ctx); l.err != nil {
 			s.log.Info("simulation: the server ended", "server", s.name, "error", l.err)
+			if !l.gone.Load() && !(s.mayEnd.Load() && refusal(l.err)) && !errors.Is(l.err, syscall.ENOSPC) && !errors.Is(l.err, errBadDisk) && !errors.Is(l.err, errPowerCut) {
+				s.oracle.violated("%s ended: %v", s.name, l.err)
+			}
+			if strings.Contains(l.err.Error(), "raft did not stop") {
+				s.oracle.count(notClosed)
+			}
 		}
 		cancel()
 		following.Wait()
@@ -174,6 +187,7 @@ func (s *center) configuration() server.Config {
 
 // crash is what the process does when its disk has failed: it ends, and is started again once the disk is well.
 func (l *life) crash(err error) {
+	l.gone.Store(true)
 	go func() {
 		l.log.Warn("simulation: the process ended itself", "server", l.name, "error", err)
 		l.oracle.count("ended itself")
@@ -206,6 +220,7 @@ func (l *life) end(silently bool) bool {
 	if !mine {
 		return false
 	}
+	l.gone.Store(true)
 	l.endpoint.kill(silently)
 	l.disk.powerCut(l.rnd)
 	if l.plant.diskLost {

@@ -97,6 +97,8 @@ type plant struct {
 	slowApply time.Duration
 	// haste has units moved one time after the other, in that mode.
 	haste v1alpha1.SwitchoverMode
+	// writes is how often a shard's writer tries; 0: writeEvery.
+	writes time.Duration
 	// rule is the one that is broken: page and number.
 	rule   string
 	adjust func(*server.Adjust)

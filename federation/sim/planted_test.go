@@ -55,8 +55,8 @@ func each(k kind, every, long time.Duration) func(*rand.Rand, time.Duration) []f
 	}
 }
 
-// relaysAway has relays out of reach of the servers for as long as a switchover takes, and now and then a whole center or
-// an end of a process.
+// relaysAway has relays and agents out of reach of the servers for as long as a switchover takes, and now and then a whole
+// center or an end of a process.
 func relaysAway(rnd *rand.Rand, length time.Duration) (faults []fault) {
 	for at := begins; at < length-settles; at += 10 * time.Second {
 		on := clusters[rnd.IntN(len(clusters))]
@@ -72,6 +72,9 @@ func relaysAway(rnd *rand.Rand, length time.Duration) (faults []fault) {
 		case 3:
 			f.Kind = isolate
 		default:
+			if rnd.IntN(3) == 0 {
+				f.On = "agent." + on
+			}
 			for _, to := range centers {
 				f.To = to
 				faults = append(faults, f)

@@ -3,6 +3,8 @@
 package sim
 
 import (
+	"time"
+
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/dev/sample/ledger"
 	"pentad.dev/pentad/federation/controller"
@@ -26,7 +28,7 @@ func during(plant func(string) func(), rule string) func() func() {
 func init() {
 	const either = v1alpha1.SwitchoverMode("")
 	add := func(rule, name string, mode v1alpha1.SwitchoverMode, p plant) {
-		p.rule, p.name, p.units, p.haste = rule, name, true, mode
+		p.rule, p.name, p.units, p.haste, p.writes = rule, name, true, mode, 100*time.Millisecond
 		if p.faults == nil {
 			p.faults = relaysAway
 		}

@@ -49,7 +49,7 @@ func (s *stores) write(ctx context.Context, e *estate, guards map[string]*guard.
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Duration(rnd.Int64N(int64(2 * writeEvery)))):
+		case <-time.After(time.Duration(rnd.Int64N(int64(2 * cmp.Or(e.plant.writes, writeEvery))))):
 		}
 		unit := "rz01"
 		if shard >= 5 {
