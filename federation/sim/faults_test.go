@@ -67,6 +67,7 @@ func (e *estate) happen(ctx context.Context, f fault) {
 	defer e.log.Info("simulation: fault is over", "kind", string(f.Kind), "on", on)
 	switch f.Kind {
 	case kill, powerCut:
+		e.busy(ctx, f, s)
 		s.kill(f.Kind == powerCut)
 		lasts(ctx, f)
 		s.start()
@@ -203,9 +204,23 @@ func (e *estate) cutOff(ctx context.Context, f fault, side []string, both bool) 
 	}
 }
 
+// busy has a server's disk take its time, every other time, so that something is being written when the server ends.
+func (e *estate) busy(ctx context.Context, f fault, s *center) {
+	if f.Share < 0.17 {
+		return
+	}
+	s.disk.set(func(d *disk) { d.slow = 200 * time.Millisecond })
+	lasts(ctx, fault{For: time.Duration(f.Share * float64(3*time.Second))})
+	s.disk.set(func(d *disk) { d.slow = syncTakes })
+}
+
 // blackout takes the power of all servers at one instant.
 func (e *estate) blackout(ctx context.Context, f fault) {
 	var all sync.WaitGroup
+	for _, s := range e.servers {
+		all.Go(func() { e.busy(ctx, f, s) })
+	}
+	all.Wait()
 	for _, s := range e.servers {
 		all.Go(func() { s.kill(true) })
 	}

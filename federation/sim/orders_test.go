@@ -202,10 +202,12 @@ func (op *operator) admit(ctx context.Context, s *center) bool {
 		if !op.change(ctx, intentpb.Order_ORDER_PROMOTE, s.name) {
 			return false
 		}
-		return await(ctx, 200*time.Millisecond, func() bool {
+		voter := await(ctx, 200*time.Millisecond, func() bool {
 			l := op.leader()
 			return l != nil && slices.ContainsFunc(l.core.Node().Status().Voters, func(m consensus.Member) bool { return m.ID == s.name })
 		})
+		s.mayEnd.Store(!voter)
+		return voter
 	}
 	op.oracle.violated("%s was refused %d times with new tokens", s.name, joinsMost)
 	return false
@@ -218,11 +220,16 @@ func (l *life) refused() error {
 	default:
 		return nil
 	}
-	var usage *process.UsageError
-	if errors.As(l.err, &usage) || errors.Is(l.err, server.ErrRemoved) {
+	if refusal(l.err) {
 		return l.err
 	}
 	return nil
+}
+
+// refusal says whether an error is that a server is none of the estate.
+func refusal(err error) bool {
+	var usage *process.UsageError
+	return errors.As(err, &usage) || errors.Is(err, server.ErrRemoved)
 }
 
 // replace takes a server's disk. It must not go on as what it was; it joins again.
@@ -252,7 +259,11 @@ func (op *operator) replace(ctx context.Context, s *center) {
 // stand has the spare stand in for a server.
 func (op *operator) stand(ctx context.Context, s *center, long time.Duration) {
 	in := op.servers[spare]
-	if !op.admit(ctx, in) || !op.change(ctx, intentpb.Order_ORDER_REMOVE, s.name) {
+	if !op.admit(ctx, in) {
+		return
+	}
+	s.mayEnd.Store(true)
+	if !op.change(ctx, intentpb.Order_ORDER_REMOVE, s.name) {
 		return
 	}
 	op.oracle.count("servers removed")
@@ -262,7 +273,11 @@ func (op *operator) stand(ctx context.Context, s *center, long time.Duration) {
 		op.oracle.count("servers that ended because they were removed")
 	}
 	lasts(within, fault{For: long})
-	if !op.admit(ctx, s) || !op.change(ctx, intentpb.Order_ORDER_REMOVE, spare) {
+	if !op.admit(ctx, s) {
+		return
+	}
+	in.mayEnd.Store(true)
+	if !op.change(ctx, intentpb.Order_ORDER_REMOVE, spare) {
 		return
 	}
 	op.oracle.count("servers removed")

@@ -44,6 +44,7 @@ func (op *operator) rebuild(ctx context.Context, first *center, long time.Durati
 		return
 	}
 	first.unbar(nil)
+	first.mayEnd.Store(false)
 	for _, name := range centers {
 		if s := op.servers[name]; s != first {
 			op.admit(ctx, s)
