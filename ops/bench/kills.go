@@ -20,8 +20,7 @@ const (
 // kill measures how long nothing can be written after kill -9 of the leader, on loopback.
 func (b *bench) kill(ctx context.Context) error {
 	for _, nodes := range b.nodes {
-		kills := max(1, b.kills/len(b.nodes))
-		if err := b.killsOf(ctx, fmt.Sprintf("%d nodes, no distance", nodes), nodes, kills, logOptions{}); err != nil {
+		if err := b.killsOf(ctx, fmt.Sprintf("%d nodes, no distance", nodes), nodes, b.kills, logOptions{}); err != nil {
 			return err
 		}
 	}
@@ -58,7 +57,7 @@ func (b *bench) wan(ctx context.Context) error {
 		contests = append(contests, c)
 	}
 	report(fmt.Sprintf("Acknowledged writes of %d B at the leader, %s", b.sizes[0], title), contests)
-	return b.killed(ctx, title, log, b.wanKills)
+	return b.killed(ctx, title, log, b.wanKills, mostUnavailableFar)
 }
 
 func (b *bench) killsOf(ctx context.Context, title string, nodes, kills int, o logOptions) error {
@@ -67,12 +66,12 @@ func (b *bench) killsOf(ctx context.Context, title string, nodes, kills int, o l
 		return err
 	}
 	defer log.stop()
-	return b.killed(ctx, title, log, kills)
+	return b.killed(ctx, title, log, kills, mostUnavailable)
 }
 
 // killed kills the leader again and again; the time is from the kill to the first acknowledged write of a client that
 // tries every 5 ms at all servers.
-func (b *bench) killed(ctx context.Context, title string, s *system, kills int) error {
+func (b *bench) killed(ctx context.Context, title string, s *system, kills int, most time.Duration) error {
 	f := &figures{}
 	for i := range kills {
 		if i%5 == 0 {
@@ -99,6 +98,7 @@ func (b *bench) killed(ctx context.Context, title string, s *system, kills int) 
 			return err
 		}
 	}
+	b.unavailable(title, f, most)
 	fmt.Printf("\nNothing could be written after kill -9 of the leader, %s, %d kills: p50 %s, p99 %s, longest %s\n",
 		title, kills, short(f.percentile(50)), short(f.percentile(99)), short(f.percentile(100)))
 	return nil

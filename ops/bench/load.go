@@ -11,10 +11,10 @@ import (
 // operation is one request of a client; a client makes one at a time.
 type operation func(ctx context.Context, client, i int) error
 
-// sample is what the clients of one turn saw.
+// sample is what the clients of one turn saw, and the processor time that the system's processes took meanwhile.
 type sample struct {
-	took    []time.Duration
-	elapsed time.Duration
+	took         []time.Duration
+	elapsed, cpu time.Duration
 }
 
 // load has that many clients repeat an operation for that long. An operation that fails fails the turn: a cluster that
@@ -53,14 +53,19 @@ func load(ctx context.Context, clients int, lasts time.Duration, op operation) (
 
 // figures are those of all turns of one system under one load.
 type figures struct {
-	took    []time.Duration
-	elapsed time.Duration
+	took         []time.Duration
+	elapsed, cpu time.Duration
 }
 
 func (f *figures) add(s sample) {
 	f.took = append(f.took, s.took...)
 	f.elapsed += s.elapsed
+	f.cpu += s.cpu
 }
+
+// each is the processor time that one operation took, in all processes of the system together. It hardly depends on
+// what else the machine does.
+func (f *figures) each() time.Duration { return f.cpu / time.Duration(max(1, len(f.took))) }
 
 func (f *figures) rate() float64 {
 	if f.elapsed == 0 {

@@ -24,7 +24,9 @@ import (
 type settings struct {
 	dir      string
 	etcd     string
+	pentad   string
 	run      *regexp.Regexp
+	systems  *regexp.Regexp
 	rounds   int
 	turn     time.Duration
 	nodes    []int
@@ -67,14 +69,16 @@ func parse(args []string) (*settings, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&s.dir, "dir", ".bin", "the `folder` in which the clusters' folders are made; its disk is what is measured")
 	flags.StringVar(&s.etcd, "etcd", "", "an etcd `binary` to measure beside; empty: it is built from its module")
+	flags.StringVar(&s.pentad, "pentad", "", "a pentad `binary` to measure; empty: it is built from this tree")
+	systems := flags.String("systems", ".", "of the systems that take turns, only those that match this `pattern`, as in etcd Put|Intent")
 	only := flags.String("run", ".", "measure only what matches this `pattern`: writes, reads, forwarded, kills, wan")
 	flags.IntVar(&s.rounds, "rounds", 3, "how often the systems take turns")
 	flags.DurationVar(&s.turn, "turn", time.Second, "how long one turn lasts under each load")
 	nodes := flags.String("nodes", "3,5", "sizes of the clusters")
 	sizes := flags.String("sizes", "256,1024", "sizes of the values in bytes; the API's objects have the largest")
 	clients := flags.String("clients", "1,16,128", "how many clients write or read at once")
-	flags.IntVar(&s.kills, "kills", 50, "how often the leader is killed")
-	flags.IntVar(&s.wanKills, "wan-kills", 20, "how often it is killed where regions are 30 ms apart")
+	flags.IntVar(&s.kills, "kills", 50, "how often the leader of each cluster is killed")
+	flags.IntVar(&s.wanKills, "wan-kills", 30, "how often it is killed where regions are 30 ms apart")
 	flags.StringVar(&s.profile, "profile", "", "a `folder` for CPU profiles of the leader below the API")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
@@ -97,6 +101,9 @@ func parse(args []string) (*settings, error) {
 	if s.run, err = regexp.Compile(*only); err != nil {
 		errs = append(errs, fmt.Errorf("-run: %w", err))
 	}
+	if s.systems, err = regexp.Compile(*systems); err != nil {
+		errs = append(errs, fmt.Errorf("-systems: %w", err))
+	}
 	if s.rounds < 1 || s.turn < 10*time.Millisecond || s.kills < 1 || s.wanKills < 1 {
 		errs = append(errs, errors.New("-rounds, -kills and -wan-kills must be at least 1, -turn at least 10ms"))
 	}
@@ -112,10 +119,11 @@ func parse(args []string) (*settings, error) {
 // bench is one run.
 type bench struct {
 	*settings
-	home            string // of this run; goes with it
-	certs           *certificates
-	pentad, etcdAPI string // binaries
-	began           time.Time
+	home    string // of this run; goes with it
+	certs   *certificates
+	etcdAPI string // a binary
+	began   time.Time
+	aims    []*aim
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -157,6 +165,7 @@ func run(ctx context.Context, args []string) (err error) {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
+	b.concludes()
 	return nil
 }
 
@@ -176,10 +185,12 @@ func (b *bench) binaries(ctx context.Context) error {
 	if !b.run.MatchString("writes") {
 		return nil
 	}
-	b.pentad = filepath.Join(b.home, "pentad")
-	b.progress("building pentad")
-	if err := build(ctx, ".", "pentad.dev/pentad/cmd/pentad", b.pentad); err != nil {
-		return fmt.Errorf("building pentad: %w", err)
+	if b.pentad == "" {
+		b.pentad = filepath.Join(b.home, "pentad")
+		b.progress("building pentad")
+		if err := build(ctx, ".", "pentad.dev/pentad/cmd/pentad", b.pentad); err != nil {
+			return fmt.Errorf("building pentad: %w", err)
+		}
 	}
 	b.etcdAPI = filepath.Join(b.dir, "etcd-api")
 	b.progress("building an API over etcd from its modules")

@@ -9,20 +9,17 @@ import (
 	"time"
 )
 
-// counts are the numbers of one log node.
+// counts are the numbers of one node.
 func (s *system) counts(ctx context.Context, server int) (c Counts, err error) {
+	if len(s.admins) > 0 {
+		return scrape(ctx, s.admins[server])
+	}
 	answer, err := s.pools[server].invoke(ctx, 0, logCounts, nil)
 	if err != nil {
 		return c, err
 	}
 	return c, json.Unmarshal(answer, &c)
 }
-
-func seconds(sum float64, n uint64) time.Duration {
-	return time.Duration(sum / float64(max(1, n)) * float64(time.Second))
-}
-
-func mean(sum float64, n uint64) string { return short(seconds(sum, n)) }
 
 func average(all []time.Duration) (sum time.Duration) {
 	for _, d := range all {

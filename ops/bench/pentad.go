@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,6 +58,7 @@ func startPentad(dir, binary string, nodes int, certs *certificates) (*pentad, e
 		if err := writeConfig(file, config); err != nil {
 			return nil, err
 		}
+		s.admins = append(s.admins, at[3])
 		s.add(dir, nodeID(i), binary, "server", "--config", file, "--log-level", "warn")
 	}
 	if err := s.connect(certs, addresses, nodes); err != nil {
@@ -122,21 +124,44 @@ func (s *pentad) servers(server, client int) intentpb.IntentClient {
 	return intentpb.NewIntentClient(s.pools[server].of(client))
 }
 
+// draft is a client's object as it is stored, with the part of it that each request writes anew: the load generator
+// does for Pentad what it does for its peer, and no more.
+type draft struct {
+	value, written []byte
+	revision       uint64
+}
+
+func (s *pentad) draft(client int) (*draft, error) {
+	object := s.objects[client]
+	value, err := stored(object)
+	if err != nil {
+		return nil, err
+	}
+	text := []byte(object.Annotations["bench"])
+	at := bytes.Index(value, text)
+	if len(text) == 0 || at < 0 {
+		return nil, fmt.Errorf("%s: %w", object.Name, errNoRoom)
+	}
+	return &draft{value: value, written: value[at : at+len(text)], revision: revision(object.ResourceVersion)}, nil
+}
+
 // proposals writes each client's object as the API would, below it: the method that servers forward writes by.
 func (s *pentad) proposals() operation {
-	return func(ctx context.Context, client, i int) error {
-		object := s.objects[client]
-		old := object.Annotations["bench"]
-		object.Annotations["bench"] = pad(client, i, len(old))
-		value, err := stored(object)
-		if err != nil {
-			return err
+	var drafts [mostClients]*draft // each its client's own
+	return func(ctx context.Context, client, i int) (err error) {
+		object, d := s.objects[client], drafts[client]
+		if d == nil {
+			if d, err = s.draft(client); err != nil {
+				return err
+			}
+			drafts[client] = d
 		}
+		copy(d.written, fmt.Appendf(nil, "%04d-%010d", client, i))
 		id := uuid.New()
 		command, err := intent.Encode(&intentpb.Command{
 			Id: id[:], ProposedAtUnixMs: time.Now().UnixMilli(),
 			Operation: &intentpb.Command_Update{Update: &intentpb.Update{
-				Kind: v1alpha1.KindCenter, Name: object.Name, Value: value, ExpectRevision: revision(object.ResourceVersion),
+				Kind: v1alpha1.KindCenter, Name: object.Name, Value: d.value, ExpectRevision: d.revision,
 			}},
 		})
 		if err != nil {
@@ -153,12 +178,16 @@ func (s *pentad) proposals() operation {
 		if !result.OK {
 			return fmt.Errorf("%w: %+v", errRefused, result)
 		}
-		object.ResourceVersion = fmt.Sprint(result.Revision)
+		d.revision = result.Revision
+		object.ResourceVersion = strconv.FormatUint(result.Revision, 10)
 		return nil
 	}
 }
 
-var errRefused = errors.New("the command was refused")
+var (
+	errRefused = errors.New("the command was refused")
+	errNoRoom  = errors.New("its annotation cannot be found in what is stored")
+)
 
 func revision(resourceVersion string) (n uint64) {
 	_, _ = fmt.Fscan(bytes.NewBufferString(resourceVersion), &n)

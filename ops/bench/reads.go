@@ -61,7 +61,7 @@ func (b *bench) readsOf(ctx context.Context, nodes int) error {
 		if err != nil {
 			return err
 		}
-		contests, err := b.compete(ctx, fmt.Sprintf("%d nodes, %s", nodes, kind.title), []contender{
+		contests, err := b.compete(ctx, fmt.Sprintf("%d nodes, %s", nodes, kind.title), (b.rounds+1)/2, []contender{
 			read("etcd Range", etcd, etcdRange, kind.atLeader, kind.stale),
 			read("consensus", log, logGet, kind.atLeader, kind.stale),
 		})
@@ -90,7 +90,7 @@ func (b *bench) confirmations(ctx context.Context, s *system) (n uint64, err err
 		if err != nil {
 			return 0, err
 		}
-		n += c.Reads
+		n += c.Reads.N
 	}
 	return n, nil
 }

@@ -39,15 +39,19 @@ func newContest(load string, systems ...string) *contest {
 func report(title string, contests []*contest) {
 	fmt.Printf("\n%s\n", title)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "load\tsystem\tper second\tratio\tp50\tratio\tp99\tratio\tcount\t")
+	fmt.Fprintln(t, "load\tsystem\tper second\tratio\tp50\tratio\tp99\tratio\tCPU each\tratio\tcount\t")
 	for _, c := range contests {
+		if len(c.systems) == 0 {
+			continue
+		}
 		peer := c.figures[c.systems[0]]
 		for _, name := range c.systems {
 			f := c.figures[name]
-			fmt.Fprintf(t, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%d\t\n", c.load, name,
+			fmt.Fprintf(t, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", c.load, name,
 				f.rate(), ratio(f.rate(), peer.rate()),
 				short(f.percentile(50)), ratio(float64(f.percentile(50)), float64(peer.percentile(50))),
-				short(f.percentile(99)), ratio(float64(f.percentile(99)), float64(peer.percentile(99))), len(f.took))
+				short(f.percentile(99)), ratio(float64(f.percentile(99)), float64(peer.percentile(99))),
+				short(f.each()), ratio(float64(f.each()), float64(peer.each())), len(f.took))
 		}
 	}
 	_ = t.Flush()

@@ -17,6 +17,7 @@ type system struct {
 	pools     []pool // by process
 	leads     func(ctx context.Context, server int) bool
 	urls      []string // of etcd's clients
+	admins    []string // addresses of Pentad's admin pages
 
 	leader int
 }

@@ -5,8 +5,16 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"syscall"
+	"strings"
 	"time"
+)
+
+// The systems as tables call them.
+const (
+	atEtcd      = "etcd Put"
+	atConsensus = "Propose over gRPC"
+	atIntent    = "server, Intent.Propose"
+	overAPI     = "Pentad's API, "
 )
 
 // warmUp is how long a system is driven before its turn counts.
@@ -24,7 +32,11 @@ type contender struct {
 
 // compete has systems take turns under each number of clients. While one has its turn the others are stopped: they
 // share the machine, and must not share the figures. It returns a contest for each number of clients.
-func (b *bench) compete(ctx context.Context, load string, all []contender) ([]*contest, error) {
+func (b *bench) compete(ctx context.Context, load string, rounds int, all []contender) ([]*contest, error) {
+	all = slices.DeleteFunc(all, func(c contender) bool { return !b.systems.MatchString(c.name) })
+	if len(all) == 0 {
+		return nil, nil
+	}
 	var names []string
 	for _, c := range all {
 		names = append(names, c.name)
@@ -40,13 +52,13 @@ func (b *bench) compete(ctx context.Context, load string, all []contender) ([]*c
 	for s := range systems {
 		s.processes.freeze()
 	}
-	for round := range b.rounds {
+	for round := range rounds {
 		order := slices.Clone(all)
 		if round%2 == 1 {
 			slices.Reverse(order)
 		}
 		for _, c := range order {
-			b.progress("%s: round %d of %d: %s", load, round+1, b.rounds, c.name)
+			b.progress("%s: round %d of %d: %s", load, round+1, rounds, c.name)
 			if err := b.turnOf(ctx, c, contests); err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
@@ -91,7 +103,17 @@ func (b *bench) measure(ctx context.Context, c contender, clients int) (sample, 
 	if _, err := load(ctx, clients, warmUp, op); err != nil {
 		return sample{}, err
 	}
-	return load(ctx, clients, b.turn, op)
+	before, err := c.system.processes.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	s, err := load(ctx, clients, b.turn, op)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := c.system.processes.cpu()
+	s.cpu = after - before
+	return s, err
 }
 
 // writes measures acknowledged writes: etcd's Put, and Pentad's at three heights.
@@ -142,89 +164,47 @@ func (b *bench) writesOf(ctx context.Context, nodes int) error {
 	var tables []*contest
 	for _, size := range b.sizes {
 		all := []contender{
-			{"etcd Put", etcd, func() operation { return etcd.puts(etcd.leader, etcdPut, size) }},
-			{"Propose over gRPC", log, func() operation { return log.puts(log.leader, logPut, size) }},
+			{atEtcd, etcd, func() operation { return etcd.puts(etcd.leader, etcdPut, size) }},
+			{atConsensus, log, func() operation { return log.puts(log.leader, logPut, size) }},
 		}
 		if size == largest {
 			all = append(all,
-				contender{"server, Intent.Propose", &servers.system, func() operation { return servers.proposals() }})
+				contender{atIntent, &servers.system, func() operation { return servers.proposals() }})
 		}
-		contests, err := b.compete(ctx, fmt.Sprintf("%d nodes, %d B", nodes, size), all)
+		contests, err := b.compete(ctx, fmt.Sprintf("%d nodes, %d B", nodes, size), b.rounds, all)
 		if err != nil {
 			return err
 		}
 		tables = append(tables, contests...)
 	}
-	throughAPI, err := b.compete(ctx, fmt.Sprintf("%d nodes, %d B, through an API", nodes, largest), []contender{
+	throughAPI, err := b.compete(ctx, fmt.Sprintf("%d nodes, %d B, through an API", nodes, largest), b.rounds, []contender{
 		{"API over etcd, update", etcd, func() operation { return over.updates(0) }},
-		{"Pentad's API, update", &servers.system, func() operation { return servers.updates(servers.leader) }},
+		{overAPI + "update", &servers.system, func() operation { return servers.updates(servers.leader) }},
 		{"API over etcd, create", etcd, func() operation { return over.creates(0) }},
-		{"Pentad's API, create", &servers.system, func() operation { return servers.creates(servers.leader) }},
+		{overAPI + "create", &servers.system, func() operation { return servers.creates(servers.leader) }},
 	})
 	if err != nil {
 		return err
 	}
+	for _, c := range tables {
+		b.aim(c, fmt.Sprintf("%d nodes, Propose", nodes), atConsensus, true)
+		b.aim(c, fmt.Sprintf("%d nodes, Intent.Propose of a server", nodes), atIntent, true)
+	}
 	report(fmt.Sprintf("Acknowledged writes, %d nodes (each a process, TLS everywhere, every write synced)", nodes), tables)
 	var pairs []*contest
-	for i := 0; i < 4; i += 2 { // an update with an update, a create with a create
+	for _, what := range []string{"update", "create"} {
 		for _, c := range throughAPI {
-			pairs = append(pairs, &contest{load: c.load, systems: c.systems[i : i+2], figures: c.figures})
+			of := slices.DeleteFunc(slices.Clone(c.systems), func(name string) bool { return !strings.HasSuffix(name, what) })
+			pairs = append(pairs, &contest{load: c.load, systems: of, figures: c.figures})
 		}
+	}
+	for _, c := range pairs {
+		b.aim(c, fmt.Sprintf("%d nodes, through the API", nodes), overAPI+"update", false)
+		b.aim(c, fmt.Sprintf("%d nodes, through the API", nodes), overAPI+"create", false)
 	}
 	report(fmt.Sprintf("Through a Kubernetes-style API, %d nodes", nodes), pairs)
-	return b.whereTimeGoes(ctx, log, largest)
-}
-
-// whereTimeGoes says how many entries share a sync and what the parts of a write take, below the API.
-func (b *bench) whereTimeGoes(ctx context.Context, s *system, size int) error {
-	s.processes.thaw()
-	fmt.Printf("\nWhere the time goes below the API, %d nodes, %d B\n", len(s.processes), size)
-	for _, clients := range b.clients {
-		if err := s.await(ctx); err != nil {
-			return err
-		}
-		op := s.puts(s.leader, logPut, size)
-		if _, err := load(ctx, clients, warmUp, op); err != nil {
-			return err
-		}
-		before, err := s.counts(ctx, s.leader)
-		if err != nil {
-			return err
-		}
-		stop := b.startProfile(s, clients)
-		began, err := load(ctx, clients, b.turn, op)
-		stop()
-		if err != nil {
-			return err
-		}
-		after, err := s.counts(ctx, s.leader)
-		if err != nil {
-			return err
-		}
-		c := after.minus(before)
-		f := &figures{}
-		f.add(began)
-		fmt.Printf("%4d clients: %6.0f/s, p50 %s; leader: %.1f entries a sync, a sync %s, proposal to result %s, the rest (gRPC, TLS, waiting for a core) %s\n",
-			clients, f.rate(), short(f.percentile(50)), float64(c.Proposals)/float64(max(1, c.Syncs)),
-			mean(c.SyncSeconds, c.Syncs), mean(c.CommitSeconds, c.Proposals),
-			short(average(f.took)-seconds(c.CommitSeconds, c.Proposals)))
-	}
-	return nil
-}
-
-// startProfile has the leader write a CPU profile, when that is asked for, until the returned function is called.
-func (b *bench) startProfile(s *system, clients int) (stop func()) {
-	if b.profile == "" {
-		return func() {}
-	}
-	leader := s.processes[s.leader]
-	leader.signal(syscall.SIGUSR1)
-	return func() {
-		leader.signal(syscall.SIGUSR2)
-		time.Sleep(500 * time.Millisecond) // until the file is written
-		to := filepath.Join(b.profile, fmt.Sprintf("log-%d-nodes-%d-clients.pprof", len(s.processes), clients))
-		if err := copyFile(to, profileOf(leader)); err != nil {
-			b.progress("no profile: %v", err)
-		}
-	}
+	return b.whereTimeGoes(ctx, fmt.Sprintf("%d nodes, %d B", nodes, largest), []contender{
+		{atConsensus, log, func() operation { return log.puts(log.leader, logPut, largest) }},
+		{atIntent, &servers.system, func() operation { return servers.proposals() }},
+	})
 }
