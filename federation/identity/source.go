@@ -135,6 +135,15 @@ func (s *Source) ID() ID { return s.current.Load().id }
 // Expires is when the certificate ends that is in force.
 func (s *Source) Expires() time.Time { return s.current.Load().svid.Certificates[0].NotAfter }
 
+// InForce says what is wrong with the certificate at a time of day: nobody takes one that has ended, or not begun.
+func (s *Source) InForce(now time.Time) error {
+	if c := s.current.Load().svid.Certificates[0]; now.Before(c.NotBefore) || now.After(c.NotAfter) {
+		return fmt.Errorf("certificate %s is good from %s to %s, and this machine's clock says %s: renew it, or set the clock",
+			s.files.Cert, c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // GetX509SVID implements x509svid.Source.
 func (s *Source) GetX509SVID() (*x509svid.SVID, error) { return s.current.Load().svid, nil }
 

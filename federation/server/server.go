@@ -37,10 +37,10 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 			s.close()
 		}
 	}()
-	if s.identity, err = load("certificates", config.Name, config.Certificates); err != nil {
+	if s.identity, err = config.load("certificates", config.Certificates); err != nil {
 		return nil, err
 	}
-	if s.raftID, err = load("raftCertificates", config.Name, config.RaftCertificates); err != nil {
+	if s.raftID, err = config.load("raftCertificates", config.RaftCertificates); err != nil {
 		return nil, err
 	}
 	if s.cut, err = cut.FromEnv(config.Place); err != nil {
@@ -79,15 +79,18 @@ func (s *Server) numbers() *numbers {
 	}
 }
 
-// load reads a certificate, which must be for this server.
-func load(field, name string, files identity.Files) (*identity.Source, error) {
+// load reads a certificate, which must be for this server, and in force.
+func (c *Config) load(field string, files identity.Files) (*identity.Source, error) {
 	source, err := identity.Load(files)
 	if err != nil {
 		return nil, process.Usagef("%s: %w", field, err)
 	}
-	want := identity.ID{TrustDomain: source.ID().TrustDomain, Role: identity.RoleServer, Name: name}
+	want := identity.ID{TrustDomain: source.ID().TrustDomain, Role: identity.RoleServer, Name: c.Name}
 	if source.ID() != want {
 		return nil, process.Usagef("%s.cert: %s is for %s, this server is %s", field, files.Cert, source.ID(), want)
+	}
+	if err := source.InForce(time.Now()); err != nil {
+		return nil, process.Usagef("%s.cert: %w", field, err)
 	}
 	return source, nil
 }

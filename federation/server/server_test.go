@@ -2,7 +2,10 @@ package server
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/federation/model/modelpb"
@@ -147,5 +151,29 @@ func TestACertificateOfSomebodyElseIsRefused(t *testing.T) {
 	var usage *process.UsageError
 	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "certificates.cert") {
 		t.Errorf("started with the certificate of s1: %v", err)
+	}
+}
+
+func TestACertificateThatIsNotInForceIsRefused(t *testing.T) {
+	e := layEstate(t, 1)
+	config := e.configs[0]
+	config.DataDir = filepath.Join(t.TempDir(), "none")
+	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: "s1"}
+	check(t, e.raft.Issue(ca.Request{ID: id, Hosts: []string{"127.0.0.1"}, Validity: time.Millisecond}, config.RaftCertificates))
+	time.Sleep(1500 * time.Millisecond) // certificates count in seconds
+	_, err := New(config, slog.New(slog.DiscardHandler))
+	var usage *process.UsageError
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "raftCertificates.cert: certificate "+config.RaftCertificates.Cert+" is good from ") ||
+		!strings.Contains(err.Error(), "renew it, or set the clock") {
+		t.Errorf("started with a certificate that has ended: %v", err)
+	}
+	if _, err := os.Lstat(config.DataDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the data folder was made: %v", err)
+	}
+	source := e.source(identity.RoleServer, "s1")
+	for by, want := range map[time.Duration]string{time.Minute: "", 365 * 24 * time.Hour: "clock says", -365 * 24 * time.Hour: "clock says"} {
+		if err := source.InForce(time.Now().Add(by)); (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("with a clock that is %s off: %v", by, err)
+		}
 	}
 }
