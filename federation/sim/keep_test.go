@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -53,12 +55,87 @@ func keep(t *testing.T, o outcomeOf) string {
 	return path
 }
 
+// errKept says that a file is no kept run, or one that this build cannot run again.
+var errKept = errors.New("no kept run")
+
+// readKept reads and checks a file that keep wrote.
 func readKept(path string) (k kept, err error) {
 	encoded, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(encoded, &k)
+	if err != nil {
+		return k, fmt.Errorf("%w: %w", errKept, err)
 	}
-	return k, err
+	if err := json.Unmarshal(encoded, &k); err != nil {
+		return k, fmt.Errorf("%w: %s: %w", errKept, path, err)
+	}
+	if err := k.Schedule.validate(); err != nil {
+		return k, fmt.Errorf("%w: %s: schedule.%w", errKept, path, err)
+	}
+	return k, nil
+}
+
+// longestRun bounds what a file may ask for.
+const longestRun = 24 * time.Hour
+
+// kinds are all that can happen.
+func kinds() []kind {
+	all := []kind{lateVotes, lostVote, staleLeader, noPath} // those of planted bugs' own schedules
+	for _, w := range weights {
+		all = append(all, w.kind)
+	}
+	return all
+}
+
+// validate names the first wrong field.
+func (s schedule) validate() error {
+	if s.Length < settles+begins || s.Length > longestRun {
+		return fmt.Errorf("length: %s: must be from %s to %s", s.Length, settles+begins, longestRun)
+	}
+	if _, known := planted(s.Plant); !known {
+		return fmt.Errorf("plant: %q: this build knows no such bug (those in other rooms need the build tag \"planted\")", s.Plant)
+	}
+	hosts := append(append([]string{"", "leader"}, centers...), spare)
+	for _, center := range clusters {
+		hosts = append(hosts, "agent."+center, relayOf(center), storeOf(center), "work."+center)
+	}
+	within := func(field string, d time.Duration) error {
+		if d < 0 || d > s.Length {
+			return fmt.Errorf("%s: %s: must be from 0 to the run's length, %s", field, d, s.Length)
+		}
+		return nil
+	}
+	host := func(field, name string) error {
+		if !slices.Contains(hosts, name) {
+			return fmt.Errorf("%s: %q: there is no such host", field, name)
+		}
+		return nil
+	}
+	for i, f := range s.Faults {
+		in := fmt.Sprintf("faults[%d].", i)
+		err := cmp.Or(within(in+"at", f.At), within(in+"for", f.For), host(in+"on", f.On), host(in+"to", f.To))
+		switch {
+		case err != nil:
+		case f.Kind == "":
+			err = fmt.Errorf("%skind: must be set", in)
+		case !slices.Contains(kinds(), f.Kind):
+			err = fmt.Errorf("%skind: %q: there is no such fault", in, f.Kind)
+		case f.Kind == fullDisk && strings.Contains(f.On, ".") && !strings.HasPrefix(f.On, "relay."):
+			err = fmt.Errorf("%son: %q: has no simulated disk", in, f.On)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for i, o := range s.Orders {
+		in := fmt.Sprintf("orders[%d].", i)
+		err := cmp.Or(within(in+"at", o.At), within(in+"for", o.For), host(in+"on", o.On))
+		if err == nil && !slices.Contains([]orderKind{replace, stand, backUp, rebuild}, o.Kind) {
+			err = fmt.Errorf("%skind: %q: there is no such order", in, o.Kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // totals are those of many runs.
