@@ -20,9 +20,9 @@ func newRestoreCommand() *cobra.Command {
 another cluster id: this server is its only one, and those of before are refused, as are their tokens. Start it, invite
 the others ("pentad member invite"), empty their data folders, and let them join.
 
-What was declared or moved since the backup is lost. Nobody takes writes until the estate has been reconciled: until no
-permit of before can hold, and each store has said which of its members took writes last ("pentad status" says what is
-waited for).
+What was declared or moved since the backup is lost. Declarations are taken at once, but no unit takes writes until the
+estate has been reconciled: until no permit of before can hold, and each store has said which of its members took writes
+last ("pentad status" says what is waited for).
 
 Never restore while servers of the old life run: both would give permits. Exit status: 0 restored, 1 failed, 2 a wrong
 flag, file or folder (nothing was changed).`,
@@ -77,6 +77,6 @@ func (f *restorationFlags) load(cmd *cobra.Command) (server.Restoration, error) 
 func tellLife(out io.Writer, r server.Restoration, life server.NewLife) {
 	fmt.Fprintf(out, `into %s: %d objects, cluster %s, incarnation %d
 Next: start server %s; invite each other one (pentad member invite), empty its data folder, and let it join with the token.
-Nothing takes writes until the estate has been reconciled; pentad status says what is waited for.
+Declarations are taken at once; no unit takes writes until the estate has been reconciled: pentad status says what is waited for.
 `, r.Config.DataDir, life.Objects, life.Cluster, life.Incarnation, r.Config.Name)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -206,7 +208,12 @@ func writeErrors(out io.Writer, pages []page) (silent int) {
 			fmt.Fprintln(out, "\nNO ANSWER\tERROR")
 		}
 		silent++
-		fmt.Fprintf(out, "%s\t%v\n", p.name, p.err)
+		err := p.err
+		var request *url.Error // it repeats where was asked
+		if errors.As(err, &request) {
+			err = request.Err
+		}
+		fmt.Fprintf(out, "%s\t%v\n", p.name, err)
 	}
 	return silent
 }
