@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -166,9 +165,6 @@ func (s *center) begin() *life {
 			if !l.gone.Load() && !(s.mayEnd.Load() && refusal(l.err)) && !errors.Is(l.err, syscall.ENOSPC) && !errors.Is(l.err, errBadDisk) && !errors.Is(l.err, errPowerCut) {
 				s.oracle.violated("%s ended: %v", s.name, l.err)
 			}
-			if strings.Contains(l.err.Error(), "raft did not stop") {
-				s.oracle.count(notClosed)
-			}
 		}
 		cancel()
 		following.Wait()
@@ -185,12 +181,15 @@ func (s *center) configuration() server.Config {
 	return config
 }
 
+// endedItself counts crashes.
+const endedItself = "ended itself"
+
 // crash is what the process does when its disk has failed: it ends, and is started again once the disk is well.
 func (l *life) crash(err error) {
 	l.gone.Store(true)
 	go func() {
 		l.log.Warn("simulation: the process ended itself", "server", l.name, "error", err)
-		l.oracle.count("ended itself")
+		l.oracle.count(endedItself)
 		if !l.end(false) {
 			return
 		}

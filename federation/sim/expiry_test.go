@@ -151,12 +151,28 @@ func (h *hearings) majority(at time.Duration) int {
 	return fewest/2 + 1
 }
 
-// judges decodes what is looked at in commands.
-func (o *oracle) judges(data []byte) {
-	if command, err := intent.Decode(data); err == nil && command.GetSetLiveness() != nil {
+// judges decodes what is looked at in commands. Holders of mu call it, once for each index.
+func (o *oracle) judges(index uint64, data []byte, result uint64) {
+	command, err := intent.Decode(data)
+	if err != nil {
+		return
+	}
+	if command.GetSetLiveness() != nil {
 		o.e.hearings.judged(o, command)
 	}
+	// A command that is proposed again under its id is answered as it was.
+	id := string(command.GetId())
+	if was, known := o.done[id]; known && was.result != result && index-was.index < answersKept {
+		o.violates("the command at index %d was done again at %d", was.index, index)
+	}
+	o.done[id] = done{index, result}
 }
+
+// done is a command that was applied.
+type done struct{ index, result uint64 }
+
+// answersKept is fewer than a server keeps.
+const answersKept = 4000
 
 // back sees that no cluster stays expired that is heard of, and that all are still declared.
 func (e *estate) back() {

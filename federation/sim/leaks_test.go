@@ -44,17 +44,15 @@ var transferring = []string{"consensus.(*Node).transferTo", "raft.(*Raft).leader
 
 // rotating is the one goroutine of a log that was not closed: a node that has ended itself does not wait long for what
 // may hang on its disk, and leaves its files open. In a process of its own it would be gone by then.
-const (
-	rotating  = "raft-wal.(*WAL).runRotate("
-	notClosed = "logs left open by nodes that ended themselves"
-)
+const rotating = "raft-wal.(*WAL).runRotate("
 
 // leaked notes what was left behind.
 func (o *outcomeOf) leaked(stacks string) {
 	if stacks == "" {
 		return
 	}
-	open := o.counts[notClosed]
+	open := o.counts[endedItself]
+	defer func() { o.counts["logs left open by who ended itself"] += o.counts[endedItself] - open }()
 	for _, g := range strings.Split(stacks, "\n\n") {
 		if strings.Contains(g, rotating) && open > 0 {
 			open--

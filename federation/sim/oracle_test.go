@@ -20,6 +20,7 @@ type oracle struct {
 	leaders map[uint64]string
 	entries map[[2]uint64]said
 	applied map[uint64]outcome
+	done    map[string]done // by id
 	counts  map[string]int
 	feeds   *feeds
 	// violations are what was found; the first ends the run.
@@ -40,7 +41,7 @@ type outcome struct {
 
 func newOracle(e *estate) *oracle {
 	o := &oracle{
-		e: e, leaders: map[uint64]string{}, entries: map[[2]uint64]said{}, applied: map[uint64]outcome{},
+		e: e, leaders: map[uint64]string{}, entries: map[[2]uint64]said{}, applied: map[uint64]outcome{}, done: map[string]done{},
 		counts: map[string]int{}, found: make(chan struct{}),
 	}
 	o.feeds = newFeeds(o)
@@ -136,7 +137,7 @@ func (w watched) Apply(index uint64, command []byte) []byte {
 	case !known:
 		o.applied[index] = is
 		o.counts["commands"]++
-		o.judges(command)
+		o.judges(index, command, is.result)
 	case was.command != is.command:
 		o.violates("%s and %s applied different commands at index %d", was.who, is.who, index)
 	case was.result != is.result:

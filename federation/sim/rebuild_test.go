@@ -112,6 +112,7 @@ func (o *oracle) newLife() {
 	clear(o.leaders)
 	clear(o.entries)
 	clear(o.applied)
+	clear(o.done)
 }
 
 // restored sees that the intent of a new life is above all that anybody was ever shown.
