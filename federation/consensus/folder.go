@@ -100,7 +100,7 @@ func (f *folder) open(cfg *Config, d *disk, logger hclog.Logger, how opening, fi
 }
 
 func (f *folder) openStores(cfg *Config, d *disk, logger hclog.Logger) (err error) {
-	f.snaps = &snapshots{fs: d, dir: cfg.Dir, logger: logger}
+	f.snaps = &snapshots{fs: d, dir: cfg.Dir, logger: logger, watch: d.watch}
 	if err := f.snaps.reap(); err != nil {
 		return err
 	}

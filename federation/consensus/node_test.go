@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,22 +206,32 @@ func TestTransferLeadership(t *testing.T) {
 func TestFollowerFarBehindGetsASnapshot(t *testing.T) {
 	c := newCluster(t, 3, func(_ int, cfg *Config) {
 		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 5, 20*time.Millisecond
+		cfg.SegmentSize = 64 << 10
 	})
 	l := c.leader()
 	f := c.others(l)[0]
 	c.stop(f)
+	var installed atomic.Int64
+	c.links.set(func(_, to string, req any, answer bool) error {
+		if _, ok := req.(*raft.InstallSnapshotRequest); ok && answer && to == f.id {
+			installed.Add(1)
+		}
+		return nil
+	})
 	for i := range 300 {
+		c.put("filler", strings.Repeat("x", 1000), f) // several segments: raft-wal deletes whole ones only
 		l, _ = c.put(fmt.Sprint("k", i%10), fmt.Sprint(i), f)
 	}
 	eventually(t, "the log is compacted", func() bool {
 		first, err := l.node.folder.store.FirstIndex()
-		return err == nil && first > 200
+		return err == nil && first > 500
 	})
 	c.start(f)
 	_, index := c.put("end", "1")
 	if err := f.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "it answers that it has the snapshot", func() bool { return installed.Load() > 0 })
 	for i := range 10 {
 		if got, want := f.machine.get(fmt.Sprint("k", i)), fmt.Sprint(290+i); got != want {
 			t.Errorf("k%d = %q, want %q", i, got, want)

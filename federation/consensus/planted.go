@@ -34,6 +34,8 @@ func (c *Config) Plant(rule string) {
 		c.break_.forgetEnrolment = true
 	case "trustPeers":
 		c.break_.trustPeers = true
+	case "starveHeartbeats":
+		c.break_.starveHeartbeats = true
 	case "trustNames":
 		c.break_.trustNames = true
 	case "trustFolders":

@@ -27,6 +27,7 @@ type snapshots struct {
 	fs     types.VFS
 	dir    string
 	logger hclog.Logger
+	watch  func(what string) (done func()) // nil in tests: see disk.watch
 
 	mu   sync.Mutex
 	open map[string]bool // being written: one may be taken while another one is installed
@@ -60,11 +61,12 @@ func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 		}
 	}
 	s.mark(name, true)
-	k := &sink{store: s, file: f, sum: xxhash.New(), meta: raft.SnapshotMeta{
+	k := &sink{store: s, sum: xxhash.New(), meta: raft.SnapshotMeta{
 		Version: version, ID: name, Index: index, Term: term,
 		Configuration: configuration, ConfigurationIndex: configurationIndex,
 	}}
-	k.buf = bufio.NewWriterSize(io.NewOffsetWriter(f, int64(snapHead)), 256<<10)
+	k.file = &drip{WritableFile: f, watch: s.watch}
+	k.buf = bufio.NewWriterSize(io.NewOffsetWriter(k.file, int64(snapHead)), 256<<10)
 	return k, nil
 }
 
@@ -108,11 +110,17 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if _, err := content.Seek(0, io.SeekStart); err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}
-	return meta, struct {
-		io.Reader
-		io.Closer
-	}{content, f}, nil
+	return meta, &openSnapshot{content, f}, nil
 }
+
+// openSnapshot is the content of a snapshot. It can be read again from its beginning, also once the file was reaped.
+type openSnapshot struct {
+	*io.SectionReader
+	file io.Closer
+}
+
+// Close implements io.Closer.
+func (o *openSnapshot) Close() error { return o.file.Close() }
 
 type snapshotHead struct{ size, metaSize, contentSum, metaSum uint64 }
 
@@ -197,6 +205,38 @@ func (s *snapshots) reap() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// drip is a file that is synced as it grows: no sync takes long, as those of the log beside it would too, and a disk that
+// hangs is told from a snapshot that is large.
+type drip struct {
+	types.WritableFile
+	watch    func(what string) (done func())
+	unsynced int
+}
+
+// dripEvery is how many bytes are written between two syncs.
+const dripEvery = 4 << 20
+
+// WriteAt implements io.WriterAt.
+func (d *drip) WriteAt(p []byte, off int64) (n int, err error) {
+	if d.watch != nil {
+		defer d.watch("writing a snapshot")()
+	}
+	n, err = d.WritableFile.WriteAt(p, off)
+	if d.unsynced += n; err == nil && d.unsynced >= dripEvery {
+		d.unsynced = 0
+		err = d.WritableFile.Sync()
+	}
+	return n, err
+}
+
+// Sync implements types.WritableFile.
+func (d *drip) Sync() error {
+	if d.watch != nil {
+		defer d.watch("syncing a snapshot")()
+	}
+	return d.WritableFile.Sync()
 }
 
 // sink takes one snapshot. It is a raft.SnapshotSink.

@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with five differences.
+// transport is raft's network transport with these differences.
 //
 //   - It never installs raft's heartbeat handler. That handler runs appendEntries beside raft's main loop, and between
 //     two steps of an election it gives a node that just won term t the term t+1 of another leader
@@ -16,6 +16,7 @@ import (
 //   - It tells rounds of each answered AppendEntries, with the number taken when it was sent.
 //   - Replication to a member that cannot be reached waits until it can, see contacts.
 //   - Who asks for a vote need not be a voter in a configuration that may be old, see askers.
+//   - Heartbeats are answered while a snapshot is installed, and what no raft sends is refused, see inbox.
 //   - On the wire, in the stored vote and within raft a node is its id, not its address. Addresses may change; a vote
 //     stored as an address would then count for whoever has it now.
 type transport struct {
@@ -24,7 +25,7 @@ type transport struct {
 	contacts *contacts
 	peers    func() (others []raft.ServerID, needed int)
 	serves   func(id raft.ServerID, term uint64) bool // this node leads in that term, and that is a member
-	askers   *askers
+	inbox    *inbox
 	interval time.Duration                                    // between two heartbeats to a member that cannot be reached, at most
 	own      func(index uint64, cancel <-chan struct{}) error // returns when an entry is synced here
 	full     func(within time.Duration) bool                  // the disk had no room lately
@@ -53,12 +54,12 @@ func (n *Node) newTransport(s *stream) *transport {
 		Timeout:                 cfg.RPCTimeout,
 		MsgpackUseNewTimeFormat: true,
 	})
-	t.askers = newAskers(t.NetworkTransport.Consumer(), n.voters, t.closed)
+	t.inbox = newInbox(t.NetworkTransport.Consumer(), n, t.closed)
 	return t
 }
 
 // Consumer implements raft.Transport.
-func (t *transport) Consumer() <-chan raft.RPC { return t.askers.out }
+func (t *transport) Consumer() <-chan raft.RPC { return t.inbox.out }
 
 // SetHeartbeatHandler implements raft.Transport by not installing the handler.
 func (t *transport) SetHeartbeatHandler(handler func(raft.RPC)) {
@@ -76,7 +77,7 @@ func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.Server
 // Close ends everything that waits, and closes the network.
 func (t *transport) Close() error {
 	t.once.Do(func() { close(t.closed) })
-	t.askers.done.Wait()
+	t.inbox.done.Wait()
 	return t.NetworkTransport.Close()
 }
 
@@ -146,8 +147,32 @@ func (t *transport) synced(req *raft.AppendEntriesRequest, cancel <-chan struct{
 	return t.own(req.Entries[len(req.Entries)-1].Index, cancel)
 }
 
-// InstallSnapshot implements raft.Transport.
+// InstallSnapshot implements raft.Transport. A member that refuses the snapshot, because its disk is full, is asked again
+// each half heartbeat timeout, as with entries: raft would double its wait up to 10 s.
 func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, req *raft.InstallSnapshotRequest,
+	resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	for {
+		err := t.install(id, target, req, resp, data)
+		snapshot, again := data.(io.Seeker)
+		if err == nil && (resp.Success || resp.Term > req.Term) || !again || t.plants.stockBackoff {
+			return err
+		}
+		select {
+		case <-time.After(t.interval):
+		case <-t.closed:
+			return err
+		}
+		if !t.serves(id, req.Term) {
+			return err
+		}
+		if _, err := snapshot.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		*resp = raft.InstallSnapshotResponse{}
+	}
+}
+
+func (t *transport) install(id raft.ServerID, target raft.ServerAddress, req *raft.InstallSnapshotRequest,
 	resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	t.await(id, req.Term)
 	err := t.enter(id, req)

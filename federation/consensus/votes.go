@@ -2,7 +2,6 @@ package consensus
 
 import (
 	"slices"
-	"sync"
 
 	"github.com/hashicorp/raft"
 )
@@ -18,36 +17,10 @@ import (
 // So a request from somebody who is no voter here loses its sender's id, which is what raft looks up. The vote itself is
 // kept under the sender's address, which within raft is its id as well.
 type askers struct {
-	in     <-chan raft.RPC
-	out    chan raft.RPC
 	voters func() []raft.ServerID // as this node knows them
-	closed <-chan struct{}
-	done   sync.WaitGroup
 }
 
-func newAskers(in <-chan raft.RPC, voters func() []raft.ServerID, closed <-chan struct{}) *askers {
-	a := &askers{in: in, out: make(chan raft.RPC), voters: voters, closed: closed}
-	a.done.Go(a.run)
-	return a
-}
-
-func (a *askers) run() {
-	for {
-		select {
-		case rpc := <-a.in:
-			a.look(rpc)
-			select {
-			case a.out <- rpc:
-			case <-a.closed:
-				return
-			}
-		case <-a.closed:
-			return
-		}
-	}
-}
-
-func (a *askers) look(rpc raft.RPC) {
+func (a askers) look(rpc raft.RPC) {
 	switch req := rpc.Command.(type) {
 	case *raft.RequestPreVoteRequest:
 		// Without an id raft refuses it, so it gets one that may ask: a pre-vote is stored nowhere.
