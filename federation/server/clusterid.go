@@ -97,19 +97,19 @@ func (s *Core) admit(ctx context.Context, caller identity.ID) error {
 	if said == own || said == "" { // who is enrolled in nothing yet has nothing to mix up
 		return nil
 	}
-	s.strangers.warn(s.log, caller.Name, said, own)
+	s.strangers.warn(s.log, "refused a server of another cluster", caller.Name, said, own)
 	return status.Errorf(codes.PermissionDenied,
 		"server %s is of cluster %s, server %s of cluster %s: they are not of one estate (a copy, or one that was restored?)",
 		caller.Name, said, s.config.Name, own)
 }
 
-// strangers are servers of other clusters that have called: each is warned of once.
+// strangers are servers of other clusters that have called, or were asked: each is warned of once.
 type strangers struct {
 	mu   sync.Mutex
 	seen map[[2]string]bool
 }
 
-func (s *strangers) warn(log *slog.Logger, name, cluster, own string) {
+func (s *strangers) warn(log *slog.Logger, what, name, cluster, own string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := [2]string{name, cluster}
@@ -120,5 +120,5 @@ func (s *strangers) warn(log *slog.Logger, name, cluster, own string) {
 		s.seen = map[[2]string]bool{}
 	}
 	s.seen[key] = true
-	log.Warn("refused a server of another cluster", "server", name, "cluster", cluster, "own", own)
+	log.Warn(what, "server", name, "cluster", cluster, "own", own)
 }

@@ -170,9 +170,14 @@ func (s *Core) announce(ctx context.Context) error {
 		return nil
 	case <-s.enrolment.done:
 	}
+	var told time.Time
 	for ctx.Err() == nil {
 		leadership, changed := s.node.Leadership()
 		err := s.announceOnce(ctx, leadership)
+		if s.vacancy.lasts() > leaderlessLong && time.Since(told) > leaderlessAgain {
+			s.tellLeaderless()
+			told = time.Now()
+		}
 		if errors.Is(err, ErrRemoved) {
 			return err
 		}
@@ -195,6 +200,9 @@ const (
 	announceEvery  = 10 * time.Second
 	announceRetry  = 500 * time.Millisecond
 	announceSettle = 20 * time.Millisecond
+	// leaderlessLong is longer than elections take; leaderlessAgain is how often it is said then.
+	leaderlessLong  = 10 * time.Second
+	leaderlessAgain = time.Minute
 )
 
 func (s *Core) announceOnce(ctx context.Context, leadership consensus.Leadership) error {
@@ -216,8 +224,7 @@ func (s *Core) announceOnce(ctx context.Context, leadership consensus.Leadership
 		switch {
 		case a.answer.GetCluster() == "":
 		case a.answer.GetCluster() != s.node.Folder().Cluster:
-			s.log.Warn("a server of the configuration is of another cluster", "server", name,
-				"cluster", a.answer.GetCluster(), "own", s.node.Folder().Cluster)
+			s.strangers.warn(s.log, "asked a server of another cluster", name, a.answer.GetCluster(), s.node.Folder().Cluster)
 		case a.answer.GetFolder() == s.node.Folder().ID: // else it may only be behind: the name's removal, not this folder's
 			if err := s.stands(a.answer.GetStanding(), name); err != nil {
 				return err
@@ -225,6 +232,22 @@ func (s *Core) announceOnce(ctx context.Context, leadership consensus.Leadership
 		}
 	}
 	return errors.New("no leader is known")
+}
+
+// tellLeaderless says who would have to be there, and whom this server can ask: who was removed, or was away while the
+// others were replaced, may know none of those that lead.
+func (s *Core) tellLeaderless() {
+	var voters, asked []string
+	for _, m := range s.node.Members() {
+		if m.Voter {
+			voters = append(voters, m.ID)
+		}
+	}
+	for _, p := range s.peers.all() {
+		asked = append(asked, p.Name)
+	}
+	s.log.Warn("no leader is known, nothing can be declared: a majority of the voters must be up and reach each other; servers of "+
+		"the configuration must name some that are", "for", s.vacancy.lasts().Round(time.Second), "voters", voters, "asked", asked)
 }
 
 // stands judges what another server says of this one.
