@@ -105,8 +105,11 @@ func init() {
 		{"intent 8", "epochs begin at 0", "brokenEpochStart", true},
 		{"join", "the servers are not in the snapshot", "brokenMembersNotSaved", false},
 	} {
-		plants = append(plants, plant{rule: p.rule, name: p.name, units: p.units, often: []kind{transfer, kill, elections, isolate},
-			adjust: inIntent(p.broken)})
+		made := plant{rule: p.rule, name: p.name, units: p.units, often: []kind{transfer, kill, elections, isolate}, adjust: inIntent(p.broken)}
+		if !p.units {
+			made.bare, made.faults = true, answersLost
+		}
+		plants = append(plants, made)
 	}
 	const unsealed = "sealNotCompared"
 	for _, p := range []struct {

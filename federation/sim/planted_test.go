@@ -86,6 +86,64 @@ func relaysAway(rnd *rand.Rand, length time.Duration) (faults []fault) {
 	return faults
 }
 
+// guardsAway has guards out of their relays' reach for less than a permit, and relays start again meanwhile.
+func guardsAway(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	for at := begins; at < length-settles; at += 5 * time.Second {
+		on := clusters[rnd.IntN(len(clusters))]
+		faults = append(faults, fault{At: at, For: 8 * time.Second, Kind: noPath, On: relayOf(on), To: "work." + on})
+		if rnd.IntN(2) == 0 {
+			faults = append(faults, fault{At: at + 500*time.Millisecond, For: 200 * time.Millisecond, Kind: kill, On: relayOf(on)})
+		}
+	}
+	return faults
+}
+
+// leadersPass has relays out of reach of all, and meanwhile another leader.
+func leadersPass(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	for at := begins; at < length-settles; at += 16 * time.Second {
+		faults = append(faults, fault{At: at, For: 14 * time.Second, Kind: isolate, On: relayOf(clusters[rnd.IntN(len(clusters))])})
+		for after := 3 * time.Second; after < 9*time.Second; after += 2 * time.Second {
+			faults = append(faults, fault{At: at + after, For: time.Second, Kind: transfer, On: centers[0]})
+		}
+	}
+	return faults
+}
+
+// centersAway has centers cut off with all that is in them.
+func centersAway(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	for at := begins; at < length-settles; at += 45 * time.Second {
+		faults = append(faults, fault{At: at, For: min(40*time.Second, length-settles-at), Kind: isolate, On: clusters[rnd.IntN(len(clusters))]})
+	}
+	return faults
+}
+
+// answersLate has what servers answer relays come late, and nothing behind it.
+func answersLate(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	for at := begins; at < length-settles-30*time.Second; at += 35 * time.Second {
+		on := relayOf(clusters[rnd.IntN(len(clusters))])
+		first := 6*time.Second + time.Duration(rnd.Int64N(int64(3*time.Second)))
+		gap := 100*time.Millisecond + time.Duration(rnd.Int64N(int64(200*time.Millisecond)))
+		for _, to := range centers {
+			faults = append(faults, fault{At: at, For: first, Kind: noPath, On: on, To: to},
+				fault{At: at + first + gap, For: 20 * time.Second, Kind: noPath, On: on, To: to})
+		}
+	}
+	slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Compare(a.At, b.At) })
+	return faults
+}
+
+// answersLost has leaders cut off for as long as a client waits, and servers start again all the time.
+func answersLost(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	for at := begins; at < length-settles; at += 2 * time.Second {
+		f := fault{At: at, For: 2500 * time.Millisecond, Kind: isolate, On: "leader", To: centers[rnd.IntN(len(centers))]}
+		if rnd.IntN(2) == 0 {
+			f.Kind, f.On, f.For = kill, f.To, 300*time.Millisecond
+		}
+		faults = append(faults, f)
+	}
+	return faults
+}
+
 // pathsCut has hosts out of each other's reach for long, and servers, agents and relays start again.
 func pathsCut(rnd *rand.Rand, length time.Duration) (faults []fault) {
 	hosts := centers
