@@ -71,7 +71,7 @@ func New(config Config, log *slog.Logger) (_ *Relay, err error) {
 	metrics := process.NewMetrics()
 	r.admin = process.Admin{Listener: r.listeners["admin"], Metrics: metrics, Ready: r.ready, Status: r.status, Log: r.log}
 	r.upstream, err = upstream.New(upstream.Config{
-		Dir: filepath.Join(config.DataDir, "feeds"), Servers: r.servers(process.Spread), Authorize: r.mayPublish, Dialer: r.cut.Dialer(),
+		Dir: filepath.Join(config.DataDir, "feeds"), Cluster: config.Cluster, Servers: r.servers(process.Spread), Authorize: r.mayPublish, Dialer: r.cut.Dialer(),
 		Log: r.log, Metrics: metrics,
 	})
 	if err != nil {

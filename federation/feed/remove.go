@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"slices"
 )
 
 // ErrRemoved is returned by a commit into a log that was removed from its set.
@@ -52,6 +53,20 @@ func (s *Set) Remove(id ID) error {
 		return fmt.Errorf("remove feed %s: %w", id, err)
 	}
 	return nil
+}
+
+// Ended are the feeds, sorted, that were removed and have not come back.
+func (s *Set) Ended() []ID {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var ids []ID
+	for id := range s.removed {
+		if s.logs[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // ended is up to where a feed was removed; zero: it never was.

@@ -210,9 +210,18 @@ func TestRemovalAtTheHomeAndAfterwards(t *testing.T) {
 	if c, ok := relay.Get(l.ID()); !ok || c.Len() != 1 {
 		t.Error("the relay let go of it")
 	}
+	if ended := a.set.Ended(); len(ended) != 1 || ended[0] != l.ID() {
+		t.Errorf("ended are %v", ended)
+	}
 	withdrawn.Store(false)
-	l.Commit(change("b", "1"))
-	eventually(t, "it is back with the next change", func() bool { return equal(l, a.set, relay) })
+	at := l.Position()
+	a.service.Reconsider(func(id ID) bool { return id == l.ID() })
+	eventually(t, "it is back without a change, above what it was", func() bool {
+		return equal(l, a.set, relay) && at.Incarnation < l.Position().Incarnation
+	})
+	if ended := a.set.Ended(); len(ended) != 0 {
+		t.Errorf("ended are %v", ended)
+	}
 	was := l.Position()
 	if err := a.set.Remove(l.ID()); err != nil { // by mistake: the writer is there and may write
 		t.Fatal(err)

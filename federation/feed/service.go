@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +60,10 @@ type Service struct {
 	feedpb.UnimplementedFeedsServer
 	cfg   ServiceConfig
 	count *counters
+
+	mu sync.Mutex
+	// publications are the streams of writers.
+	publications map[*publication]struct{}
 }
 
 // NewService returns a service to be registered with feedpb.RegisterFeedsServer, on a server made with ServerOptions.
@@ -78,7 +84,7 @@ func NewService(cfg ServiceConfig) (*Service, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, count: newCounters(cfg.Metrics)}, nil
+	return &Service{cfg: cfg, count: newCounters(cfg.Metrics), publications: map[*publication]struct{}{}}, nil
 }
 
 // plausible says whether a writer may have taken the position's incarnation (rule 5).
@@ -123,10 +129,23 @@ func (s *Service) Publish(stream grpc.BidiStreamingServer[feedpb.SenderMessage, 
 		return nil
 	}
 	p := publication{ctx: ctx, service: s, half: half, homes: map[ID]*Log{}}
+	s.mu.Lock()
+	s.publications[&p] = struct{}{}
+	s.mu.Unlock()
 	defer p.end()
 	x := half.exchange(stream.Recv, stream.Send, s.cfg.Heartbeat, p.announced)
 	_, err := x.run(ctx)
 	return ended(err)
+}
+
+// Reconsider asks again for the feeds that were not taken from their writers, because Authorize may say otherwise now.
+func (s *Service) Reconsider(which func(ID) bool) {
+	s.mu.Lock()
+	publications := slices.Collect(maps.Keys(s.publications))
+	s.mu.Unlock()
+	for _, p := range publications {
+		p.reconsider(which)
+	}
 }
 
 // publication is what one writer publishes on one stream.
@@ -172,6 +191,18 @@ func (p *publication) open(id ID) {
 	}
 }
 
+func (p *publication) reconsider(which func(ID) bool) {
+	p.half.mu.Lock()
+	defer p.half.mu.Unlock()
+	for id, in := range p.half.feeds {
+		if in.absent != "" && which(id) {
+			p.open(id)
+		}
+	}
+	p.reconcile()
+	p.half.inbox.signal()
+}
+
 func (p *publication) authorize(id ID) error {
 	switch {
 	case id == IntentID:
@@ -201,6 +232,9 @@ func (p *publication) reconcile() {
 }
 
 func (p *publication) end() {
+	p.service.mu.Lock()
+	delete(p.service.publications, p)
+	p.service.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.over = true

@@ -20,7 +20,9 @@ type server struct {
 	set  *Set
 	addr string
 	grpc *grpc.Server
-	wg   sync.WaitGroup
+	// service is what it serves.
+	service *Service
+	wg      sync.WaitGroup
 }
 
 func startServer(t *testing.T, set *Set, addr string, changes ...func(*ServiceConfig)) *server {
@@ -48,6 +50,7 @@ func startServer(t *testing.T, set *Set, addr string, changes ...func(*ServiceCo
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.service = svc
 	feedpb.RegisterFeedsServer(s.grpc, svc)
 	s.wg.Go(func() { s.grpc.Serve(lis) })
 	t.Cleanup(s.kill)

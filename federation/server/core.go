@@ -48,17 +48,19 @@ type Environment struct {
 // Core is a federation server without what belongs to its process: the replicated intent, feeds, permits, and what
 // only a leader does. The API and the admin page stand on it.
 type Core struct {
-	config   Config
-	env      Environment
-	log      *slog.Logger
-	machine  *intent.FSM
-	node     *consensus.Node
-	vacancy  *vacancy
-	peers    *peers
-	feeds    *feed.Set
-	service  *feed.Service
-	follower *feed.Follower
-	grpc     *grpc.Server
+	config  Config
+	env     Environment
+	log     *slog.Logger
+	machine *intent.FSM
+	node    *consensus.Node
+	vacancy *vacancy
+	peers   *peers
+	feeds   *feed.Set
+	// withdrawal keeps out what was deleted.
+	withdrawal *withdrawal
+	service    *feed.Service
+	follower   *feed.Follower
+	grpc       *grpc.Server
 
 	backend    *backend
 	attention  *attention
@@ -118,6 +120,7 @@ func (s *Core) openFeeds(metrics process.Metrics) (err error) {
 	if s.feeds, err = feed.OpenSet(filepath.Join(s.config.DataDir, "feeds"), s.feedOptions()); err != nil {
 		return err
 	}
+	s.withdrawal = newWithdrawal(s.feeds)
 	s.feeds.Add(s.machine.Feed())
 	s.service, err = feed.NewService(feed.ServiceConfig{
 		Set: s.feeds, Authorize: s.mayPublish, AuthorizeRead: s.mayRead, Validator: validate, Log: s.log, Metrics: metrics,
@@ -126,14 +129,11 @@ func (s *Core) openFeeds(metrics process.Metrics) (err error) {
 		return err
 	}
 	s.follower, err = feed.NewFollower(feed.FollowerConfig{
-		Set: s.feeds, Peers: s.feedPeers(s.known()), Want: want, Validator: validate, Log: s.log, Metrics: metrics,
+		Set: s.feeds, Peers: s.feedPeers(s.known()), Want: s.withdrawal.want, Validator: validate, Log: s.log, Metrics: metrics,
 		Dialer: s.env.Dial,
 	})
 	return err
 }
-
-// want is every cluster's feed; the intent each server writes for itself.
-func want(id feed.ID) (feed.Filter, bool) { return feed.Filter{}, id != feed.IntentID }
 
 func validate(_ feed.ID, r *feed.Record) error {
 	if r.Value == nil {
@@ -162,7 +162,7 @@ func (s *Core) mayPublish(ctx context.Context, id feed.ID) error {
 	if caller.Role != identity.RoleAgent || cluster == "" || caller.Name != cluster {
 		return fmt.Errorf("%s may not publish feed %s: only the agent of its cluster may", caller, id)
 	}
-	return nil
+	return s.withdrawal.refusal(id)
 }
 
 // mayRead lets every server, agent and relay read every feed; the listener takes nobody else.
@@ -197,6 +197,7 @@ func (s *Core) Run(ctx context.Context) error {
 	group.Go(func() error { return s.vacancy.run(ctx, s.node) })
 	group.Go(func() error { return s.feeds.Run(ctx) })
 	group.Go(func() error { return s.follower.Run(ctx) })
+	group.Go(func() error { return s.withdraw(ctx) })
 	group.Go(func() error { return s.permits.Run(ctx) })
 	group.Go(func() error { return s.attention.run(ctx) })
 	group.Go(func() error { return s.lead(ctx) })

@@ -37,6 +37,8 @@ type Config struct {
 	FS feed.FS
 	// Servers are the federation servers, nearest first.
 	Servers []feed.Peer
+	// Cluster is the relay's own, whose feeds stay whatever is declared.
+	Cluster string
 	// Authorize says whether the caller may publish a feed here.
 	Authorize func(ctx context.Context, id feed.ID) error
 	// Dialer makes the connections to the servers; nil: TCP.
@@ -47,11 +49,12 @@ type Config struct {
 
 // Upstream holds a relay's copies of feeds.
 type Upstream struct {
-	set      *feed.Set
-	service  *feed.Service
-	follower *feed.Follower
-	opened   time.Time
-	ready    atomic.Bool
+	set       *feed.Set
+	service   *feed.Service
+	follower  *feed.Follower
+	withdrawn *withdrawn
+	opened    time.Time
+	ready     atomic.Bool
 }
 
 // New loads the last known good state from disk.
@@ -60,20 +63,20 @@ func New(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	service, err := feed.NewService(feed.ServiceConfig{
+	u := &Upstream{set: set, withdrawn: newWithdrawn(set, cfg.Cluster, cfg.Log), opened: time.Now()}
+	u.service, err = feed.NewService(feed.ServiceConfig{
 		Set: set, Authorize: cfg.Authorize, Validator: validate, Log: cfg.Log, Metrics: cfg.Metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
-	follower, err := feed.NewFollower(feed.FollowerConfig{
-		Set: set, Peers: cfg.Servers, Connections: connections, Patience: patience, Want: want, Validator: validate,
+	u.follower, err = feed.NewFollower(feed.FollowerConfig{
+		Set: set, Peers: cfg.Servers, Connections: connections, Patience: patience, Want: u.want, Validator: validate,
 		Dialer: cfg.Dialer, Log: cfg.Log, Metrics: cfg.Metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{set: set, service: service, follower: follower, opened: time.Now()}
 	if intent, ok := set.Get(feed.IntentID); ok && !intent.Position().IsZero() {
 		u.ready.Store(true)
 	}
@@ -81,12 +84,12 @@ func New(cfg Config) (*Upstream, error) {
 }
 
 // want is all that a relay renders from; what agents report is for the servers.
-func want(id feed.ID) (feed.Filter, bool) {
+func (u *Upstream) want(id feed.ID) (feed.Filter, bool) {
 	if id == feed.IntentID {
 		return feed.Filter{}, true
 	}
-	_, source, ok := model.SplitFeedID(id)
-	return feed.Filter{}, ok && source != model.ReportsSource
+	cluster, source, ok := model.SplitFeedID(id)
+	return feed.Filter{}, ok && source != model.ReportsSource && !u.withdrawn.is(cluster)
 }
 
 func validate(id feed.ID, r *feed.Record) error {
@@ -129,7 +132,7 @@ func (u *Upstream) Ready() error {
 func (u *Upstream) holds(peer feed.PeerStatus, confirmed bool) bool {
 	intent := false
 	for _, announced := range peer.Feeds {
-		if _, wanted := want(announced.ID); !wanted {
+		if _, wanted := u.want(announced.ID); !wanted {
 			continue
 		}
 		held, ok := u.set.Get(announced.ID)
@@ -146,5 +149,6 @@ func (u *Upstream) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return u.set.Run(ctx) })
 	group.Go(func() error { return u.follower.Run(ctx) })
+	group.Go(func() error { return u.withdrawn.run(ctx) })
 	return group.Wait()
 }
