@@ -78,7 +78,7 @@ const longestRun = 24 * time.Hour
 
 // kinds are all that can happen.
 func kinds() []kind {
-	all := []kind{lateVotes, lostVote, staleLeader, noPath} // those of planted bugs' own schedules
+	all := []kind{lateVotes, lostVote, lostSync, staleLeader, noPath} // those of planted bugs' own schedules
 	for _, w := range weights {
 		all = append(all, w.kind)
 	}

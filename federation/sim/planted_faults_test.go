@@ -14,6 +14,7 @@ const (
 	lateVotes   kind = "late votes"   // the leader hands over, and the new one's votes come when another one leads
 	lostVote    kind = "lost vote"    // who has just voted loses power, and is with the others when it is back
 	staleLeader kind = "stale leader" // the leader hands over and hears nothing of it for a while, and is asked for reads
+	lostSync    kind = "lost sync"    // the leader, with two others alone, loses power before its slow disk is done
 	noPath      kind = "no path"      // two hosts cannot reach each other
 )
 
@@ -26,6 +27,8 @@ func (e *estate) happenAsPlanned(ctx context.Context, f fault) {
 		e.lateVotes(within, f.To)
 	case lostVote:
 		e.lostVote(within)
+	case lostSync:
+		e.lostSync(within)
 	case staleLeader:
 		e.staleLeader(within, f.To)
 	case noPath:
@@ -68,6 +71,17 @@ func (e *estate) lateVotes(ctx context.Context, to string) {
 	await(ctx, time.Millisecond, func() bool { return e.leads() > before+1 })
 }
 
+// part cuts some servers off from the others until ctx ends.
+func (e *estate) part(ctx context.Context, side []string) {
+	for _, a := range centers {
+		for _, b := range centers {
+			if slices.Contains(side, a) != slices.Contains(side, b) {
+				e.cutUntil(ctx, a, b)
+			}
+		}
+	}
+}
+
 // termOf is the term that a server is in, 0 if there is none.
 func (e *estate) termOf(name string) uint64 {
 	if l := e.servers[name].present(); l != nil {
@@ -96,17 +110,8 @@ func (e *estate) lostVote(ctx context.Context) {
 	rnd.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	first, healed := context.WithCancel(ctx)
 	defer healed()
-	part := func(ctx context.Context, side []string) {
-		for _, a := range centers {
-			for _, b := range centers {
-				if slices.Contains(side, a) != slices.Contains(side, b) {
-					e.cutUntil(ctx, a, b)
-				}
-			}
-		}
-	}
 	before := e.leads()
-	part(first, others[:3])
+	e.part(first, others[:3])
 	if !await(first, time.Millisecond, func() bool { return e.leads() > before }) {
 		return
 	}
@@ -119,9 +124,33 @@ func (e *estate) lostVote(ctx context.Context) {
 		voter = others[1]
 	}
 	e.servers[voter].kill(true)
-	part(ctx, slices.DeleteFunc(slices.Clone(others[:3]), func(c string) bool { return c == voter }))
+	e.part(ctx, slices.DeleteFunc(slices.Clone(others[:3]), func(c string) bool { return c == voter }))
 	healed()
 	e.servers[voter].start()
+	<-ctx.Done()
+}
+
+// lostSync leaves the leader, whose disk is slow, with two others. Then it loses power, and is with the rest when it is back:
+// what it and the two had acknowledged must be on the disks of both.
+func (e *estate) lostSync(ctx context.Context) {
+	leader := e.leader()
+	if leader == nil {
+		return
+	}
+	others := slices.DeleteFunc(slices.Clone(centers), func(c string) bool { return c == leader.name })
+	rnd := rand.New(rand.NewPCG(e.seed, uint64(e.now())))
+	rnd.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	slow := func(d time.Duration) { leader.disk.set(func(disk *disk) { disk.slow = d }) }
+	slow(time.Second)
+	first, healed := context.WithCancel(ctx)
+	defer healed()
+	e.part(first, others[:2])
+	time.Sleep(2500*time.Millisecond + time.Duration(rnd.Int64N(int64(time.Second))))
+	leader.center.kill(true)
+	slow(syncTakes)
+	e.part(ctx, others[2:])
+	healed()
+	leader.center.start()
 	<-ctx.Done()
 }
 
