@@ -165,7 +165,7 @@ func (n *Node) startRaft(c *raft.Config, t raft.Transport) (*raft.Raft, error) {
 func (n *Node) stopRaft(r *raft.Raft) error {
 	stopped := make(chan error, 1)
 	go func() {
-		n.handing.end() // the network is closed, so that they end soon
+		n.endTransfers()
 		err := r.Shutdown().Error()
 		_ = n.folder.store.settle() // the node has ended itself if that failed
 		stopped <- err
@@ -179,8 +179,14 @@ func (n *Node) stopRaft(r *raft.Raft) error {
 	case err := <-stopped:
 		return err
 	case <-time.After(time.Second):
-		// The folder stays locked and its files open: what hangs may still write.
-		n.closed.Do(func() {})
+		// The folder stays locked and its files open until then: what hangs may still write.
+		n.closed.Do(func() {
+			go func() {
+				<-stopped
+				n.metrics.unregister()
+				_ = n.folder.close() // the node has ended itself
+			}()
+		})
 		return errors.New("consensus: raft did not stop, a write to disk or the state machine hangs")
 	}
 }

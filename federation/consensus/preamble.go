@@ -17,6 +17,9 @@ import (
 // the other one says of itself to its certificate, and to the data folder that its name is known with.
 //
 //	magic "PNTDRAFT" | version | length of the rest, 2 bytes | rest: strings, each with its length, 2 bytes
+//
+// The greeting is append-only: what follows the strings that this program knows is left alone. Another version byte
+// would cut off a server that is upgraded alone.
 const (
 	preambleMagic   = "PNTDRAFT"
 	preambleVersion = 2
@@ -72,7 +75,7 @@ func readGreeting(r io.Reader) (g greeting, err error) {
 		n := int(binary.BigEndian.Uint16(rest))
 		*s, rest = string(rest[2:2+n]), rest[2+n:]
 	}
-	if g.listed, err = strconv.ParseUint(listed, 10, 64); err != nil || strconv.FormatUint(g.listed, 10) != listed || len(rest) > 0 {
+	if g.listed, err = strconv.ParseUint(listed, 10, 64); err != nil || strconv.FormatUint(g.listed, 10) != listed {
 		return greeting{}, fmt.Errorf("%w: its greeting is garbage", ErrPeer)
 	}
 	return g, nil

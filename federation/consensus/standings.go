@@ -21,8 +21,8 @@ type standings struct {
 }
 
 // SetFolders tells with which data folder each member belongs to the cluster, as the state machine has it. Who greets
-// with another one is refused (ErrPeer), and connections to such are closed. A member that is not named is known by the
-// founders' roster, if it is in that.
+// with another one is refused (ErrPeer), and connections to such are closed. Of a member that is not named nothing is
+// known. Before the first table that names anybody, founders are known by the roster.
 func (n *Node) SetFolders(folders map[string]string) {
 	s := &n.standings
 	s.mu.Lock()
@@ -45,9 +45,9 @@ func (s *standings) watch(review func()) {
 // folderOf returns the data folder of a member, "" if it is not known.
 func (n *Node) folderOf(node string) string {
 	n.standings.mu.Lock()
-	folder := n.standings.folders[node]
+	folder, told := n.standings.folders[node], len(n.standings.folders) > 0
 	n.standings.mu.Unlock()
-	if folder != "" {
+	if told {
 		return folder
 	}
 	n.enrolling.Lock()

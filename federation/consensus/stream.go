@@ -117,7 +117,7 @@ func (s *stream) shake(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	tracked, err := s.track(c, caller)
+	tracked, err := s.track(&screened{Conn: c, screen: screen{requests: true}}, caller)
 	if err != nil {
 		return
 	}
@@ -162,7 +162,7 @@ func (s *stream) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, e
 		raw.Close()
 		return nil, fmt.Errorf("call %s: %w", address, err)
 	}
-	return s.track(conn, other)
+	return s.track(&screened{Conn: conn}, other)
 }
 
 // dialTCP connects as there is no other way given.

@@ -98,8 +98,8 @@ func (n *Node) transferTo(ctx context.Context, r *raft.Raft, id string) error {
 	}
 }
 
-// handing counts the transfers that raft was asked for. Raft answers each as long as it runs; one that waits for its
-// main loop when it stops is never answered, so it is stopped only behind the last one.
+// handing counts the transfers that raft was asked for. Raft answers each that its main loop took, at the latest when it
+// stops. One that still waits for the main loop then is never answered, so raft is stopped behind the last one.
 type handing struct {
 	mu    sync.Mutex
 	over  bool
@@ -116,10 +116,24 @@ func (h *handing) begin() (begun bool, ended func()) {
 	return true, h.tasks.Done
 }
 
-// end lets no transfer begin any more, and returns when those that did have ended.
-func (h *handing) end() {
-	h.mu.Lock()
-	h.over = true
-	h.mu.Unlock()
-	h.tasks.Wait()
+// handingPatience is how long raft's main loop has to take a transfer before raft is stopped.
+const handingPatience = time.Second
+
+// endTransfers lets no transfer begin any more, and returns when raft may be stopped.
+func (n *Node) endTransfers() {
+	n.handing.mu.Lock()
+	n.handing.over = true
+	n.handing.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { // ends when raft has stopped, at the latest
+		n.handing.tasks.Wait()
+		close(ended)
+	}()
+	late := time.NewTimer(handingPatience)
+	defer late.Stop()
+	select {
+	case <-ended:
+	case <-late.C:
+	case <-n.dead:
+	}
 }
