@@ -1,88 +1,11 @@
 package controller
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"pentad.dev/pentad/unitization/switchover"
 )
-
-// desk is a leader's desk: a state, what it has seen and heard, and the hour.
-type desk struct {
-	state  switchover.State
-	memory *memory
-	heard  heard
-	now    time.Time
-}
-
-const permit = 5 * time.Second
-
-func newDesk(phase switchover.Phase) *desk {
-	d := &desk{memory: newMemory(), now: time.Unix(1000, 0), heard: heard{
-		sessions: map[string]progress{"r1": {rendered: 7}, "r2": {rendered: 7}}, term: 3, deadlines: map[string]time.Time{},
-	}}
-	d.state = switchover.State{
-		Epoch: 9,
-		Maps:  map[string]*switchover.Map{"users": {Shards: 1, Permit: permit}},
-		Stores: map[string]*switchover.Store{"db": {Members: []string{"a", "b"}, Primary: "a", Order: &switchover.Order{
-			Action: switchover.Open, Member: "b", Token: 9, Switchover: "s", UID: "u", Step: 4,
-		}}},
-		Sessions: map[string]*switchover.Session{
-			"r1": {ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Center: "a"},
-			"r2": {ID: "r2", Holder: switchover.Relay, Name: "vm-b/one", Center: "b"},
-		},
-		Switchovers: map[string]*switchover.Switchover{"s": {
-			Name: "s", UID: "u", Mode: switchover.Planned, Phase: phase, Freeze: 8,
-			Plan: switchover.Plan{
-				Moves:  []switchover.Move{{Unitization: "users", Unit: "x", ToUnit: "x", Cells: []string{"x.a"}, ToCells: []string{"x.b"}}},
-				Stores: []switchover.StoreMove{{Store: "db", Primary: "a", Target: "b"}},
-			},
-		}},
-	}
-	return d
-}
-
-// look takes a round at a revision; it returns what is proposed, by the names of the commands.
-func (d *desk) look(revision uint64) (names string, again time.Duration) {
-	d.heard.wall, d.heard.asked = d.now, d.now
-	d.memory.see(d.state, revision, d.now)
-	proposals, at := next(d.state, d.memory, d.heard, d.now)
-	var list []string
-	for _, p := range proposals {
-		list = append(list, strings.TrimPrefix(fmt.Sprintf("%T", p.command.GetOperation()), "*intentpb.Command_"))
-	}
-	if !at.IsZero() {
-		again = at.Sub(d.now)
-	}
-	return strings.Join(list, " "), again
-}
-
-func (d *desk) expect(t *testing.T, revision uint64, want string) {
-	t.Helper()
-	if got, _ := d.look(revision); got != want {
-		t.Errorf("proposes %q, want %q", got, want)
-	}
-}
-
-func (d *desk) pass(by time.Duration) { d.now = d.now.Add(by) }
-
-// disaster makes a Disaster of the desk's switchover.
-func (d *desk) disaster() *desk {
-	d.state.Switchovers["s"].Mode = switchover.Disaster
-	return d
-}
-
-// old has the desk know its sessions for long enough, and the switchover for a moment.
-func (d *desk) old() *desk {
-	d.memory.see(d.state, 8, d.now)
-	for id := range d.state.Sessions {
-		d.memory.first[id] = d.now.Add(-time.Hour)
-	}
-	d.pass(time.Millisecond)
-	return d
-}
 
 func TestAFreezeWaitsForTheRelaysWithinReach(t *testing.T) {
 	d := newDesk(switchover.PhaseApproved).old()
@@ -309,63 +232,4 @@ func TestReportsOfTheOrderInForceArePassedOnOnce(t *testing.T) {
 	d.expect(t, 8, "")
 	d.state.Switchovers["s"].Reports, d.state.Switchovers["s"].Phase = nil, switchover.PhaseDone
 	d.expect(t, 8, "")
-}
-
-func TestSessionsOfThoseWhoAreGoneAreClosedAndRemovedAfterT(t *testing.T) {
-	d := newDesk(switchover.PhaseDone)
-	d.expect(t, 8, "")
-	d.silent("r1", silentFor-1)
-	d.expect(t, 8, "")
-	d.silent("r1", silentFor)
-	d.expect(t, 8, "CloseSession")
-	d.state.Sessions["r1"] = &switchover.Session{ID: "r1", Holder: switchover.Relay, Name: "vm-a/one", Closed: true}
-	d.expect(t, 9, "")
-	d.pass(drift(permit) - time.Millisecond)
-	d.expect(t, 9, "")
-	d.pass(time.Millisecond)
-	d.expect(t, 9, "RemoveSession")
-	d.memory = newMemory() // a new leader waits in full again
-	d.expect(t, 9, "")
-}
-
-func TestASessionThatNobodySpeaksOfIsClosedInTime(t *testing.T) {
-	d := newDesk(switchover.PhaseDone)
-	d.expect(t, 8, "")
-	delete(d.heard.sessions, "r1") // its server has restarted
-	d.pass(silentFor - 1)
-	d.expect(t, 8, "")
-	d.pass(1)
-	d.expect(t, 8, "CloseSession")
-
-	d = newDesk(switchover.PhaseDone) // no server was asked yet: nobody is gone
-	d.heard.sessions = nil
-	d.expect(t, 8, "")
-	d.pass(time.Hour)
-	d.expect(t, 8, "")
-}
-
-func TestASessionWhoseHolderStartedAgainIsClosed(t *testing.T) {
-	d := newDesk(switchover.PhaseDone)
-	d.expect(t, 8, "")
-	d.state.Sessions["r3"] = &switchover.Session{ID: "r3", Holder: switchover.Relay, Name: "vm-a/one", Center: "a"}
-	d.heard.sessions["r3"] = progress{}
-	d.silent("r1", reachable-1)
-	d.expect(t, 8, "")
-	d.silent("r1", reachable)
-	d.memory.see(d.state, 8, d.now)
-	d.heard.asked = d.now
-	proposals, _ := next(d.state, d.memory, d.heard, d.now)
-	if len(proposals) != 1 || proposals[0].command.GetCloseSession().GetId() != "r1" {
-		t.Errorf("proposals %v, want r1 closed", proposals)
-	}
-}
-
-func TestANewLeaderWaitsForTheLongerTThatItHasNotSeen(t *testing.T) {
-	d := newDesk(switchover.PhaseFrozen).disaster()
-	d.state.Maps["users"] = &switchover.Map{Shards: 1, Permit: time.Second, PermitBefore: permit}
-	d.expect(t, 8, "")
-	d.pass(drift(permit) - time.Millisecond)
-	d.expect(t, 8, "")
-	d.pass(time.Millisecond)
-	d.expect(t, 8, "WaitedOut")
 }

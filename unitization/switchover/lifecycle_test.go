@@ -2,7 +2,6 @@ package switchover
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -103,99 +102,6 @@ func TestWithoutAStoreCommitOpensUnderTwoEpochs(t *testing.T) {
 	mustBe(t, s, "x", PhaseDone)
 }
 
-// TestACellThatLeavesClosesNoStore is rule 18; in a Disaster the cell may have left writes in flight.
-func TestACellThatLeavesClosesNoStore(t *testing.T) {
-	leave := Request{Mode: Planned, EvacuateCenter: "hz-b"}
-	plan, problems := MakePlan(smallWorld(), smallState(t), leave)
-	if len(problems) > 0 || len(plan.Stores) != 0 || len(plan.Moves) != 3 {
-		t.Fatalf("planned %+v %v", plan, problems)
-	}
-	leave.Mode = Disaster
-	plan, problems = MakePlan(smallWorld(), smallState(t), leave)
-	if len(problems) > 0 || !slices.Equal(plan.Stores, []StoreMove{{"s", "hz-a", "hz-a"}}) {
-		t.Fatalf("planned %+v %v", plan, problems)
-	}
-}
-
-func TestADisasterWaitsForTheEndOfPermits(t *testing.T) {
-	s := smallState(t)
-	s = approved(t, s, "x", Request{Mode: Disaster, EvacuateRegion: "hz"})
-	s = mustApply(t, s, Freeze{"x", "uid-x"})
-	freeze := s.Switchovers["x"].Freeze
-	if s.Stores["s"].Accepting {
-		t.Fatal("the old primary may still have a permit")
-	}
-	refused(t, s, WaitedOut{"x", "uid-x", freeze + 1}, "freeze", "is")
-	waited := WaitedOut{"x", "uid-x", freeze}
-	s = mustApply(t, s, waited)
-	same(t, s, waited)
-	mustBe(t, s, "x", PhaseFencing)
-	s = report(t, s, "s", "sz-a", Position{1, 4})
-	mustBe(t, s, "x", PhaseFencing) // no majority yet
-	s = report(t, s, "s", "sh-a", Position{1, 5})
-	mustBe(t, s, "x", PhaseCatchingUp)
-	if p := s.Stores["s"].Order.Position; p != (Position{1, 5}) {
-		t.Fatalf("catches up to %v", p)
-	}
-	if s.Stores["s"].TwoWritersPossible != "" {
-		t.Fatal("nobody broke the glass")
-	}
-}
-
-func TestAcksThenWaitingForTheStoresPermit(t *testing.T) {
-	s := smallState(t)
-	s = approved(t, s, "x", Request{Mode: Disaster, EvacuateRegion: "hz"})
-	s = acked(t, mustApply(t, s, Freeze{"x", "uid-x"}), "x")
-	s = report(t, s, "s", "sz-a", Position{1, 4})
-	s = report(t, s, "s", "sh-a", Position{1, 5})
-	mustBe(t, s, "x", PhaseFencing) // of the old primary itself there is no evidence
-	s = mustApply(t, s, WaitedOut{"x", "uid-x", s.Switchovers["x"].Freeze})
-	mustBe(t, s, "x", PhaseCatchingUp)
-}
-
-// disasterOfT moves the asynchronous store that holds no permit.
-func disasterOfT(fact Fact) Request {
-	return Request{Mode: Disaster, EvacuateRegion: "sz", AcceptDataLoss: true, Facts: map[string]Fact{"t": fact}}
-}
-
-func TestFactsReplaceTheOldPrimary(t *testing.T) {
-	for _, fact := range []Fact{0, PoweredOff, BreakGlass} {
-		r := disasterOfT(fact)
-		if fact == 0 {
-			r.Facts = nil
-		}
-		s := approved(t, smallState(t), "x", r)
-		s = mustApply(t, s, Freeze{"x", "uid-x"}, WaitedOut{"x", "uid-x", s.Epoch + 1})
-		mustBe(t, s, "x", PhaseFencing)
-		if fact == 0 && !strings.Contains(s.Waiting("x"), "spec.oldPrimaries") {
-			t.Fatalf("waits for %s", s.Waiting("x"))
-		}
-		s = report(t, s, "t", "sh-b", Position{1, 5})
-		want, glass := PhaseCatchingUp, ""
-		switch fact {
-		case 0:
-			want = PhaseFencing
-		case BreakGlass:
-			glass = "x"
-		}
-		mustBe(t, s, "x", want)
-		if got := s.Stores["t"].TwoWritersPossible; got != glass {
-			t.Fatalf("%s: two writers possible by %q, want %q", fact, got, glass)
-		}
-	}
-}
-
-func TestBreakGlassIsNotRecordedWhenTheOldPrimaryReported(t *testing.T) {
-	s := approved(t, smallState(t), "x", disasterOfT(BreakGlass))
-	s = acked(t, mustApply(t, s, Freeze{"x", "uid-x"}), "x")
-	s = report(t, s, "t", "sz-a", Position{1, 5})
-	s = report(t, s, "t", "sh-b", Position{1, 5})
-	mustBe(t, s, "x", PhaseCatchingUp)
-	if s.Stores["t"].TwoWritersPossible != "" {
-		t.Fatal("recorded")
-	}
-}
-
 func TestOldReportsHaveNoEffect(t *testing.T) {
 	s := approved(t, smallState(t), "x", evacuateHangzhou)
 	s = acked(t, mustApply(t, s, Freeze{"x", "uid-x"}), "x")
@@ -242,75 +148,6 @@ func TestAbortRollsBackUnderANewEpoch(t *testing.T) {
 	mustBe(t, s, "x", PhaseAborted)
 	if s = mustApply(t, s, Retire{"x"}); len(s.Switchovers) != 0 || s.Stores["s"].Order == nil {
 		t.Fatal("retired with the order that stands")
-	}
-}
-
-// committed is a switchover of hz to sh, of which only the commit is decided.
-func committed(t testing.TB, s State, name string, r Request) State {
-	t.Helper()
-	s = approved(t, s, name, r)
-	s = acked(t, mustApply(t, s, Freeze{name, "uid-" + name}), name)
-	for _, member := range s.Stores["s"].Members {
-		if s.Switchovers[name].Phase == PhaseFencing {
-			s = report(t, s, "s", member, Position{1, 9})
-		}
-	}
-	s = report(t, s, "s", s.Stores["s"].Order.Member, Position{1, 9})
-	return mustApply(t, s, Commit{name, "uid-" + name})
-}
-
-func TestPastCommitTheWayIsForward(t *testing.T) {
-	s := committed(t, smallState(t), "x", evacuateHangzhou)
-	refused(t, s, Abort{Name: "x", UID: "uid-x"}, "status.phase", "no way back")
-	s = report(t, s, "s", "sh-a", Position{1, 9})
-	refused(t, s, Abort{Name: "x", UID: "uid-x"}, "status.phase", "no way back")
-	refused(t, s, Retire{"x"}, "status.phase", "running")
-}
-
-func TestADisasterSupersedesWhatIsPastItsCommit(t *testing.T) {
-	s := smallState(t)
-	r := Request{Mode: Disaster, EvacuateRegion: "sh", Supersedes: "x"}
-	frozen := mustApply(t, approved(t, s, "x", evacuateHangzhou), Freeze{"x", "uid-x"})
-	_, problems := MakePlan(smallWorld(), frozen, r)
-	mustName(t, problems, "spec.supersedes", "past its commit")
-	_, problems = MakePlan(smallWorld(), frozen, Request{Mode: Planned, EvacuateRegion: "sh", Supersedes: "x"})
-	mustName(t, problems, "spec.supersedes", "only a Disaster")
-	_, problems = MakePlan(smallWorld(), frozen, Request{Mode: Disaster, EvacuateRegion: "sh", Supersedes: "y"})
-	mustName(t, problems, "spec.supersedes", "no such switchover")
-
-	s = committed(t, s, "x", evacuateHangzhou)
-	promote := reportOf(s, "s", "sh-a", Position{1, 9})
-	s = approved(t, s, "y", r)
-	mustBe(t, s, "x", PhaseSuperseded)
-	same(t, s, promote) // too late
-	if s.Stores["s"].Lock != "y" || rangeAt(t, s, "users", 0).Lock != "y" || rangeAt(t, s, "files", 0).Lock != "y" {
-		t.Fatalf("locks: %+v", s.Maps)
-	}
-	refused(t, s, Abort{Name: "y", UID: "uid-y"}, "status.phase", "no way back")
-	s = mustApply(t, s, Freeze{"y", "uid-y"})
-	s = mustApply(t, s, WaitedOut{"y", "uid-y", s.Epoch})
-	s = report(t, s, "s", "sz-a", Position{1, 9})
-	s = report(t, s, "s", "hz-a", Position{1, 9}) // sh-a never answers: that the store is closed is known from x
-	mustBe(t, s, "y", PhaseCatchingUp)
-	s = report(t, s, "s", "hz-a", Position{1, 9})
-	s = mustApply(t, s, Commit{"y", "uid-y"})
-	s = report(t, s, "s", "hz-a", Position{1, 9})
-	mustBe(t, s, "y", PhaseOpened)
-	if st, r := s.Stores["s"], rangeAt(t, s, "users", 0); st.Primary != "hz-a" || r.Frozen || r.Unit != "u1" {
-		t.Fatalf("opened as %+v %+v", st, r)
-	}
-}
-
-func TestAnOpenedSwitchoverIsSupersededToo(t *testing.T) {
-	s := committed(t, smallState(t), "x", evacuateHangzhou)
-	s = report(t, s, "s", "sh-a", Position{1, 9})
-	mustBe(t, s, "x", PhaseOpened)
-	s = approved(t, s, "y", Request{Mode: Disaster, EvacuateRegion: "sh", Supersedes: "x"})
-	s = mustApply(t, s, Freeze{"y", "uid-y"})
-	epoch := s.Epoch
-	s = mustApply(t, s, Abort{Name: "y", UID: "uid-y"})
-	if st := s.Stores["s"]; st.Primary != "sh-a" || !st.Accepting || st.Token != epoch+1 || st.Order.Member != "sh-a" {
-		t.Fatalf("aborted: %+v", st)
 	}
 }
 
