@@ -42,6 +42,9 @@ func ParseConfig(path string, data []byte, config Validator) error {
 		return Usagef("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	strict, err := json.UnmarshalStrict(text, config)
+	if at := blame(text, config, err); at != "" {
+		err = fmt.Errorf("%s: %w", at, err)
+	}
 	if err := errors.Join(append(strict, err)...); err != nil {
 		return Usagef("%s: %w", path, err)
 	}

@@ -15,26 +15,35 @@ import (
 
 	"context"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"pentad.dev/pentad/process"
 )
 
 type config struct {
 	Name   string            `json:"name"`
 	Listen map[string]string `json:"listen"`
+	// After decodes itself, as durations do.
+	After metav1.Duration `json:"after"`
+	Each  []struct {
+		After metav1.Duration `json:"after"`
+	} `json:"each"`
 }
 
 func (c *config) Validate() error { return process.Required("name", c.Name) }
 
 func TestAWrongConfigurationIsRefusedWithItsField(t *testing.T) {
 	for text, want := range map[string]string{
-		"name: a\nnmae: b\n":          `unknown field "nmae"`,
-		"name: a\nname: b\n":          `"name" already set`,
-		"name: [1]\n":                 "name",
-		"name: a\nListen: {}\n":       `unknown field "Listen"`,
-		"name: a\nlisten: {a: [1]}\n": "listen",
-		"listen: {}\n":                "name: must not be empty",
-		"name: a\n\tb: c\n":           "line 2",
-		"name: a\nlisten: {grpc: 1}}": "line",
+		"name: a\nnmae: b\n":                `unknown field "nmae"`,
+		"name: a\nname: b\n":                `"name" already set`,
+		"name: [1]\n":                       "name",
+		"name: a\nListen: {}\n":             `unknown field "Listen"`,
+		"name: a\nlisten: {a: [1]}\n":       "listen",
+		"name: a\nafter: soon\n":            `after: time: invalid duration "soon"`,
+		"name: a\neach: [{}, {after: x}]\n": `each[1].after: time: invalid duration "x"`,
+		"listen: {}\n":                      "name: must not be empty",
+		"name: a\n\tb: c\n":                 "line 2",
+		"name: a\nlisten: {grpc: 1}}":       "line",
 	} {
 		err := process.ParseConfig("x.yaml", []byte(text), &config{})
 		var usage *process.UsageError
