@@ -97,6 +97,9 @@ type plant struct {
 	slowApply time.Duration
 	// haste has units moved one time after the other, in that mode.
 	haste v1alpha1.SwitchoverMode
+	// changes is how often a registry changes, and services how many it has; 0: as usual.
+	changes  time.Duration
+	services int
 	// writes is how often a shard's writer tries; 0: writeEvery.
 	writes time.Duration
 	// rule is the one that is broken: page and number.

@@ -131,8 +131,10 @@ func init() {
 		{"feed 15", "digests cover positions", []string{"digestCoversAt", unsealed}},
 		{"feed 15", "digests serve later batches", []string{"digestsServeLater", "keptNotCompared", unsealed}},
 		{"feed 15", "the floor stays where a bucket was kept", []string{"keptFloorNotRaised", unsealed}},
-		{"feed 18", "a starved copy keeps its one stream", []string{"noSecondStream"}},
 	} {
-		plants = append(plants, plant{rule: p.rule, name: p.name, faults: pathsCut, adjust: inFeeds(p.broken...)})
+		plants = append(plants, plant{
+			rule: p.rule, name: p.name, faults: pathsStall, changes: 250 * time.Millisecond, services: 24, adjust: inFeeds(p.broken...),
+		})
 	}
+	plants = append(plants, plant{rule: "feed 18", name: "a starved copy keeps its one stream", faults: pathsCut, adjust: inFeeds("noSecondStream")})
 }

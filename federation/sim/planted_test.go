@@ -144,6 +144,27 @@ func answersLost(rnd *rand.Rand, length time.Duration) (faults []fault) {
 	return faults
 }
 
+// pathsStall has what hosts say to each other come late, or not at all, all the time.
+func pathsStall(rnd *rand.Rand, length time.Duration) (faults []fault) {
+	hosts := centers
+	for _, c := range clusters {
+		hosts = append(append([]string(nil), hosts...), "agent."+c, relayOf(c))
+	}
+	for at := begins; at < length-settles; at += time.Duration(rnd.Int64N(int64(600 * time.Millisecond))) {
+		order := rnd.Perm(len(hosts))
+		f := fault{At: at, Kind: noPath, On: hosts[order[0]], To: hosts[order[1]], For: 200*time.Millisecond + time.Duration(rnd.Int64N(int64(4*time.Second)))}
+		switch rnd.IntN(12) {
+		case 0:
+			f.Kind = kill
+		case 1:
+			f.For += 20 * time.Second
+		}
+		f.For = min(f.For, length-settles-at)
+		faults = append(faults, f)
+	}
+	return faults
+}
+
 // pathsCut has hosts out of each other's reach for long, and servers, agents and relays start again.
 func pathsCut(rnd *rand.Rand, length time.Duration) (faults []fault) {
 	hosts := centers

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -110,7 +111,7 @@ func (w *writer) begin(p *endpoint, servers, relays []feed.Peer) (func(context.C
 		for ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
-			case <-time.After(time.Duration(pauses.Int64N(int64(2 * changesEvery)))):
+			case <-time.After(time.Duration(pauses.Int64N(int64(2 * cmp.Or(w.plant.changes, changesEvery))))):
 				if !w.settling() {
 					w.change(log)
 				}
@@ -171,7 +172,7 @@ func (w *writer) change(log *feed.Log) {
 	defer w.mu.Unlock()
 	var changes []feed.Change
 	for range 1 + w.rnd.IntN(3) {
-		change := feed.Change{Kind: model.KindService, Key: fmt.Sprint("service-", w.rnd.IntN(services))}
+		change := feed.Change{Kind: model.KindService, Key: fmt.Sprint("service-", w.rnd.IntN(cmp.Or(w.plant.services, services)))}
 		if w.rnd.IntN(3) > 0 {
 			value, err := model.Encode(&modelpb.Service{
 				Name: change.Key, Ports: []*modelpb.Port{{Name: "grpc", Number: 1 + uint32(w.rnd.IntN(60000))}},
