@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -198,5 +199,23 @@ func TestClientGoesOnAtAnotherServer(t *testing.T) {
 	list, err := c.Centers().List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(list.Items) != 3 {
 		t.Errorf("list %v, %v: want 3 centers", list, err)
+	}
+}
+
+// A write is answered with what the leader applied: the follower that passed it on need not have applied it (rule 3 of
+// intent).
+func TestAWriteIsAnsweredBeforeTheFollowerHasIt(t *testing.T) {
+	a, e := newAuthority(t), newEstate(t, 2)
+	follower := serve(t, a, e.members[1])
+	e.members[1].set(0, true)
+	before := e.members[1].fsm.Revision()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	made, err := follower.client(AdminGroup).Centers().Create(ctx, center("hz-a", "hangzhou"), metav1.CreateOptions{})
+	if err != nil || made.ResourceVersion == "" || made.UID == "" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	if at := e.members[1].fsm.Revision(); at != before {
+		t.Errorf("the follower went from revision %d to %d: it was to be paused", before, at)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -32,6 +33,27 @@ func soloConfig(t *testing.T, dir string) Config {
 		Voters: []Member{{ID: "n1", Address: l.Addr().String()}}, BootstrapAlone: true, Logger: testLogger("n1"), SegmentSize: 64 << 10}
 }
 
+// filesIn returns what is in a folder, but for the lock, which whoever looks at it takes.
+func filesIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range found {
+		if f.Name() == lockFile {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name()] = string(b)
+	}
+	return all
+}
+
 func TestFolderIsRefusedWithAReason(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	cfg := soloConfig(t, dir)
@@ -41,7 +63,11 @@ func TestFolderIsRefusedWithAReason(t *testing.T) {
 	}
 	refused := func(what string, cfg Config, words ...string) {
 		t.Helper()
+		before := filesIn(t, cfg.Dir)
 		n, err := New(cfg)
+		if after := filesIn(t, cfg.Dir); !maps.Equal(before, after) {
+			t.Errorf("%s: the folder changed: %d files, %d before", what, len(after), len(before))
+		}
 		if err == nil {
 			n.Close()
 			t.Errorf("%s: accepted", what)
