@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"pentad.dev/pentad/crds/v1alpha1"
@@ -198,5 +199,44 @@ func (e *estate) back() {
 	})
 	if !live {
 		e.oracle.violated("cluster %s is not back %s after the last fault", said, settles)
+	}
+}
+
+// The oracle of expiry counts who was there all the time and heard nothing.
+func TestWhoCanSayThatAClusterIsSilent(t *testing.T) {
+	const at = 100 * time.Second
+	for _, c := range []struct {
+		name   string
+		change func(h *hearings)
+		say    int
+	}{
+		{"nobody heard of it for long", func(*hearings) {}, 5},
+		{"two heard of it", func(h *hearings) { h.heard(at-keepFor/2, "hz-a", "sz-a") }, 3},
+		{"three heard of it", func(h *hearings) { h.heard(at-keepFor/2, "hz-a", "hz-b", "sz-a") }, 2},
+		{"all heard of it before", func(h *hearings) { h.heard(at-keepFor, centers...) }, 5},
+		{"one began a while ago", func(h *hearings) { h.up["sh-a"] = []span{{1, 0, 85 * time.Second}, {2, 90 * time.Second, at}} }, 4},
+		{"one is gone", func(h *hearings) { h.up["sh-a"] = []span{{1, 0, 85 * time.Second}} }, 4},
+	} {
+		h := newHearings()
+		for _, name := range centers {
+			h.up[name] = []span{{1, 0, at}}
+		}
+		c.change(h)
+		if say := h.silent("vm", at); say != c.say {
+			t.Errorf("%s: %d can say so, want %d", c.name, say, c.say)
+		}
+	}
+	h := newHearings()
+	for n, need := range []int{1, 1, 2, 2, 3, 3} {
+		if h.voters = []counted{{at, n}}; n > 0 && h.majority(at) != need {
+			t.Errorf("of %d voters %d are a majority, want %d", n, h.majority(at), need)
+		}
+	}
+}
+
+func (h *hearings) heard(at time.Duration, servers ...string) {
+	for _, name := range servers {
+		key := [2]string{name, "vm"}
+		h.signs[key] = append(h.signs[key], at)
 	}
 }
