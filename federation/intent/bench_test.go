@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 )
@@ -97,4 +100,39 @@ func large(tb testing.TB, n int) (*FSM, *author) {
 		add(policy(fmt.Sprintf("p%d", i), fmt.Sprintf("s%d", i), v1alpha1.FailoverTier{Scope: v1alpha1.ScopeCenter}))
 	}
 	return f, w
+}
+
+// BenchmarkUpdateCenter is the write that `make bench-etcd` makes: an object of 1 KiB with another annotation, among 128
+// of its kind.
+func BenchmarkUpdateCenter(b *testing.B) {
+	const objects = 128
+	f, w := large(b, 100)
+	var all [objects]*v1alpha1.Center
+	for i := range all {
+		all[i] = center(fmt.Sprintf("bench-%03d", i), "bench", v1alpha1.CenterFull)
+		w.fresh(all[i], f.View().Lookup())
+		all[i].ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "bench", Operation: "Update", FieldsType: "FieldsV1",
+			APIVersion: v1alpha1.GroupVersion.String(), Time: &all[i].CreationTimestamp,
+			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:bench":{}}},"f:spec":{"f:region":{},"f:role":{}}}`)}}}
+		all[i].Annotations = map[string]string{"bench": ""}
+		all[i].Annotations["bench"] = strings.Repeat("x", 1024-len(toJSON(all[i])))
+		f.Apply(1, encode(w.creation("Center", all[i].Name, toJSON(all[i]))))
+	}
+	revision := f.Revision() - objects
+	commands := make([][]byte, b.N)
+	for i := range commands {
+		o := all[i%objects]
+		o.Annotations["bench"] = fmt.Sprintf("%010d", i) + o.Annotations["bench"][10:]
+		revision++
+		commands[i] = encode(w.replacement("Center", o.Name, toJSON(o), revision))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i, command := range commands { // b.Loop would not say beforehand how many it needs
+		f.Apply(uint64(i+2), command)
+	}
+	b.StopTimer()
+	if f.Revision() != revision+objects {
+		b.Fatal("not every update was accepted")
+	}
 }

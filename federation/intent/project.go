@@ -3,6 +3,8 @@ package intent
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -57,6 +59,34 @@ func (f *FSM) declaration(object *Object) []byte {
 		panic(fmt.Sprintf("intent: %s %q: the declaration cannot be encoded: %v", object.Kind, object.Name, err))
 	}
 	return encoded
+}
+
+// sameDeclaration says that two objects of one name have the same declaration to the byte, without encoding it: most
+// changes are of what is not in it. It may say no of two that are the same.
+func sameDeclaration(a, b *Object) bool {
+	x, y := a.decoded, b.decoded
+	if x == nil || y == nil || x.GetUID() != y.GetUID() || x.GetGeneration() != y.GetGeneration() ||
+		!maps.Equal(x.GetLabels(), y.GetLabels()) {
+		return false
+	}
+	switch x := x.(type) {
+	case *v1alpha1.Center:
+		y, ok := y.(*v1alpha1.Center)
+		return ok && x.Spec == y.Spec
+	case *v1alpha1.Cluster:
+		y, ok := y.(*v1alpha1.Cluster)
+		return ok && reflect.DeepEqual(&x.Spec, &y.Spec)
+	case *v1alpha1.ServicePolicy:
+		y, ok := y.(*v1alpha1.ServicePolicy)
+		return ok && reflect.DeepEqual(&x.Spec, &y.Spec)
+	case *v1alpha1.Store:
+		y, ok := y.(*v1alpha1.Store)
+		return ok && reflect.DeepEqual(&x.Spec, &y.Spec)
+	case *v1alpha1.Unitization:
+		y, ok := y.(*v1alpha1.Unitization)
+		return ok && reflect.DeepEqual(&x.Spec, &y.Spec)
+	}
+	return false
 }
 
 // position is where the feed stands: unknown before the first command.

@@ -24,6 +24,10 @@ func (e *entry) records() []feed.Change {
 		if !e.f.inFeed(event.Kind) || event.statusOnly && !e.f.config.broken.has(brokenFeedSpecs) {
 			continue
 		}
+		if event.Prev != nil && event.Object != nil && sameDeclaration(event.Object, event.Prev) &&
+			!e.f.config.broken.has(brokenFeedSpecs) {
+			continue // the feed has it
+		}
 		change := feed.Change{Kind: event.Kind, Key: event.Name}
 		if event.Object != nil {
 			change.Value = e.f.declaration(event.Object)

@@ -78,7 +78,7 @@ type picture struct {
 	header  *intentpb.Header
 	state   state
 	answers *answers
-	last    []byte // key of the last object
+	last    string // key of the last object
 	// lastExpiry is the name of the last cluster that expired.
 	lastExpiry string
 	// lastServer and lastToken are the name and the hash of the last ones.
@@ -122,7 +122,7 @@ func (p *picture) add(frame *intentpb.Frame) error {
 }
 
 func (p *picture) addOwnership(encoded []byte) error {
-	if p.owned || p.last != nil || p.answers.len() > 0 {
+	if p.owned || p.last != "" || p.answers.len() > 0 {
 		return fmt.Errorf("%w: must have one ownership, after the header", ErrSnapshot)
 	}
 	ownership, err := switchover.DecodeState(encoded)
@@ -140,7 +140,7 @@ func (p *picture) addObject(m *intentpb.Object) error {
 	}
 	k := key(object.Kind, object.Name)
 	switch {
-	case p.answers.len() > 0 || p.lastExpiry != "" || bytes.Compare(p.last, k) >= 0:
+	case p.answers.len() > 0 || p.lastExpiry != "" || p.last >= k:
 		return fmt.Errorf("%w: %s %q: out of order", ErrSnapshot, object.Kind, object.Name)
 	case object.Created > object.Revision || object.Revision > p.state.revision:
 		return fmt.Errorf("%w: %s %q: created at %d, changed at %d: must be at most %d",

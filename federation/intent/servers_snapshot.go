@@ -61,7 +61,7 @@ func (p *picture) addServer(s *intentpb.Server) error {
 		form = checkRemoved(s)
 	}
 	switch {
-	case p.last != nil || p.answers.len() > 0 || len(m.tokens) > 0 || s.GetName() <= p.lastServer:
+	case p.last != "" || p.answers.len() > 0 || len(m.tokens) > 0 || s.GetName() <= p.lastServer:
 		return fmt.Errorf("%w: %s: out of order", ErrSnapshot, at)
 	case form != nil:
 		return fmt.Errorf("%w: %s: %w", ErrSnapshot, at, form)
@@ -81,7 +81,7 @@ func checkRemoved(s *intentpb.Server) error {
 func (p *picture) addToken(t *intentpb.Token) error {
 	hash := string(t.GetToken())
 	switch {
-	case p.last != nil || p.answers.len() > 0 || hash <= p.lastToken:
+	case p.last != "" || p.answers.len() > 0 || hash <= p.lastToken:
 		return fmt.Errorf("%w: token %s: out of order", ErrSnapshot, TokenName(t.GetToken()))
 	case (t.GetServer() == "") != (t.GetFolder() == ""):
 		return fmt.Errorf("%w: token %s: must name server and folder that used it, or neither", ErrSnapshot, TokenName(t.GetToken()))

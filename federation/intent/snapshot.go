@@ -87,13 +87,13 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 func (s *snapshot) each(fn func(*Object) bool) {
 	if s.broken.has(brokenSnapshotOrder) {
 		shuffled := map[*Object]bool{}
-		s.state.tree.Root().Walk(func(_ []byte, object *Object) bool { shuffled[object] = true; return false })
+		s.state.tree.from("", func(_ string, object *Object) bool { shuffled[object] = true; return true })
 		for object := range shuffled {
 			fn(object)
 		}
 		return
 	}
-	s.state.tree.Root().Walk(func(_ []byte, object *Object) bool { return !fn(object) })
+	s.state.tree.from("", func(_ string, object *Object) bool { return fn(object) })
 }
 
 // frameWriter keeps the first error.

@@ -1,11 +1,8 @@
 package intent
 
 import (
-	"bytes"
 	"iter"
 	"strings"
-
-	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/unitization/switchover"
@@ -41,42 +38,42 @@ func newState() state {
 // v1alpha1.Lookup.
 type objects struct {
 	// tree has the objects by kind, NUL, name.
-	tree *iradix.Tree[*Object]
+	tree tree[*Object]
 	// references has names by what the objects refer to: see referenceKey.
-	references *iradix.Tree[string]
+	references tree[string]
 	world      *lazyWorld
 	expiries   expiries
 }
 
 func newObjects() objects {
-	return objects{tree: iradix.New[*Object](), references: iradix.New[string](), world: &lazyWorld{}}
+	return objects{world: &lazyWorld{}}
 }
 
-func key(kind, name string) []byte { return []byte(kind + "\x00" + name) }
+func key(kind, name string) string { return kind + "\x00" + name }
 
-func (o objects) get(kind, name string) (*Object, bool) { return o.tree.Get(key(kind, name)) }
+func (o objects) get(kind, name string) (*Object, bool) { return o.tree.get(key(kind, name)) }
 
 // with is o with an object added, or put in the place of its predecessor.
 func (o objects) with(object *Object) objects {
-	tree, prev, replaced := o.tree.Insert(key(object.Kind, object.Name), object)
+	tree, prev, replaced := o.tree.with(key(object.Kind, object.Name), object)
 	next := objects{tree: tree, references: o.references, world: o.worldAfter(prev, object), expiries: o.expiries}
 	k := referenceKey(object)
 	if replaced {
-		if was := referenceKey(prev); !bytes.Equal(was, k) {
+		if was := referenceKey(prev); was != k {
 			next = next.unrefer(was)
 		} else {
 			return next
 		}
 	}
-	if k != nil {
-		next.references, _, _ = next.references.Insert(k, object.Name)
+	if k != "" {
+		next.references, _, _ = next.references.with(k, object.Name)
 	}
 	return next
 }
 
 // without is o without an object that is in it.
 func (o objects) without(object *Object) objects {
-	tree, _, _ := o.tree.Delete(key(object.Kind, object.Name))
+	tree := o.tree.without(key(object.Kind, object.Name))
 	next := objects{tree: tree, references: o.references, world: o.worldAfter(object, nil), expiries: o.expiries}
 	if object.Kind == v1alpha1.KindCluster {
 		next.expiries = o.expiries.without(object.Name)
@@ -84,34 +81,28 @@ func (o objects) without(object *Object) objects {
 	return next.unrefer(referenceKey(object))
 }
 
-func (o objects) unrefer(reference []byte) objects {
-	if reference != nil {
-		o.references, _, _ = o.references.Delete(reference)
+func (o objects) unrefer(reference string) objects {
+	if reference != "" {
+		o.references = o.references.without(reference)
 	}
 	return o
 }
 
-// referenceKey is where an object is found by what it refers to; nil when nobody asks.
-func referenceKey(object *Object) []byte {
+// referenceKey is where an object is found by what it refers to; empty when nobody asks.
+func referenceKey(object *Object) string {
 	switch d := object.decoded.(type) {
 	case *v1alpha1.Cluster:
-		return []byte(object.Kind + "\x00" + d.Spec.Center + "\x00" + object.Name)
+		return object.Kind + "\x00" + d.Spec.Center + "\x00" + object.Name
 	case *v1alpha1.ServicePolicy:
-		return []byte(object.Kind + "\x00" + d.Spec.Service)
+		return object.Kind + "\x00" + d.Spec.Service
 	}
-	return nil
+	return ""
 }
 
 // scan calls fn for the objects of a kind in the order of their names, from start on, until it says false.
 func (o objects) scan(kind, start string, fn func(*Object) bool) {
-	it := o.tree.Root().Iterator()
-	it.SeekLowerBound(key(kind, start))
 	prefix := kind + "\x00"
-	for k, object, ok := it.Next(); ok && strings.HasPrefix(string(k), prefix); k, object, ok = it.Next() {
-		if !fn(object) {
-			return
-		}
-	}
+	o.tree.from(key(kind, start), func(k string, object *Object) bool { return strings.HasPrefix(k, prefix) && fn(object) })
 }
 
 // Center implements v1alpha1.Lookup.
@@ -130,16 +121,20 @@ func (o objects) Policies() iter.Seq[*v1alpha1.ServicePolicy] {
 }
 
 // ClusterIn implements v1alpha1.Lookup.
-func (o objects) ClusterIn(center string) (string, bool) {
-	it := o.references.Root().Iterator()
-	it.SeekPrefix([]byte(v1alpha1.KindCluster + "\x00" + center + "\x00"))
-	_, cluster, ok := it.Next()
+func (o objects) ClusterIn(center string) (cluster string, ok bool) {
+	prefix := v1alpha1.KindCluster + "\x00" + center + "\x00"
+	o.references.from(prefix, func(k, name string) bool {
+		if ok = strings.HasPrefix(k, prefix); ok {
+			cluster = name
+		}
+		return false
+	})
 	return cluster, ok
 }
 
 // PolicyOf implements v1alpha1.Lookup.
 func (o objects) PolicyOf(service string) (string, bool) {
-	return o.references.Get([]byte(v1alpha1.KindServicePolicy + "\x00" + service))
+	return o.references.get(v1alpha1.KindServicePolicy + "\x00" + service)
 }
 
 func decoded[T v1alpha1.Object](o objects, kind string) iter.Seq[T] {
