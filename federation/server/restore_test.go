@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/backup"
@@ -181,6 +184,34 @@ func TestABadBackupChangesNothing(t *testing.T) {
 	check(t, backup.Write(&inner, backup.Header{Cluster: oldCluster, Server: "hz-a", Level: 1, Taken: time.Unix(1, 0)},
 		strings.NewReader("pentad intent 9\n")))
 	refuse("a content of a later build", inner.Bytes(), "this build cannot read its state")
+}
+
+// TestAFolderInUseIsLeftAlone: while its server runs, no command that works on folders touches it, and the server goes on.
+func TestAFolderInUseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, 1)
+	e.leader()
+	config := e.configs[0]
+	var out bytes.Buffer
+	for what, err := range map[string]error{
+		"backup":  func() error { _, err := BackUpFolder(config.DataDir, &out); return err }(),
+		"recover": func() error { _, err := OpenRecovery(Restoration{Config: config}); return err }(),
+		"start":   func() error { _, err := New(config, slog.New(slog.DiscardHandler)); return err }(),
+	} {
+		if !usage(err) || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), config.DataDir) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	file := backupOf(t, stateOf(t, "hz-a"), nil)
+	if _, err := (Restoration{Config: config}).Restore(bytes.NewReader(file)); !usage(err) || !strings.Contains(err.Error(), "is not empty") {
+		t.Errorf("restore: %v", err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("a backup of %d bytes was written", out.Len())
+	}
+	if _, err := e.operator(0).Centers().Create(t.Context(), center("after", "r1"), metav1.CreateOptions{}); err != nil {
+		t.Errorf("the server does not go on: %v", err)
+	}
 }
 
 func TestAFolderThatIsNotEmptyIsNotTouched(t *testing.T) {
