@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"pentad.dev/pentad/federation/catalog"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
 )
@@ -15,7 +14,7 @@ import (
 // the replicated log says was deleted, never by what it does not say.
 type withdrawal struct {
 	mu       sync.Mutex
-	declared *catalog.Declared
+	declared *model.Declared
 }
 
 func newWithdrawal(feeds *feed.Set) *withdrawal {
@@ -25,7 +24,7 @@ func newWithdrawal(feeds *feed.Set) *withdrawal {
 			before = append(before, cluster)
 		}
 	}
-	return &withdrawal{declared: catalog.NewDeclared(before)}
+	return &withdrawal{declared: model.NewDeclared(before)}
 }
 
 // refusal is why a feed is not taken; nil: it is.

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"pentad.dev/pentad/federation/catalog"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
 )
@@ -18,7 +17,7 @@ type withdrawn struct {
 	log *slog.Logger
 
 	mu       sync.Mutex
-	declared *catalog.Declared
+	declared *model.Declared
 }
 
 func newWithdrawn(set *feed.Set, own string, log *slog.Logger) *withdrawn {
@@ -28,7 +27,7 @@ func newWithdrawn(set *feed.Set, own string, log *slog.Logger) *withdrawn {
 			before = append(before, cluster)
 		}
 	}
-	return &withdrawn{set: set, own: own, log: log, declared: catalog.NewDeclared(before)}
+	return &withdrawn{set: set, own: own, log: log, declared: model.NewDeclared(before)}
 }
 
 func (w *withdrawn) is(cluster string) bool {

@@ -1,4 +1,4 @@
-package catalog
+package model
 
 import (
 	"fmt"
@@ -9,10 +9,10 @@ import (
 
 func TestDeclaredSaysWhichClustersWereDeleted(t *testing.T) {
 	declared := func(name, uid string) *feed.Record {
-		return &feed.Record{Kind: kindCluster, Key: name, Value: fmt.Appendf(nil, `{"metadata":{"name":%q,"uid":%q},"spec":{}}`, name, uid)}
+		return &feed.Record{Kind: KindCluster, Key: name, Value: fmt.Appendf(nil, `{"metadata":{"name":%q,"uid":%q},"spec":{}}`, name, uid)}
 	}
-	deleted := func(name string) *feed.Record { return &feed.Record{Kind: kindCluster, Key: name} }
-	other := &feed.Record{Kind: kindCenter, Key: "a", Value: []byte("{}")}
+	deleted := func(name string) *feed.Record { return &feed.Record{Kind: KindCluster, Key: name} }
+	other := &feed.Record{Kind: "Center", Key: "a", Value: []byte("{}")}
 	d := NewDeclared([]string{"before"})
 	for i, step := range []struct {
 		reset          bool
@@ -28,8 +28,8 @@ func TestDeclaredSaysWhichClustersWereDeleted(t *testing.T) {
 		{true, []*feed.Record{declared("b", "5")}, "[a before]", "[]"}, // not named
 		{true, []*feed.Record{declared("b", "5"), other}, "[]", "[]"},  // again
 		{true, nil, "[b]", "[]"}, // none
-		{true, []*feed.Record{declared("a", "3"), other}, "[]", "[a]"},    // as it was
-		{false, []*feed.Record{{Kind: kindCenter, Key: "a"}}, "[]", "[]"}, // another kind
+		{true, []*feed.Record{declared("a", "3"), other}, "[]", "[a]"},  // as it was
+		{false, []*feed.Record{{Kind: "Center", Key: "a"}}, "[]", "[]"}, // another kind
 		{false, []*feed.Record{declared("a", "3"), deleted("x")}, "[]", "[]"},
 	} {
 		gone, again := d.Apply(feed.Batch{Reset: step.reset, Records: step.records})

@@ -1,4 +1,4 @@
-package catalog
+package model
 
 import (
 	"encoding/json"
@@ -6,6 +6,9 @@ import (
 
 	"pentad.dev/pentad/federation/feed"
 )
+
+// KindCluster is the kind of the records of Clusters in the intent feed: their values are JSON.
+const KindCluster = "Cluster"
 
 // Declared follows, in the intent feed, which Clusters are declared, for who holds their feeds: the feeds of a Cluster that
 // was deleted are withdrawn for good. Of one that was never declared nothing is said: its agent may be earlier than its
@@ -40,7 +43,7 @@ func (d *Declared) Knows(cluster string) bool {
 func (d *Declared) Apply(b feed.Batch) (deleted, again []string) {
 	named := map[string]bool{}
 	for _, r := range b.Records {
-		if r.Kind != kindCluster {
+		if r.Kind != KindCluster {
 			continue
 		}
 		uid := ""
