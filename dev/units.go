@@ -16,9 +16,6 @@ import (
 //go:embed units.yaml
 var unitsEstate []byte
 
-// UnitsEstate is the text of an estate with units, to be shown or copied.
-func UnitsEstate() string { return string(unitsEstate) }
-
 // Limits of writes a second for each shard.
 const (
 	defaultWrites = 5

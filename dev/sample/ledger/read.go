@@ -78,9 +78,6 @@ func ReadLog(dir string) ([]Entry, error) {
 	return entries, nil
 }
 
-// ReadToken returns the token that a member keeps.
-func ReadToken(dir string) (uint64, error) { return readToken(dir) }
-
 // ReadEvents returns the events of a member, all processes of its life. A torn last line is left out.
 func ReadEvents(dir string) ([]Event, error) {
 	data, err := os.ReadFile(filepath.Join(dir, eventsFile))

@@ -29,8 +29,7 @@ func Open(path string) (*Reader, error) {
 	return &Reader{name: filepath.Base(path), file: file, open: map[uint64]Line{}}, nil
 }
 
-// Name is the file's name, Client the center of its client once the first line was read.
-func (r *Reader) Name() string   { return r.name }
+// Client is the center of the file's client once the first line was read.
 func (r *Reader) Client() string { return r.client }
 
 // Next returns what was appended since the last call: ended requests, and the lines about no request.
