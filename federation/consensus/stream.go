@@ -112,7 +112,7 @@ func (s *stream) shake(conn net.Conn) {
 	}
 	if err != nil {
 		if s.ctx.Err() == nil {
-			s.logger.Warn("refused a caller", "peer", conn.RemoteAddr(), "error", err)
+			s.logger.Warn("refused a caller", "peer", hostOf(conn.RemoteAddr()), "error", err)
 		}
 		conn.Close()
 		return
@@ -126,6 +126,14 @@ func (s *stream) shake(conn net.Conn) {
 	case <-s.ctx.Done():
 		tracked.Close()
 	}
+}
+
+// hostOf is an address without its port, which changes with each call: a complaint is made once in a while.
+func hostOf(a net.Addr) string {
+	if host, _, err := net.SplitHostPort(a.String()); err == nil {
+		return host
+	}
+	return a.String()
 }
 
 // Accept implements net.Listener.

@@ -243,6 +243,7 @@ func TestALostDiskIsRefusedAndTheServerJoinsAgain(t *testing.T) {
 	c := e.operator(0, 1)
 	check := e.load(c, 1)
 	e.stop(2)
+	oldDisk := e.configs[2].DataDir
 	e.configs[2].DataDir = t.TempDir()
 	e.start(2)
 	var usage *process.UsageError
@@ -267,6 +268,32 @@ func TestALostDiskIsRefusedAndTheServerJoinsAgain(t *testing.T) {
 	check() // with the server that came back as one of two
 	e.stop(2)
 	e.configs[2].Join = nil // it is of no use any more
+	e.start(2)
+	e.leader()
+
+	// The old disk turns up again, under its name and at its address.
+	e.start(0)
+	e.roles(c, map[string]string{"s1": "voter", "s2": "voter", "s3": "voter"})
+	e.stop(2)
+	newDisk := e.configs[2].DataDir
+	e.configs[2].DataDir = oldDisk
+	e.start(2)
+	e.invite(c) // the two others write
+	comes(t, "the others hear of s3 no more", func() error {
+		for _, i := range []int{0, 1} {
+			for _, m := range e.servers[i].node.Members() {
+				if m.ID == "s3" && m.LastHeard >= 0 && m.LastHeard < time.Second {
+					return fmt.Errorf("s%d heard it %s ago", i+1, m.LastHeard)
+				}
+			}
+		}
+		return nil
+	})
+	if leader, _, _ := e.servers[2].node.Leader(); leader != "" {
+		t.Errorf("the old disk follows %s", leader)
+	}
+	e.stop(2)
+	e.configs[2].DataDir = newDisk
 	e.start(2)
 	e.leader()
 }
