@@ -158,7 +158,11 @@ func TestWhoMissedAReplacementFollowsTheNewDisk(t *testing.T) {
 	before := maps.Clone(folders)
 	before[m.id] = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 	away.node.SetFolders(before)
-	c.put("k", "2", away)
+	// The table is one of after a command that the one that is away has not.
+	_, replaced := c.put("k", "2", away)
+	if err := m.node.WaitApplied(timeout(t, 60*time.Second), replaced); err != nil {
+		t.Fatal(err)
+	}
 	c.stop(l)
 	c.links.set(nil)
 	_, index := c.put("k", "3", l)
