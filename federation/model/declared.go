@@ -38,6 +38,9 @@ func (d *Declared) Knows(cluster string) bool {
 	return known
 }
 
+// Any says that some Cluster is declared at all.
+func (d *Declared) Any() bool { return len(d.uids) > 0 }
+
 // Apply takes a batch of the intent feed, and says, sorted, which Clusters were deleted in it, those too that were declared
 // anew since, and which ones are declared that were deleted before.
 func (d *Declared) Apply(b feed.Batch) (deleted, again []string) {

@@ -98,12 +98,12 @@ func (s *Core) caughtUp(ctx context.Context) bool {
 }
 
 // withdrawStrangers removes what is left on disk of Clusters that were deleted while this server was down: no Cluster is
-// declared, and no writer speaks.
+// declared, and no writer speaks. Where no Cluster is declared at all, they may all come yet.
 func (s *Core) withdrawStrangers() {
 	s.withdrawFeeds("no Cluster of that name is declared, and its writer is silent", func(of string, log *feed.Log) bool {
 		s.withdrawal.mu.Lock()
 		defer s.withdrawal.mu.Unlock()
-		return !s.withdrawal.declared.Knows(of) && log.Stale() && !log.Home()
+		return s.withdrawal.declared.Any() && !s.withdrawal.declared.Knows(of) && log.Stale() && !log.Home()
 	})
 }
 

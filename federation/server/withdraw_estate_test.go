@@ -111,6 +111,22 @@ func TestFeedsOfClustersThatNobodyKnowsAreCleanedUp(t *testing.T) {
 	_, err = s.feeds.Log(model.FeedID("early", "static")).Begin(1<<50, nil)
 	check(t, err)
 	s.withdrawStrangers()
+	if _, ok := s.feeds.Get(id); !ok {
+		t.Error("it was removed while no Cluster is declared yet")
+	}
+	c := e.operator(0)
+	_, err = c.Centers().Create(t.Context(), center("s1", "r1"), createOptions)
+	check(t, err)
+	_, err = c.Clusters().Create(t.Context(), &v1alpha1.Cluster{
+		ObjectMeta: named(cluster("s1")), Spec: v1alpha1.ClusterSpec{Center: "s1"},
+	}, createOptions)
+	check(t, err)
+	eventually(t, "news of the Cluster", patient, func() bool {
+		s.withdrawal.mu.Lock()
+		defer s.withdrawal.mu.Unlock()
+		return s.withdrawal.declared.Knows(cluster("s1"))
+	})
+	s.withdrawStrangers()
 	if _, ok := s.feeds.Get(id); ok {
 		t.Error("it is there for ever")
 	}
