@@ -20,7 +20,7 @@ var plants = []plant{
 	{rule: "an ack before fsync", name: "acknowledged before the sync", often: []kind{blackout}, disk: func(d *disk) {
 		d.early = func(name string) bool { return strings.HasSuffix(name, ".wal") }
 	}},
-	{rule: "an ack before fsync", name: "votes acknowledged before the sync", bare: true, faults: each(lostVote, 9*time.Second, 6*time.Second),
+	{rule: "an ack before fsync", name: "votes acknowledged before the sync", soon: true, bare: true, faults: each(lostVote, 9*time.Second, 6*time.Second),
 		disk: func(d *disk) {
 			d.early = func(name string) bool { return name == "meta-a" || name == "meta-b" }
 		}},
