@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/hashicorp/raft"
 )
 
 // Whatever raft writes passes, in whatever pieces it comes, and between two messages the screen knows that it is there.
@@ -59,5 +61,22 @@ func TestTheScreenStopsWhatIsTooMuch(t *testing.T) {
 	}
 	if err := answers.pass([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}); !errors.Is(err, ErrPeer) {
 		t.Errorf("an answer of 4 GiB: %v", err)
+	}
+}
+
+// BenchmarkScreen reads along a message of 64 entries of 256 bytes.
+func BenchmarkScreen(b *testing.B) {
+	m := &raft.AppendEntriesRequest{Term: 3}
+	for i := range uint64(64) {
+		m.Entries = append(m.Entries, &raft.Log{Index: i + 1, Term: 3, Data: make([]byte, 256)})
+	}
+	bytes := written(b, func(t raft.Transport) { t.AppendEntries("n1", "n1", m, &raft.AppendEntriesResponse{}) })
+	s := screen{requests: true}
+	b.SetBytes(int64(len(bytes)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.pass(bytes); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
