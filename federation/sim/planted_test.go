@@ -211,6 +211,9 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		if only := os.Getenv(plantedEnv); !p.soon && only == "" || !slices.Contains([]string{"", "all", "kept"}, only) && !strings.HasPrefix(p.rule+" ", only+" ") {
 			continue
 		}
+		if only := os.Getenv(plantedEnv); hidden[p.name] && (only == "all" || only == "kept") {
+			continue
+		}
 		if rulesKept() {
 			p = p.kept()
 		}
