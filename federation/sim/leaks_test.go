@@ -40,7 +40,9 @@ func bubble() string {
 
 // transferring are goroutines that wait for an answer which raft gives nobody once it has been stopped in the middle of
 // handing its leadership over: the process is about to end.
-var transferring = []string{"consensus.(*Node).transferTo", "raft.(*Raft).leadershipTransfer("}
+var transferring = []string{
+	"consensus.(*Node).transferTo", "consensus.(*Node).endTransfers", "raft.(*Raft).leadershipTransfer(",
+}
 
 // rotating is the one goroutine of a log that was not closed: a node that has ended itself does not wait long for what
 // may hang on its disk, and leaves its files open. In a process of its own it would be gone by then.
