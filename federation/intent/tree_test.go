@@ -35,7 +35,6 @@ func TestTree(t *testing.T) {
 		all = append(all, now)
 	}
 	for i, p := range all {
-		balanced(t, p.tree.root)
 		start := fmt.Sprint("k", rnd.IntN(300))
 		names := slices.Sorted(maps.Keys(p.want))
 		from, _ := slices.BinarySearch(names, start)
@@ -54,16 +53,4 @@ func TestTree(t *testing.T) {
 			t.Fatalf("tree %d has a key that nobody set", i)
 		}
 	}
-}
-
-func balanced[V any](t *testing.T, b *branch[V]) int {
-	t.Helper()
-	if b == nil {
-		return 0
-	}
-	l, r := balanced(t, b.left), balanced(t, b.right)
-	if d := l - r; d > 1 || d < -1 || b.height != 1+max(l, r) {
-		t.Fatalf("%s: branches of %d and %d, height %d", b.key, l, r, b.height)
-	}
-	return b.height
 }
