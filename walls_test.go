@@ -61,16 +61,17 @@ var never = map[string][]string{
 
 // heavy dependencies have one room each.
 var heavy = map[string][]string{
-	"github.com/hashicorp/raft":              {"federation/consensus"},
-	"github.com/hashicorp/raft-wal":          {"federation/consensus"},
-	"k8s.io/apiserver":                       {"federation/apiserver"},
-	"k8s.io/client-go":                       {"federation/apiserver", "client", "agents/kubernetes", "agents/mcs", "agents/kubefed"},
-	"github.com/envoyproxy/go-control-plane": {"xds-relay/render", "xds-relay/serve", "xds-relay/authz", "dev/drill"},
-	"github.com/spiffe/go-spiffe":            {"federation/identity"},
-	"github.com/prometheus/client_golang":    nil, // numbers are everywhere
-	"google.golang.org/grpc/xds":             {"dev"},
-	"github.com/spf13/cobra":                 {"cmd"},
-	"github.com/fsnotify/fsnotify":           {"agents/vm"},
+	"github.com/hashicorp/raft":               {"federation/consensus"},
+	"github.com/hashicorp/raft-wal":           {"federation/consensus"},
+	"k8s.io/apiserver":                        {"federation/apiserver"},
+	"k8s.io/client-go":                        {"federation/apiserver", "client", "agents/kubernetes", "agents/mcs", "agents/kubefed"},
+	"github.com/envoyproxy/go-control-plane":  {"xds-relay/render", "xds-relay/serve", "xds-relay/authz", "dev/drill"},
+	"github.com/spiffe/go-spiffe":             {"federation/identity"},
+	"github.com/prometheus/client_golang":     nil, // numbers are everywhere
+	"google.golang.org/grpc/xds":              {"dev"},
+	"github.com/spf13/cobra":                  {"cmd"},
+	"github.com/fsnotify/fsnotify":            {"agents/vm"},
+	"github.com/hashicorp/go-immutable-radix": {"federation/intent"},
 }
 
 // pure rooms import nothing that does I/O.
