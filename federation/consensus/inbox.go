@@ -10,7 +10,8 @@ import (
 )
 
 // inbox is what messages pass on their way from the network to raft's main loop: what no raft sends is refused, who asks
-// for a vote is looked at (votes.go), and while the main loop installs a snapshot, heartbeats are answered for it.
+// for a vote is looked at (votes.go), a snapshot that comes late is not installed (late.go), and while the main loop
+// installs one, heartbeats are answered for it.
 //
 // Raft takes a whole snapshot in its main loop: over the network, onto the disk, into the state machine. That may last
 // for minutes, and as long no heartbeat would be answered: a leader that has only a bare majority, and this node in it,
@@ -25,6 +26,7 @@ type inbox struct {
 	out    chan raft.RPC
 	askers askers
 	follow func(term uint64, leader raft.ServerID) bool // this node follows that leader in that term
+	holds  func(index, term uint64) bool                // this node has everything up to that entry
 	self   string
 	plants *plants
 	closed <-chan struct{}
@@ -32,7 +34,7 @@ type inbox struct {
 }
 
 func newInbox(in <-chan raft.RPC, n *Node, closed <-chan struct{}) *inbox {
-	b := &inbox{in: in, out: make(chan raft.RPC), askers: askers{n.voters}, follow: n.follows, self: n.cfg.ID,
+	b := &inbox{in: in, out: make(chan raft.RPC), askers: askers{n.voters}, follow: n.follows, holds: n.holds, self: n.cfg.ID,
 		plants: &n.cfg.break_, closed: closed}
 	b.done.Go(b.run)
 	return b
@@ -80,15 +82,20 @@ func (b *inbox) run() {
 
 // watched returns a message with which installed is told when raft has answered it, if it is a snapshot.
 func (b *inbox) watched(rpc raft.RPC, installed chan<- struct{}) raft.RPC {
-	if _, ok := rpc.Command.(*raft.InstallSnapshotRequest); !ok {
+	req, ok := rpc.Command.(*raft.InstallSnapshotRequest)
+	if !ok {
 		return rpc
 	}
+	content := &lateContent{Reader: rpc.Reader, late: func() bool {
+		return b.holds(req.LastLogIndex, req.LastLogTerm) && !b.plants.takeLateSnapshots
+	}}
+	rpc.Reader = content
 	asked, answers := rpc.RespChan, make(chan raft.RPCResponse, 1)
 	rpc.RespChan = answers
 	b.done.Go(func() {
 		select {
 		case answer := <-answers:
-			asked <- answer
+			asked <- content.answer(answer)
 		case <-b.closed:
 			return
 		}

@@ -115,7 +115,7 @@ func snapshotRefusedLong(t *testing.T, p plants) error {
 		cfg.SnapshotThreshold = 1 << 20 // it takes none of its own
 	}
 	c.start(far)
-	eventually(t, "it refused often", func() bool { return refused.Load() >= 4 })
+	eventually(t, "it refused often", func() bool { return refused.Load() >= 8 })
 	far.fs.(*memFS).setHook(nil)
 	served.Store(0)
 	heartbeats.Store(0)

@@ -151,10 +151,17 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.Close())
 }
 
-func (n *Node) startRaft(c *raft.Config, t raft.Transport) (*raft.Raft, error) {
+// startRaft starts raft on the folder. Raft panics where the log does not go on from the newest snapshot that it can
+// read, because a newer one is damaged: no vote and no entry of this folder can be believed then.
+func (n *Node) startRaft(c *raft.Config, t raft.Transport) (r *raft.Raft, err error) {
 	n.starting.Lock()
 	defer n.starting.Unlock()
-	r, err := raft.NewRaft(c, n.machine, n.folder.log, n.folder.store, n.folder.snaps, t)
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("%s: the log does not go on from the newest snapshot that can be read (%v): treat its disk as lost", n.cfg.Dir, p)
+		}
+	}()
+	r, err = raft.NewRaft(c, n.machine, n.folder.log, n.folder.store, n.folder.snaps, t)
 	if err == nil {
 		n.raft.Store(r)
 	}

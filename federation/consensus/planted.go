@@ -34,6 +34,8 @@ func (c *Config) Plant(rule string) {
 		c.break_.forgetEnrolment = true
 	case "trustPeers":
 		c.break_.trustPeers = true
+	case "takeLateSnapshots":
+		c.break_.takeLateSnapshots = true
 	case "starveHeartbeats":
 		c.break_.starveHeartbeats = true
 	case "trustNames":

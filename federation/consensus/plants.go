@@ -17,6 +17,7 @@ type plants struct {
 	trustAppliedIndex   bool // rule 2: a read does not wait for the state machine
 	skipOwnEntry        bool // rule 2: a read does not wait for an entry of this term
 	stockBackoff        bool // raft doubles its wait for a member that does not answer
+	takeLateSnapshots   bool // a snapshot is installed although this node has more
 	starveHeartbeats    bool // no heartbeat is answered while a snapshot is installed
 	noSync              bool // promise 1: what is written is not synced
 	standThoughFull     bool // a node whose disk is full stands for election

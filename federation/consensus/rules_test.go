@@ -35,6 +35,8 @@ var rules = []struct {
 		plants{stockBackoff: true}, returnsAfterLong},
 	{"a member whose disk was full is served at once", "raft's own wait of up to 10 s",
 		plants{stockBackoff: true}, snapshotRefusedLong},
+	{"a snapshot that comes late takes nothing back", "whatever snapshot comes is installed",
+		plants{takeLateSnapshots: true}, lateSnapshot},
 	{"heartbeats are answered under a snapshot", "they wait until it is installed",
 		plants{starveHeartbeats: true}, longInstall},
 	{"2 ReadIndex: a majority of the voters as they are", "a majority of those at the start",
