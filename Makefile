@@ -60,9 +60,10 @@ sim: check-go ## HOURS simulated hours of five servers under faults; REPLAY=file
 	@PENTAD_SIM_HOURS=$(HOURS) PENTAD_SIM_SEED=$(SEED) PENTAD_SIM_REPLAY=$(REPLAY) PENTAD_SIM_KEEP=$(abspath $(BIN))/sim \
 	 $(BIN)/sim.test -test.timeout 0 -test.run '^Test(Simulation|Replay)$$'
 
-sim-planted: check-go ## bugs put in on purpose, and how long the simulation takes to find each
+RULE ?= all
+sim-planted: check-go ## bugs put in on purpose, and how long the simulation takes to find each; RULE='ownership 5': one rule's
 	@$(GO) test -c -tags planted -o $(BIN)/sim-planted.test ./federation/sim
-	@PENTAD_SIM_PLANTED=all PENTAD_SIM_KEEP=$(abspath $(BIN))/sim $(BIN)/sim-planted.test -test.timeout 0 -test.run '^TestPlanted'
+	@PENTAD_SIM_PLANTED='$(RULE)' PENTAD_SIM_KEEP=$(abspath $(BIN))/sim $(BIN)/sim-planted.test -test.timeout 0 -test.run '^TestPlanted'
 
 lint: check-go ## gofmt, vet, staticcheck, import walls
 	@tools/lint.sh

@@ -226,7 +226,7 @@ func (e *estate) blackout(ctx context.Context, f fault) {
 	}
 	all.Wait()
 	lasts(ctx, f)
-	for _, name := range centers {
-		e.servers[name].start()
+	for _, s := range e.servers {
+		s.start() // but who is in an operator's hands, as the spare is while nobody needs it
 	}
 }
