@@ -115,7 +115,7 @@ func (f *folder) enroll(id string, e enrolment, p *plants) error {
 		return err
 	}
 	if !p.forgetEnrolment {
-		if err := f.store.Set(enrolmentKey, b); err != nil {
+		if err := f.store.keep(enrolmentKey, b); err != nil {
 			return fmt.Errorf("enroll: %w", err)
 		}
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -232,4 +234,37 @@ func FuzzEnrolment(f *testing.F) {
 			t.Errorf("accepted %+v", e)
 		}
 	})
+}
+
+// An enrolment that the disk did not take is an error at once, while the node runs and when it has ended itself.
+func TestAnEnrolmentThatFailsIsSaid(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &member{id: "late", address: l.Addr().String(), fs: newMemFS(), dir: "data", adjust: func(*Config) {}}
+	c.members = append(c.members, m)
+	c.startOn(m, l)
+	eventually(t, "raft runs", func() bool { return m.node.raft.Load() != nil })
+	m.fs.(*memFS).setHook(func(op, name string) error {
+		if op == "sync" && strings.HasPrefix(name, "meta-") {
+			return errors.New("the disk is broken")
+		}
+		return nil
+	})
+	failed := make(chan error, 1)
+	go func() { failed <- m.node.Enroll(c.id, c.roster) }()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, ErrStopped) {
+			t.Errorf("an enrolment that is not on disk: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("who enrolls waits for ever")
+	}
+	<-m.fatal
+	if err := m.node.Enroll(c.id, c.roster); !errors.Is(err, ErrStopped) {
+		t.Errorf("an enrolment after the disk has failed: %v", err)
+	}
 }

@@ -206,28 +206,34 @@ func (s *logStore) IsMonotonic() bool { return true }
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(key, value []byte) error {
-	return s.set(func() error { return s.wal.Load().Set(key, value) })
+	return s.set(func() error { return s.wal.Load().Set(key, value) }, s.tooLate)
+}
+
+// keep is Set for what is not raft's: who calls it hears at once that the disk has failed.
+func (s *logStore) keep(key, value []byte) error {
+	return s.set(func() error { return s.wal.Load().Set(key, value) }, func() error { return ErrStopped })
 }
 
 // SetUint64 implements raft.StableStore.
 func (s *logStore) SetUint64(key []byte, value uint64) error {
-	return s.set(func() error { return s.wal.Load().SetUint64(key, value) })
+	return s.set(func() error { return s.wal.Load().SetUint64(key, value) }, s.tooLate)
 }
 
-func (s *logStore) set(write func() error) error {
+// set writes, and returns what late does once the disk has failed.
+func (s *logStore) set(write, late func() error) error {
 	if s.disk.failed.Load() {
-		return s.tooLate()
+		return late()
 	}
 	defer s.disk.watch("storing the term or the vote")()
 	if s.settle() != nil {
-		return s.tooLate()
+		return late()
 	}
 	if err := write(); err != nil {
 		if isFull(err) {
 			return fmt.Errorf("%w: %w", ErrDiskFull, err)
 		}
 		s.disk.fail(fmt.Errorf("disk: storing the term or the vote: %w", err))
-		return s.tooLate()
+		return late()
 	}
 	return nil
 }

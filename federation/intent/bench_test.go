@@ -113,7 +113,7 @@ func BenchmarkUpdateCenter(b *testing.B) {
 		w.fresh(all[i], f.View().Lookup())
 		all[i].ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "bench", Operation: "Update", FieldsType: "FieldsV1",
 			APIVersion: v1alpha1.GroupVersion.String(), Time: &all[i].CreationTimestamp,
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:bench":{}}},"f:spec":{"f:region":{},"f:role":{}}}`)}}}
+			FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:bench":{}}},"f:spec":{"f:region":{},"f:role":{}}}`)}}
 		all[i].Annotations = map[string]string{"bench": ""}
 		all[i].Annotations["bench"] = strings.Repeat("x", 1024-len(toJSON(all[i])))
 		f.Apply(1, encode(w.creation("Center", all[i].Name, toJSON(all[i]))))

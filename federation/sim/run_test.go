@@ -43,6 +43,9 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 		defer func() { leaked = leftovers(recover(), own) }()
 		synctest.Test(t, func(t *testing.T) {
 			own = bubble()
+			defer time.AfterFunc(2*s.Length+time.Hour, func() {
+				panic(fmt.Sprintf("seed %d: the run does not end: somebody waits for ever", s.Seed))
+			}).Stop()
 			e := newEstate(t, s.Seed, s.Units, p)
 			c = &clients{estate: e}
 			e.clients = c
