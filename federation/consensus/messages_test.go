@@ -130,7 +130,8 @@ func converse(t *testing.T, b []byte) {
 	closed := make(chan struct{})
 	box := &inbox{in: network.Consumer(), out: make(chan raft.RPC), closed: closed, plants: &plants{}, self: "n1",
 		askers: askers{func() []raft.ServerID { return []raft.ServerID{"n1", "n2"} }},
-		follow: func(uint64, raft.ServerID) bool { return true }}
+		follow: func(uint64, raft.ServerID) bool { return true },
+		holds:  func(index, _ uint64) bool { return index%2 == 0 }}
 	box.done.Go(box.run)
 	ended := make(chan struct{})
 	go func() { // raft's main loop
