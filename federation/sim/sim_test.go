@@ -36,7 +36,7 @@ func TestSimulation(t *testing.T) {
 	if os.Getenv(replayEnv) != "" {
 		t.Skip("a kept run is replayed")
 	}
-	length, most := shortLength, 2*shortLength
+	length, most := shortLength, shortLength
 	if hours := os.Getenv(hoursEnv); hours != "" {
 		h, err := strconv.ParseFloat(hours, 64)
 		if err != nil || h <= 0 {
@@ -52,7 +52,7 @@ func TestSimulation(t *testing.T) {
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			for ctx.Err() == nil && totals.begin(length) {
+			for ctx.Err() == nil && totals.begin(length-settles/2) {
 				s := newSchedule(seed+next.Add(1)-1, length)
 				t.Run(fmt.Sprint("seed ", s.Seed), func(t *testing.T) {
 					o := simulate(t, s, plant{})
