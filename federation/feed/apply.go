@@ -17,6 +17,8 @@ type batch struct {
 	kept digests
 	// bytes is about what the records take.
 	bytes int
+	// label is what the sender of a reset holds its copy for.
+	label string
 	// fromWriter: the batch came on the writer's own stream.
 	fromWriter bool
 }
@@ -56,6 +58,9 @@ func (l *Log) take(b *batch) {
 	asked := b.reset && b.asked
 	if b.reset {
 		l.filter = b.filter
+		if !l.opts.broken.has(labelNotTaken) {
+			l.label = b.label
+		}
 		if !l.opts.broken.has(floorNotTaken) {
 			l.floor = b.floor // rule 13
 		}

@@ -31,6 +31,8 @@ const (
 	freshCached                              // 20: a stream begins with the mark that the holder once heard
 	freshThoughBehind                        // 20: a mark ends stale though the copy is at another position
 	removalForgotten                         // a removed feed's position is forgotten
+	labelNotSaved                            // the snapshot has no label
+	labelNotTaken                            // a reset's label is not taken over
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

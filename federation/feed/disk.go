@@ -54,7 +54,7 @@ func (s *Set) loadSnapshot(path, name string) error {
 		return err
 	}
 	l.observer = s.observe
-	s.logs[l.id], s.saved[l.id] = l, l.version()
+	s.logs[l.id], s.saved[l.id] = l, l.stored()
 	return nil
 }
 
@@ -79,10 +79,10 @@ func (s *Set) save(l *Log) error {
 	if l.Position().IsZero() {
 		return nil
 	}
-	if s.saved[l.id] == l.version() {
+	if s.saved[l.id] == l.stored() {
 		return nil
 	}
-	var v version
+	var v stored
 	path := filepath.Join(s.dir, url.PathEscape(string(l.id))+snapshotSuffix)
 	err := replaceFile(s.opts.FS, path, func(w io.Writer) (err error) {
 		v, err = l.writeSnapshot(w)
@@ -141,7 +141,7 @@ func (s *Set) saveOne(id ID) error {
 // Run saves the snapshots of what changed until ctx ends, and all that is not saved yet then. A failed save is logged
 // and tried again; the error of the last one is returned.
 func (s *Set) Run(ctx context.Context) error {
-	watch := s.Watch()
+	watch := s.watch(moved | labelled)
 	defer watch.Close()
 	if s.dir == "" {
 		<-ctx.Done()

@@ -141,7 +141,7 @@ func TestSnapshotOfAnotherVersionIsNamed(t *testing.T) {
 	b := []byte(snapshotMagic)
 	b[len(b)-1]++
 	_, err := readSnapshot(bytes.NewReader(b), Options{})
-	if !errors.Is(err, ErrCorrupt) || !strings.Contains(fmt.Sprint(err), "version 2, this program reads 1") {
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(fmt.Sprint(err), "version 3, this program reads 1 to 2") {
 		t.Error(err)
 	}
 }

@@ -56,6 +56,8 @@ type Log struct {
 	// removed: the log is in its set no more. ended is up to where an earlier log of this feed was removed.
 	removed bool
 	ended   Position
+	// label is what the owner holds the copy for.
+	label string
 
 	cursors []*Cursor
 	// copiers are the inboxes of the receiving halves that copy into this log.
@@ -77,10 +79,11 @@ const (
 type event uint8
 
 const (
-	moved  event = 1 << iota // position or content
-	pulsed                   // the writer's mark passed
-	raised                   // highest grew
-	homed                    // the writer's own stream came or went
+	moved    event = 1 << iota // position or content
+	pulsed                     // the writer's mark passed
+	raised                     // highest grew
+	homed                      // the writer's own stream came or went
+	labelled                   // the owner holds it for something else
 )
 
 // NewLog returns an empty log of unknown position.

@@ -32,6 +32,8 @@ func (c *Options) Plant(rule string) {
 		"freshCached":         freshCached,
 		"freshThoughBehind":   freshThoughBehind,
 		"removalForgotten":    removalForgotten,
+		"labelNotSaved":       labelNotSaved,
+		"labelNotTaken":       labelNotTaken,
 	}[rule]
 	if !ok {
 		panic(fmt.Sprintf("feed: no rule %q", rule))

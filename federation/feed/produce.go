@@ -67,7 +67,7 @@ func (s *sender) fix(o *outgoing) bool {
 	if !ok {
 		return false
 	}
-	o.batch = &outBatch{Batch: b, sealed: sealed, life: l.tell(o.mark)}
+	o.batch = &outBatch{Batch: b, sealed: sealed, label: l.label, life: l.tell(o.mark)}
 	if sealed {
 		o.batch.seal = l.table.seal
 	}
@@ -102,6 +102,9 @@ func (s *sender) frame(o *outgoing) *feedpb.Frame {
 	}
 	f.Commit, f.Sealed, f.Seal, f.Life = true, b.sealed, uint64(b.seal), lifeProto(b.life)
 	f.Kept = b.kept.proto()
+	if b.Reset {
+		f.Label = b.label
+	}
 	o.cursor, o.again, o.batch = b.To, false, nil
 	if s.broken.has(senderRemembers) {
 		s.remembers[o.log.id] = o.cursor

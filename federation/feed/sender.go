@@ -66,6 +66,7 @@ type outBatch struct {
 	sealed bool
 	seal   Seal
 	kept   digests
+	label  string
 	life   life
 	next   int
 }

@@ -21,7 +21,7 @@ type Set struct {
 
 	// saving is held while a snapshot is written; saved says what of each feed is on disk.
 	saving sync.Mutex
-	saved  map[ID]version
+	saved  map[ID]stored
 
 	// watchers is guarded apart from mu: it is read under a log's lock.
 	watchersMu sync.RWMutex
@@ -37,7 +37,7 @@ type watcher interface{ observe(*Log, event) }
 func OpenSet(dir string, o Options) (*Set, error) {
 	s := &Set{
 		dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, removed: map[ID]Position{}, readers: map[ID]*Log{}, volatile: map[ID]bool{},
-		saved: map[ID]version{},
+		saved: map[ID]stored{},
 	}
 	if dir != "" {
 		if err := s.load(); err != nil {

@@ -15,11 +15,11 @@ import (
 // ErrCorrupt is returned for a snapshot that is truncated, changed or of another version. Nothing of it is used.
 var ErrCorrupt = errors.New("corrupt snapshot")
 
-// A snapshot is the magic, then the log's name, position, floor, filter and seal, then its records in the order of
-// their last change, tombstones included, then the checksum of all that (rule 14: nothing is derived from the
+// A snapshot is the magic, then the log's name, position, floor, filter, label and seal, then its records in the order
+// of their last change, tombstones included, then the checksum of all that (rule 14: nothing is derived from the
 // records). Numbers are unsigned varints, strings are preceded by their length. The last byte of the magic is the
-// version.
-const snapshotMagic = "pentad feed\x00\x01"
+// version; 1 had no label.
+const snapshotMagic = "pentad feed\x00\x02"
 
 const (
 	snapshotEnd = iota
@@ -39,10 +39,24 @@ func (l *Log) version() version {
 	return version{l.pos, l.generation}
 }
 
-// writeSnapshot writes the log's state as of one instant; the log is not held up meanwhile.
-func (l *Log) writeSnapshot(w io.Writer) (version, error) {
+// stored is what a snapshot must say of a log: two that are equal need no other one.
+type stored struct {
+	version
+	label string
+}
+
+func (l *Log) stored() stored {
 	l.mu.RLock()
-	v := version{l.pos, l.generation}
+	defer l.mu.RUnlock()
+	return l.storedLocked()
+}
+
+func (l *Log) storedLocked() stored { return stored{version{l.pos, l.generation}, l.label} }
+
+// writeSnapshot writes the log's state as of one instant; the log is not held up meanwhile.
+func (l *Log) writeSnapshot(w io.Writer) (stored, error) {
+	l.mu.RLock()
+	v := l.storedLocked()
 	pos, floor, filter, seal := l.pos, l.floor, l.filter, l.table.seal
 	records := make([]*Record, 0, l.table.live+l.table.dead.count)
 	for n := l.table.root.next; n != &l.table.root; n = n.next {
@@ -63,6 +77,10 @@ func (l *Log) writeSnapshot(w io.Writer) (version, error) {
 	e.position(floor)
 	e.texts(filter.Kinds)
 	e.texts(filter.Keys)
+	if l.opts.broken.has(labelNotSaved) {
+		v.label = ""
+	}
+	e.text(v.label)
 	e.number(uint64(seal))
 	for _, r := range records {
 		if r.Value == nil {
@@ -146,12 +164,17 @@ func readSnapshot(r io.Reader, o Options) (*Log, error) {
 	if d.err != nil || string(magic[:len(magic)-1]) != snapshotMagic[:len(magic)-1] {
 		return nil, fmt.Errorf("%w: not a snapshot of a feed", ErrCorrupt)
 	}
-	if v, want := magic[len(magic)-1], snapshotMagic[len(magic)-1]; v != want {
-		return nil, fmt.Errorf("%w: version %d, this program reads %d", ErrCorrupt, v, want)
+	written, newest := magic[len(magic)-1], snapshotMagic[len(magic)-1]
+	if written < 1 || written > newest {
+		return nil, fmt.Errorf("%w: version %d, this program reads 1 to %d", ErrCorrupt, written, newest)
 	}
 	id := ID(d.text())
 	pos, floor := d.position(), d.position()
 	filter := Filter{Kinds: d.texts(), Keys: d.texts()}
+	label := ""
+	if written > 1 {
+		label = d.text()
+	}
 	seal := Seal(d.number())
 	l := NewLog(id, filter, o)
 	now := l.opts.Now()
@@ -184,13 +207,14 @@ func readSnapshot(r io.Reader, o Options) (*Log, error) {
 		return nil, fmt.Errorf("%w: checksum differs", ErrCorrupt)
 	case l.table.seal != seal:
 		return nil, fmt.Errorf("%w: seal %s of the records, %s in the header", ErrCorrupt, l.table.seal, seal)
-	case !filter.Equal(NewFilter(filter.Kinds, filter.Keys)) || pos.IsZero() || pos.Before(floor):
+	case !filter.Equal(NewFilter(filter.Kinds, filter.Keys)) || pos.IsZero() || pos.Before(floor) ||
+		len(label) > maxLabel:
 		return nil, fmt.Errorf("%w: header: position %s, floor %s, filter %s", ErrCorrupt, pos, floor, filter)
 	}
 	if _, err := d.r.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: data after the end", ErrCorrupt)
 	}
-	l.pos, l.floor = pos, floor
+	l.pos, l.floor, l.label = pos, floor, label
 	return l, nil
 }
 

@@ -116,11 +116,15 @@ func (r *receiver) keep(in *incoming, s *batch, f *feedpb.Frame) error {
 func (r *receiver) commit(in *incoming, f *feedpb.Frame) {
 	s := in.staged
 	r.unstage(in)
-	if err := r.keep(in, s, f); err != nil {
+	err := r.keep(in, s, f)
+	if n := len(f.GetLabel()); n > maxLabel {
+		err = fmt.Errorf("%w: label of %d bytes, at most %d", errMalformed, n, maxLabel)
+	}
+	if err != nil {
 		r.refuse(in, feedpb.Reason_REASON_MALFORMED, err)
 		return
 	}
-	s.sealed, s.seal, s.fromWriter = f.GetSealed(), Seal(f.GetSeal()), r.fromWriter
+	s.sealed, s.seal, s.label, s.fromWriter = f.GetSealed(), Seal(f.GetSeal()), f.GetLabel(), r.fromWriter
 	if r.refuses != nil {
 		if err := r.refuses(in.id, s.to); err != nil {
 			r.decline(in, err)

@@ -733,7 +733,9 @@ type Frame struct {
 	Seal   uint64 `protobuf:"fixed64,9,opt,name=seal,proto3" json:"seal,omitempty"`
 	Life   *Life  `protobuf:"bytes,10,opt,name=life,proto3" json:"life,omitempty"`
 	// kept are the buckets that the receiver keeps, with the sender's digests as of to (rule 15).
-	Kept          []*Digest `protobuf:"bytes,11,rep,name=kept,proto3" json:"kept,omitempty"`
+	Kept []*Digest `protobuf:"bytes,11,rep,name=kept,proto3" json:"kept,omitempty"`
+	// label is, in the commit frame of a reset, what the sender's owner holds its copy for; the receiver takes it over.
+	Label         string `protobuf:"bytes,12,opt,name=label,proto3" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -843,6 +845,13 @@ func (x *Frame) GetKept() []*Digest {
 		return x.Kept
 	}
 	return nil
+}
+
+func (x *Frame) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
 }
 
 // Record is one key's latest change.
@@ -1430,7 +1439,7 @@ const file_federation_feed_feedpb_feed_proto_rawDesc = "" +
 	"\x05again\x18\b \x01(\bR\x05again\"4\n" +
 	"\x06Digest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\rR\x06bucket\x12\x12\n" +
-	"\x04seal\x18\x02 \x01(\x06R\x04seal\"\x89\x03\n" +
+	"\x04seal\x18\x02 \x01(\x06R\x04seal\"\x9f\x03\n" +
 	"\x05Frame\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x12,\n" +
 	"\x04from\x18\x02 \x01(\v2\x18.pentad.feed.v1.PositionR\x04from\x12(\n" +
@@ -1443,7 +1452,8 @@ const file_federation_feed_feedpb_feed_proto_rawDesc = "" +
 	"\x04seal\x18\t \x01(\x06R\x04seal\x12(\n" +
 	"\x04life\x18\n" +
 	" \x01(\v2\x14.pentad.feed.v1.LifeR\x04life\x12*\n" +
-	"\x04kept\x18\v \x03(\v2\x16.pentad.feed.v1.DigestR\x04kept\"\x88\x01\n" +
+	"\x04kept\x18\v \x03(\v2\x16.pentad.feed.v1.DigestR\x04kept\x12\x14\n" +
+	"\x05label\x18\f \x01(\tR\x05label\"\x88\x01\n" +
 	"\x06Record\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
