@@ -78,7 +78,7 @@ func (d *disk) Create(dir, name string, size uint64) (types.WritableFile, error)
 	if isFull(err) {
 		// Without the room that was asked for the file may be there nevertheless.
 		_ = d.FS.Delete(dir, name)
-		if d.spare != nil && d.spare.give() {
+		if d.spare != nil && d.spare.give(name) {
 			f, err = d.FS.Create(dir, name, size)
 		}
 	}
@@ -117,7 +117,7 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, ErrStopped
 	}
 	n, err := f.WritableFile.WriteAt(p, off)
-	if isFull(err) && f.disk.spare != nil && f.disk.spare.give() {
+	if isFull(err) && f.disk.spare != nil && f.disk.spare.give(f.name) {
 		n, err = f.WritableFile.WriteAt(p, off)
 	}
 	if err != nil && !isFull(err) && !(errors.Is(err, io.EOF) && n == len(p)) {

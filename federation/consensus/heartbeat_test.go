@@ -35,7 +35,7 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 		cfg = cfg.withDefaults()
 		line := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: newStream(&cfg, parties{identity: func() (string, string, string) { return cfg.ID, "", aloneCluster(voters) }},
-				hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
+				nil, hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
 			Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true})
 		defer line.Close()
 		stop := make(chan struct{})

@@ -43,7 +43,7 @@ func newInbox(in <-chan raft.RPC, n *Node, closed <-chan struct{}) *inbox {
 func (b *inbox) run() {
 	var waiting []raft.RPC // in the order in which they came; at most one for each connection
 	var installing *raft.InstallSnapshotRequest
-	installed := make(chan struct{})
+	installed := make(chan *raft.InstallSnapshotRequest)
 	for {
 		var out chan raft.RPC
 		var next raft.RPC
@@ -72,8 +72,11 @@ func (b *inbox) run() {
 			}
 		case <-again:
 			waiting = b.unanswered(waiting, installing)
-		case <-installed:
-			installing = nil
+		case over := <-installed:
+			// The next snapshot, which came over another connection, may have been taken before this is known.
+			if over == installing {
+				installing = nil
+			}
 		case <-b.closed:
 			return
 		}
@@ -81,7 +84,7 @@ func (b *inbox) run() {
 }
 
 // watched returns a message with which installed is told when raft has answered it, if it is a snapshot.
-func (b *inbox) watched(rpc raft.RPC, installed chan<- struct{}) raft.RPC {
+func (b *inbox) watched(rpc raft.RPC, installed chan<- *raft.InstallSnapshotRequest) raft.RPC {
 	req, ok := rpc.Command.(*raft.InstallSnapshotRequest)
 	if !ok {
 		return rpc
@@ -100,7 +103,7 @@ func (b *inbox) watched(rpc raft.RPC, installed chan<- struct{}) raft.RPC {
 			return
 		}
 		select {
-		case installed <- struct{}{}:
+		case installed <- req:
 		case <-b.closed:
 		}
 	})

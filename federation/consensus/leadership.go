@@ -34,6 +34,8 @@ type Status struct {
 	Voters      []Member      `json:"voters"`
 	// DiskFull says that entries were refused lately for want of room on the disk, and none was stored since.
 	DiskFull bool `json:"diskFull,omitempty"`
+	// Refused are the members with which this node does not talk, because one of the two refuses the other.
+	Refused []Refusal `json:"refused,omitempty"`
 }
 
 // fullFor is for how long a status tells of a full disk that nobody has tried again.
@@ -116,7 +118,7 @@ func (n *Node) Status() Status {
 	} else if !at.IsZero() {
 		s.LastContact = time.Since(at)
 	}
-	s.DiskFull = n.folder.store.fullLately(fullFor)
+	s.DiskFull, s.Refused = n.folder.store.fullLately(fullFor), n.refusals.list()
 	s.Voters = nil
 	for _, m := range n.Members() {
 		if m.Voter {

@@ -60,6 +60,8 @@ func newMetrics(n *Node, to prometheus.Registerer) (*metrics, error) {
 			func(r *raft.Raft) float64 { return float64(r.CommitIndex()) }),
 		gauge("pentad_raft_applied_index", "Index of the last command that the state machine applied.",
 			func(*raft.Raft) float64 { return float64(n.machine.done.value()) }),
+		gauge("pentad_raft_refused_peers", "Members that this node reaches and does not talk to: one of the two refuses the other.",
+			func(*raft.Raft) float64 { return float64(len(n.refusals.list())) }),
 	}
 	if to == nil {
 		return m, nil

@@ -27,6 +27,8 @@ type Node struct {
 	contacts  *contacts
 	addresses *addresses
 	standings standings
+	trips     *trips
+	refusals  refusals
 	metrics   *metrics
 	raft      atomic.Pointer[raft.Raft] // nil until Run has started it
 
@@ -55,7 +57,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, raftLog: newLogger(cfg.Logger, "raft"), kick: make(chan struct{}, 1),
 		changing: make(chan struct{}, 1), dead: make(chan struct{}), stopped: make(chan struct{}),
 		addresses: newAddresses(cfg.Voters)}
-	n.rounds, n.contacts = newRounds(&n.cfg.break_), newContacts()
+	n.rounds, n.contacts, n.trips = newRounds(&n.cfg.break_), newContacts(), newTrips(&n.cfg.break_)
 	n.machine = newMachine(cfg.Machine, n.die)
 	changed := make(chan struct{})
 	n.changed.Store(&changed)
@@ -112,17 +114,24 @@ func (n *Node) die(err error) {
 // Run takes part in the cluster until ctx ends, or until the node had to end itself, which is an error. It returns
 // when everything has stopped and the folder is free. It is called once.
 func (n *Node) Run(ctx context.Context) error {
-	s := newStream(&n.cfg, n.parties(), n.raftLog)
+	s := newStream(&n.cfg, n.parties(), n.refusals.called, n.raftLog)
 	n.standings.watch(s.review)
 	t := n.newTransport(s)
+	// The network goes first: from there on nothing that this node does can reach anyone.
+	cut := sync.OnceValue(func() error {
+		err := errors.Join(t.Close(), s.Close())
+		close(n.folder.store.stopped)
+		return err
+	})
 	// Raft blocks when it reports a change of leadership, so the channel has room and is always drained.
 	notify := make(chan bool, 64)
 	c := n.raftConfig()
 	c.NotifyCh = notify
 	n.folder.store.running.Store(true)
-	r, err := n.startRaft(c, t)
+	r, err := n.startRaft(c, t, cut)
 	if err != nil {
-		return errors.Join(fmt.Errorf("consensus: %w", err), t.Close(), s.Close(), n.Close())
+		n.machine.done.fail(ErrStopped)
+		return errors.Join(n.ownEnd(), fmt.Errorf("consensus: %w", err), cut(), n.Close())
 	}
 
 	running, stop := context.WithCancel(context.Background())
@@ -134,28 +143,40 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-n.dead:
 	}
-	// The network goes first: from here on nothing that this node does can reach anyone.
-	err = errors.Join(t.Close(), s.Close())
-	close(n.folder.store.stopped)
-	err = errors.Join(err, n.stopRaft(r))
+	err = errors.Join(cut(), n.stopRaft(r))
 	close(n.stopped)
 	n.rounds.end(math.MaxUint64)
 	n.machine.done.fail(ErrStopped)
 	stop()
 	tasks.Wait()
+	return errors.Join(n.ownEnd(), err, n.Close())
+}
+
+// ownEnd says why the node ended itself, if it did.
+func (n *Node) ownEnd() error {
 	select {
 	case <-n.dead:
-		err = errors.Join(fmt.Errorf("consensus: the node ended itself: %w", n.died), err)
+		return fmt.Errorf("consensus: the node ended itself: %w", n.died)
 	default:
+		return nil
 	}
-	return errors.Join(err, n.Close())
 }
 
 // startRaft starts raft on the folder. Raft panics where the log does not go on from the newest snapshot that it can
-// read, because a newer one is damaged: no vote and no entry of this folder can be believed then.
-func (n *Node) startRaft(c *raft.Config, t raft.Transport) (r *raft.Raft, err error) {
+// read, because a newer one is damaged: no vote and no entry of this folder can be believed then. A disk that fails
+// meanwhile cuts the network off, behind which raft is let go (see logStore.tooLate).
+func (n *Node) startRaft(c *raft.Config, t raft.Transport, cut func() error) (r *raft.Raft, err error) {
 	n.starting.Lock()
 	defer n.starting.Unlock()
+	started := make(chan struct{})
+	defer close(started)
+	go func() {
+		select {
+		case <-n.dead:
+			_ = cut() // whoever runs the node hears it
+		case <-started:
+		}
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			r, err = nil, fmt.Errorf("%s: the log does not go on from the newest snapshot that can be read (%v): treat its disk as lost", n.cfg.Dir, p)

@@ -40,6 +40,10 @@ func (c *Config) Plant(rule string) {
 		c.break_.starveHeartbeats = true
 	case "trustNames":
 		c.break_.trustNames = true
+	case "trustSenders":
+		c.break_.trustSenders = true
+	case "joinTripUnderWay":
+		c.break_.joinTripUnderWay = true
 	case "trustFolders":
 		c.break_.trustFolders = true
 	case "promoteAnyone":

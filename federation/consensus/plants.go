@@ -28,6 +28,8 @@ type plants struct {
 	forgetEnrolment     bool // an enrolment is not written to disk
 	trustPeers          bool // nobody looks at what a peer says of itself
 	trustNames          bool // nobody compares a peer's name with its certificate
+	trustSenders        bool // nobody compares who sends a message with who is at the connection's other end
+	joinTripUnderWay    bool // rule 2: a read joins a trip to the leader that began before it
 	trustFolders        bool // nobody compares a peer's data folder with the one that its name is known with
 	promoteAnyone       bool // a replica is promoted however far behind it is
 	changeBlindly       bool // a voter is taken out without a look at who is left

@@ -89,6 +89,8 @@ type parties struct {
 	folderOf func(node string) string                     // "" if it is not known; nil: of nobody
 	certOf   func(cert *x509.Certificate) (string, error) // whose certificate it is; nil: anyone's
 	trust    bool                                         // tests only: agree with everyone
+
+	trustSenders bool // tests only: do not compare who sends a message with who is at the connection's other end
 }
 
 // self is what this node says of itself.
@@ -135,6 +137,14 @@ func (p parties) answer(caller greeting, c net.Conn) greeting {
 		g.refusal = replaced
 	}
 	return g
+}
+
+// sender is whose messages a caller's connection carries, empty if nobody is to look.
+func (p parties) sender(caller greeting) string {
+	if p.trust || p.trustSenders {
+		return ""
+	}
+	return caller.node
 }
 
 // receive exchanges greetings with a caller. An error means that the connection is of no use.

@@ -29,8 +29,12 @@ type snapshots struct {
 	logger hclog.Logger
 	watch  func(what string) (done func()) // nil in tests: see disk.watch
 
+	// settling is held while a snapshot begins or ends to be there, and while old ones are deleted: one may be taken while
+	// another one is installed, and who deletes must not take either for one that was never finished.
+	settling lock
+
 	mu   sync.Mutex
-	open map[string]bool // being written: one may be taken while another one is installed
+	open map[string]bool // being written
 }
 
 const (
@@ -51,6 +55,8 @@ func snapshotName(index, term uint64, n int) string {
 // Create implements raft.SnapshotStore.
 func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+	s.settling.Lock()
+	defer s.settling.Unlock()
 	// The same state may come twice: a leader sends its snapshot again when the answer to the first was lost.
 	var name string
 	var f types.WritableFile
@@ -184,7 +190,7 @@ func (s *snapshots) writing(name string) bool {
 	return s.open[name]
 }
 
-// reap deletes all but the newest whole snapshots, and what was never finished.
+// reap deletes all but the newest whole snapshots, and what was never finished. settling is held, or nobody else is there.
 func (s *snapshots) reap() error {
 	found, err := s.List()
 	if err != nil {
@@ -235,6 +241,8 @@ func (k *sink) Close() error {
 	}
 	k.done = true
 	err := errors.Join(k.finish(), k.file.Close())
+	k.store.settling.Lock()
+	defer k.store.settling.Unlock()
 	k.store.mark(k.meta.ID, false)
 	if err != nil {
 		return errors.Join(fmt.Errorf("snapshot %s: %w", k.meta.ID, err), k.store.fs.Delete(k.store.dir, k.meta.ID))
@@ -269,6 +277,9 @@ func (k *sink) Cancel() error {
 		return nil
 	}
 	k.done = true
+	err := k.file.Close()
+	k.store.settling.Lock()
+	defer k.store.settling.Unlock()
 	defer k.store.mark(k.meta.ID, false)
-	return errors.Join(k.file.Close(), k.store.fs.Delete(k.store.dir, k.meta.ID))
+	return errors.Join(err, k.store.fs.Delete(k.store.dir, k.meta.ID))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,7 +70,8 @@ func (s *spare) refill() {
 	}
 }
 
-// give frees the spare's room for what finds none, and says whether that is worth another try.
-func (s *spare) give() bool {
-	return s.spend.Load() && s.held.CompareAndSwap(true, false) && s.fs.Delete(s.dir, spareFile) == nil
+// give frees the spare's room for a file that finds none, and says whether that is worth another try. A snapshot that is
+// written meanwhile does not get it.
+func (s *spare) give(name string) bool {
+	return s.spend.Load() && !strings.HasSuffix(name, snapSuffix) && s.held.CompareAndSwap(true, false) && s.fs.Delete(s.dir, spareFile) == nil
 }

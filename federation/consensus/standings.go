@@ -69,7 +69,7 @@ func (n *Node) listed() uint64 {
 // parties are the two ends of a connection of this node's.
 func (n *Node) parties() parties {
 	p := parties{identity: n.identity, listed: n.listed, applied: n.machine.done.value, certOf: n.cfg.CertificateOf,
-		trust: n.cfg.break_.trustPeers}
+		trust: n.cfg.break_.trustPeers, trustSenders: n.cfg.break_.trustSenders}
 	if !n.cfg.break_.trustFolders {
 		p.folderOf = n.folderOf
 	}

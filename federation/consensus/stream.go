@@ -41,6 +41,7 @@ type stream struct {
 	client   *tls.Config
 	dial     func(ctx context.Context, address string) (net.Conn, error)
 	timeout  time.Duration
+	called   func(node string, err error) // is told how each greeting ended; may be nil
 	logger   hclog.Logger
 
 	ready  chan net.Conn // hands were shaken
@@ -52,10 +53,10 @@ type stream struct {
 	conns map[*trackedConn]struct{} // nil once closed
 }
 
-func newStream(cfg *Config, p parties, logger hclog.Logger) *stream {
+func newStream(cfg *Config, p parties, called func(string, error), logger hclog.Logger) *stream {
 	s := &stream{
 		listener: cfg.Listener, parties: p, server: cfg.ServerTLS, client: cfg.ClientTLS,
-		dial: cfg.Dial, timeout: cfg.RPCTimeout, logger: logger, ready: make(chan net.Conn), conns: map[*trackedConn]struct{}{},
+		dial: cfg.Dial, timeout: cfg.RPCTimeout, called: called, logger: logger, ready: make(chan net.Conn), conns: map[*trackedConn]struct{}{},
 	}
 	if s.dial == nil {
 		s.dial = dialTCP
@@ -117,7 +118,7 @@ func (s *stream) shake(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	tracked, err := s.track(&screened{Conn: c, screen: screen{requests: true}}, caller)
+	tracked, err := s.track(&screened{Conn: c, screen: screen{requests: true, from: s.parties.sender(caller)}}, caller)
 	if err != nil {
 		return
 	}
@@ -165,6 +166,9 @@ func (s *stream) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, e
 	var other greeting
 	if err = conn.HandshakeContext(ctx); err == nil {
 		other, err = s.parties.call(conn, means, timeout)
+		if s.called != nil && means != "" {
+			s.called(means, err)
+		}
 	}
 	if err != nil {
 		raw.Close()
