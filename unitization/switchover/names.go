@@ -1,6 +1,9 @@
 package switchover
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 func name[T ~int](names []string, value T) string {
 	if value >= 1 && int(value) <= len(names) {
@@ -34,3 +37,12 @@ func (f Fact) String() string { return name([]string{"PoweredOff", "BreakGlass"}
 
 // String is the holder's name.
 func (h Holder) String() string { return name([]string{"relay", "agent"}, h) }
+
+// CellName is the name of a unit's cell in a center.
+func CellName(unit, center string) string { return unit + "." + center }
+
+// CellCenter is the center of a cell, by its name: a unit's name has no dot.
+func CellCenter(cell string) string {
+	_, center, _ := strings.Cut(cell, ".")
+	return center
+}

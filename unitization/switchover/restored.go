@@ -166,27 +166,6 @@ func (d *draft) follow(w World, name, target string) {
 	d.orderRestored(name, Promote, target, epoch)
 }
 
-// beside are the cells of a unit that take writes while its store's primary is in a center: those that did, if one of
-// them is there, or else the one that is there, if the unit has it and the center takes units.
-func (w World) beside(unit Unit, center string, cells []string) []string {
-	there := CellName(unit.Name, center)
-	has := slices.ContainsFunc(unit.Cells, func(c Cell) bool { return c.Center == center })
-	if slices.Contains(cells, there) || !has || !w.Centers[center].Full || !w.Centers[center].Open {
-		return cells
-	}
-	return []string{there}
-}
-
-// unit is one of a Unitization's.
-func (w World) unit(unitization, name string) (Unit, bool) {
-	units := w.Unitizations[unitization].Units
-	i := slices.IndexFunc(units, func(u Unit) bool { return u.Name == name })
-	if i < 0 {
-		return Unit{}, false
-	}
-	return units[i], true
-}
-
 // reportedRestored takes what a member says of the order in force of a store that is being reconciled.
 func (d *draft) reportedRestored(e StoreReported) {
 	r, order := d.recovery(e.Store), d.Stores[e.Store].Order
@@ -239,68 +218,6 @@ func (d *draft) settle() {
 		}
 	}
 	d.Restored = nil
-}
-
-// takeOver ends the reconciliation of what a switchover decides that a person has approved. Nobody knows an owner to go
-// back to.
-func (d *draft) takeOver(sw *Switchover) {
-	if d.Restored == nil {
-		return
-	}
-	takes := false
-	for _, move := range sw.Plan.Moves {
-		for _, r := range d.Maps[move.Unitization].Ranges {
-			takes = takes || r.restored() && r.To >= move.From && r.From <= move.To
-		}
-	}
-	for _, move := range sw.Plan.Stores {
-		if r := d.recovery(move.Store); r != nil {
-			takes = takes || r.Phase < PhaseOpened
-			d.forget(move.Store)
-		}
-	}
-	if takes && !d.broken.has(brokenTakeOverAborted) {
-		d.editSwitchover(sw.Name).NoReturn = true
-	}
-}
-
-// checkRestored: what was restored and is not reconciled yet is moved by a Disaster, when the permits of before have
-// ended: the sessions that held them are not in the log, so nobody would wait for them.
-func (d *draft) checkRestored(sw *Switchover) []Problem {
-	if d.Restored == nil {
-		return nil
-	}
-	var what []Problem
-	for _, move := range sw.Plan.Moves {
-		m := d.Maps[move.Unitization]
-		if m == nil {
-			continue
-		}
-		for _, r := range m.Ranges {
-			if r.restored() && r.To >= move.From && r.From <= move.To {
-				what = append(what, d.notYet(sw, move.Unit, fmt.Sprintf("shards %s of %s",
-					span(max(r.From, move.From), min(r.To, move.To)), move.Unitization))...)
-			}
-		}
-	}
-	for _, move := range sw.Plan.Stores {
-		if r := d.recovery(move.Store); r != nil && r.Phase < PhaseOpened {
-			what = append(what, d.notYet(sw, move.Store, "store "+move.Store)...)
-		}
-	}
-	return what
-}
-
-func (d *draft) notYet(sw *Switchover, value, what string) []Problem {
-	switch {
-	case !d.Restored.Waited:
-		return problem("spec", value, "%s: the estate was restored from an older state, and permits of before may "+
-			"still hold: wait a moment", what)
-	case sw.Mode != Disaster:
-		return problem("spec.mode", sw.Mode, "%s: the estate was restored from an older state, and it is not known who "+
-			"took writes last: only a Disaster can say so", what)
-	}
-	return nil
 }
 
 // openRestored opens what was closed when the older state was written, where that is planted.

@@ -1,9 +1,6 @@
 package switchover
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // State is everything that decides who may write. It is a value: nothing that it points to is ever changed, Apply makes
 // new ones of what an event touches.
@@ -234,74 +231,6 @@ type StoreMove struct {
 	Primary, Target string
 }
 
-// World is what is declared, as far as plans need it.
-type World struct {
-	Centers      map[string]Center
-	Unitizations map[string]Unitization
-	Stores       map[string]StoreBaseline
-}
-
-// Center is a place.
-type Center struct {
-	Region string
-	Full   bool
-	// Open centers take units.
-	Open bool
-}
-
-// Unitization is a baseline.
-type Unitization struct {
-	Shards int
-	Units  []Unit
-}
-
-// Unit is a unit of a baseline.
-type Unit struct {
-	Name string
-	// Owns says that it may own shards (Sharded and Global units).
-	Owns     bool
-	Baseline []Shards
-	// Cells are in the order of preference, as declared.
-	Cells []Cell
-	Store string
-}
-
-// Shards is an inclusive range.
-type Shards struct{ From, To int }
-
-// Cell is a cell of a baseline.
-type Cell struct {
-	Center  string
-	Standby bool
-}
-
-// StoreBaseline is a store as declared.
-type StoreBaseline struct {
-	Primary string
-}
-
-// Request is what a switchover's spec asks for. Exactly one of EvacuateRegion, EvacuateCenter, Moves and ToBaseline
-// is set.
-type Request struct {
-	Mode           Mode
-	EvacuateRegion string
-	EvacuateCenter string
-	Moves          []MoveRequest
-	ToBaseline     bool
-	AcceptDataLoss bool
-	// Facts are by store.
-	Facts      map[string]Fact
-	Supersedes string
-}
-
-// MoveRequest is one move of a spec.
-type MoveRequest struct {
-	Unitization, Unit, ToUnit string
-	Shards                    []Shards
-	ToCenters                 []string
-	ToPrimary                 string
-}
-
 // Problem is why something is refused: the field of the object that is wrong, its value, and the rule.
 type Problem struct {
 	// Field is a path, as spec.evacuate.region or status.phase.
@@ -309,13 +238,4 @@ type Problem struct {
 	Value any
 	// Detail says what is wrong and what to do.
 	Detail string
-}
-
-// CellName is the name of a unit's cell in a center.
-func CellName(unit, center string) string { return unit + "." + center }
-
-// CellCenter is the center of a cell, by its name: a unit's name has no dot.
-func CellCenter(cell string) string {
-	_, center, _ := strings.Cut(cell, ".")
-	return center
 }
