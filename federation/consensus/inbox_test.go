@@ -86,6 +86,40 @@ func longInstall(t *testing.T, p plants) error {
 	return err
 }
 
+// The leader did not wait for one snapshot's end and sent another one, which raft has taken before the end of the first
+// is known here: heartbeats are answered under the second one too.
+func TestHeartbeatsUnderTheNextSnapshot(t *testing.T) {
+	in, closed := make(chan raft.RPC), make(chan struct{})
+	box := &inbox{in: in, out: make(chan raft.RPC), closed: closed, plants: &plants{}, self: "n1",
+		askers: askers{func() []raft.ServerID { return nil }},
+		follow: func(uint64, raft.ServerID) bool { return true },
+		holds:  func(uint64, uint64) bool { return false }}
+	box.done.Go(box.run)
+	defer box.done.Wait()
+	defer close(closed)
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("n2"), Addr: []byte("n2")}
+	members := raft.EncodeConfiguration(configurationOf([]Member{{"n1", "1.2.3.4:5"}, {"n2", "1.2.3.4:6"}}))
+	install := func() (taken raft.RPC, answer chan raft.RPCResponse) {
+		answer = make(chan raft.RPCResponse, 1)
+		in <- raft.RPC{RespChan: answer, Reader: strings.NewReader(""), Command: &raft.InstallSnapshotRequest{RPCHeader: header,
+			SnapshotVersion: raft.SnapshotVersionMax, Term: 3, LastLogIndex: 9, LastLogTerm: 2, Configuration: members}}
+		return <-box.out, answer
+	}
+	first, answered := install()
+	install()
+	first.Respond(&raft.InstallSnapshotResponse{Term: 3}, nil)
+	<-answered
+	for i := range 100 { // the end of the first comes in between somewhere
+		answer := make(chan raft.RPCResponse, 1)
+		in <- raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{RPCHeader: header, Term: 3}}
+		select {
+		case <-answer:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("heartbeat %d under the second snapshot is not answered", i)
+		}
+	}
+}
+
 // snapshotRefusedLong fills the disk of a member that needs a snapshot until raft would ask it only seconds later again,
 // gives it room, and counts the heartbeats that it answers before it is sent the snapshot.
 func snapshotRefusedLong(t *testing.T, p plants) error {

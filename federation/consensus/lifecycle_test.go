@@ -172,3 +172,31 @@ func noneLeft(t *testing.T, before int) {
 		}
 	}
 }
+
+// A disk that failed before raft was started, or while it starts, ends the node also where Fatal returns.
+func TestADiskThatFailsBeforeRaftStarts(t *testing.T) {
+	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
+	m := &member{id: "n1", address: "127.0.0.1:1", fs: newMemFS(), dir: "data", adjust: func(*Config) {}}
+	c.open(m, listen(t))
+	c.found([]*member{m})
+	m.fs.(*memFS).setHook(func(op, name string) error {
+		if op == "sync" {
+			return errors.New("the disk is broken")
+		}
+		return nil
+	})
+	if err := m.node.folder.store.keep([]byte("k"), []byte("v")); !errors.Is(err, ErrStopped) {
+		t.Fatalf("a write to a broken disk: %v", err)
+	}
+	c.run(m)
+	defer c.stop(m)
+	select {
+	case err := <-m.ended:
+		if err == nil || !strings.Contains(err.Error(), "the disk is broken") {
+			t.Errorf("Run returned %v", err)
+		}
+		m.cancel = nil
+	case <-time.After(60 * time.Second):
+		t.Fatal("the node's disk has failed, and it hangs")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -106,6 +107,36 @@ func TestTheSpareIsKeptForCuts(t *testing.T) {
 	s.disk.spare.tried = time.Time{}
 	if err := store(); err != nil || !s.disk.spare.held.Load() {
 		t.Errorf("there is room again: %v, the spare is there: %v", err, s.disk.spare.held.Load())
+	}
+}
+
+// A snapshot that is written while the log's end is cut off does not get the room that is kept for that.
+func TestASnapshotDoesNotTakeTheSpare(t *testing.T) {
+	vfs := newMemFS()
+	s, _, err := openLog(vfs, &plants{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if err := s.StoreLog(entry(1, 1, 300)); err != nil {
+		t.Fatal(err)
+	}
+	snaps := &snapshots{fs: s.disk, logger: hclog.NewNullLogger()}
+	k, err := snaps.Create(1, 1, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.disk.spare.spend.Store(true) // as in the middle of a cut
+	defer s.disk.spare.spend.Store(false)
+	vfs.setRoom(0)
+	if _, err := k.Write(make([]byte, 1<<20)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a snapshot on a full disk: %v", err)
+	}
+	if !s.disk.spare.held.Load() {
+		t.Error("a snapshot took the room that is kept for the log")
+	}
+	if err := k.Cancel(); err != nil {
+		t.Error(err)
 	}
 }
 
