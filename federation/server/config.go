@@ -56,6 +56,8 @@ type Config struct {
 	// RoundTrip is the longest that a message between two servers and its answer take. Default 100ms. With the election
 	// timeout it says how short permits may be.
 	RoundTrip *metav1.Duration `json:"roundTrip,omitempty"`
+	// Audit bounds the log of who changed what.
+	Audit Audit `json:"audit,omitzero"`
 
 	// adjust is zero but in tests.
 	adjust Adjust
@@ -146,7 +148,7 @@ func (c *Config) Validate() error {
 	if t := c.RoundTrip; t != nil && (t.Duration <= 0 || t.Duration > maxRoundTrip) {
 		errs = append(errs, fmt.Errorf("roundTrip: %s is not above 0 and at most %s", t.Duration, maxRoundTrip))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Audit.validate())...)
 }
 
 // validateAdvertised refuses addresses that nobody else can reach.

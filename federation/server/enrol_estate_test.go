@@ -43,7 +43,7 @@ func TestAPartialStartWaitsAndThenWorks(t *testing.T) {
 	e.start(1)
 	e.waitsFor(0, "server s3 (")
 	e.waitsFor(1, "server s3 (")
-	_, err := e.api(0, 3*time.Second).Centers().List(t.Context(), metav1.ListOptions{})
+	_, err := e.api(0, 5*time.Second).Centers().List(t.Context(), metav1.ListOptions{})
 	if err == nil || !strings.Contains(err.Error(), "enrolled in no cluster yet: it waits for server s3") {
 		t.Errorf("a read at a server that is not enrolled: %v", err)
 	}
@@ -246,6 +246,9 @@ func TestEveryWrongFieldOfAConfigurationIsNamed(t *testing.T) {
 		`advertise.grpc: must say where others reach this server: "[::]:2"`:   func(c *Config) { c.Servers[0].GRPC = "[::]:2" },
 		"deadAfter: 1s is neither 0 (never) nor at least 1m":                  func(c *Config) { c.DeadAfter = &metav1.Duration{Duration: time.Second} },
 		"roundTrip: 0s is not above 0 and at most 5s":                         func(c *Config) { c.RoundTrip = &metav1.Duration{} },
+		"audit.maxMegabytes: 0 is not between 1 and 10240":                    func(c *Config) { c.Audit.MaxMegabytes = new(0) },
+		"audit.keepFiles: 1001 is not between 1 and 1000":                     func(c *Config) { c.Audit.KeepFiles = new(1001) },
+		"audit.keepDays: -1 is not between 1 and 36600":                       func(c *Config) { c.Audit.KeepDays = new(-1) },
 		"electionTimeout: 1ms is not between":                                 func(c *Config) { c.ElectionTimeout = &metav1.Duration{Duration: time.Millisecond} },
 	} {
 		c := good()

@@ -3,8 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,7 +25,7 @@ type Server struct {
 	admin     process.Admin
 	api       *apiserver.Server
 	cut       *cut.Cut
-	audit     *os.File
+	audit     io.WriteCloser
 }
 
 // New takes the data folder and the listeners; Run gives them back. When it fails nothing is held.
