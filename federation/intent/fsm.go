@@ -118,7 +118,7 @@ func (f *FSM) decode(encoded []byte) (*intentpb.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if needs := levelOf(command); needs > f.config.Level {
+	if needs, more := beyond(command, f.config.Level); more {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCommand, whatOf(command), &ErrLevel{Has: needs, Knows: f.config.Level})
 	}
 	kind, _ := subject(command)

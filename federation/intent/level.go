@@ -24,7 +24,7 @@ var kindLevels = map[string]uint32{
 	"Estate": 2,
 }
 
-// levelOf is the level from which a command exists.
+// levelOf is the level from which a command exists; what an object in it uses may need more.
 func levelOf(command *intentpb.Command) uint32 {
 	switch o := command.GetOperation().(type) {
 	case *intentpb.Command_SetLiveness, *intentpb.Command_Reconcile:
@@ -34,18 +34,18 @@ func levelOf(command *intentpb.Command) uint32 {
 	case *intentpb.Command_RaiseLevel:
 		return o.RaiseLevel.GetLevel() // who cannot know what comes after it stops before it
 	}
-	if kind, _ := subject(command); kindLevels[kind] > 0 {
-		return kindLevels[kind]
+	kind, _ := subject(command)
+	return max(kindLevels[kind], firstLevel)
+}
+
+// beyond says that a command needs more than a level, and how much. Objects are only looked into where it matters: once
+// all know the fields of livenessLevel, a declaration is not decoded a second time to find them.
+func beyond(command *intentpb.Command, level uint32) (needs uint32, more bool) {
+	needs = levelOf(command)
+	if needs < livenessLevel && level < livenessLevel && (saysSilence(command.GetCreate()) || saysSilence(command.GetUpdate())) {
+		needs = livenessLevel
 	}
-	for _, o := range []interface {
-		GetKind() string
-		GetValue() []byte
-	}{command.GetCreate(), command.GetUpdate()} {
-		if saysSilence(o.GetKind(), o.GetValue()) {
-			return livenessLevel
-		}
-	}
-	return firstLevel
+	return needs, needs > level
 }
 
 // LevelError says that a command may not be proposed yet: not all servers know it.
@@ -89,8 +89,8 @@ func (f *FSM) Refusal(err error) (result []byte, ok bool) {
 
 // allowed says whether a command that decodes may go into the log as the state is now.
 func (m membership) allowed(command *intentpb.Command) error {
-	needs := levelOf(command)
-	if command.GetRaiseLevel() != nil || needs <= m.level {
+	needs, more := beyond(command, m.level)
+	if command.GetRaiseLevel() != nil || !more {
 		return nil
 	}
 	return &LevelError{What: whatOf(command), Needs: needs, Has: m.level, Behind: m.behind(needs)}

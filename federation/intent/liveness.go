@@ -263,8 +263,11 @@ func (p *picture) addExpiry(l *intentpb.ClusterLiveness) error {
 }
 
 // saysSilence says whether a declared object uses a field of livenessLevel, which older versions refuse.
-func saysSilence(kind string, value []byte) bool {
-	if kind != v1alpha1.KindCluster {
+func saysSilence(declared interface {
+	GetKind() string
+	GetValue() []byte
+}) bool {
+	if declared.GetKind() != v1alpha1.KindCluster {
 		return false
 	}
 	var said struct {
@@ -272,5 +275,5 @@ func saysSilence(kind string, value []byte) bool {
 			OnSilence json.RawMessage `json:"onSilence"`
 		} `json:"spec"`
 	}
-	return json.Unmarshal(value, &said) == nil && said.Spec.OnSilence != nil
+	return json.Unmarshal(declared.GetValue(), &said) == nil && said.Spec.OnSilence != nil
 }
