@@ -48,6 +48,7 @@ file or folder (nothing was written).`,
 			return nil
 		},
 	}
+	cmd.AddCommand(newBackupVerifyCommand())
 	api.register(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the `file` to write; it must not be there")
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "the data `folder` of a stopped server, instead of asking one that runs")
