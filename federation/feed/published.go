@@ -24,12 +24,17 @@ type published struct {
 	feeds  map[ID]*PeerFeed
 }
 
-// has says whether the peer holds something of an incarnation, or refused the feed.
-func (p *published) has(id ID, incarnation uint64) bool {
+// has says how far the peer is with one feed: whether it holds something of an incarnation.
+func (p *published) has(id ID, incarnation uint64) place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f := p.feeds[id]
-	return f != nil && (f.Refused != "" || f.Position.Incarnation == incarnation)
+	switch f := p.feeds[id]; {
+	case f != nil && f.Refused != "":
+		return refuses
+	case f != nil && f.Position.Incarnation == incarnation:
+		return settled
+	}
+	return in
 }
 
 // connected notes the first message of a stream.

@@ -19,7 +19,8 @@ import (
 type PublisherConfig struct {
 	// Set holds the feeds; those that this process writes (Begin) are published. Required.
 	Set *Set
-	// One are servers, nearest first: one is published to, the nearest that answers.
+	// One are servers, nearest first: one is published to, the nearest that answers; beyond it the next ones while it
+	// refuses a feed.
 	One []Peer
 	// Each are relays: every one is published to.
 	Each []Peer
@@ -215,20 +216,23 @@ func (p *Publisher) acked(peer *published, id ID, a *feedpb.Ack) {
 	if r := a.GetRejections(); len(r) > 0 && p.cfg.OnRejected != nil {
 		p.cfg.OnRejected(peer.peer.Name, id, rejectionsOf(r))
 	}
-	p.settle(peer)
+	if peer.rank >= 0 && !p.succession.isSettled(peer.rank) {
+		p.settle(peer)
+	}
 }
 
-// settle lets go of farther servers once this one has, or has refused, every feed.
+// settle lets go of farther servers once this one has every feed, and lets them in while it refuses one.
 func (p *Publisher) settle(peer *published) {
-	if peer.rank < 0 || p.succession.isSettled(peer.rank) {
+	if peer.rank < 0 {
 		return
 	}
+	least := settled
 	for _, id := range p.cfg.Set.IDs() {
-		if l, ok := p.cfg.Set.Get(id); ok && l.published() && !peer.has(id, l.Position().Incarnation) {
-			return
+		if l, ok := p.cfg.Set.Get(id); ok && l.published() {
+			least = min(least, peer.has(id, l.Position().Incarnation))
 		}
 	}
-	p.succession.settle(peer.rank)
+	p.succession.set(peer.rank, least)
 }
 
 // Status is the state of the connections: One, then Each, in the configured order.

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,17 +11,27 @@ import (
 )
 
 // succession decides whose turn it is among peers of which one is used, nearest first. A peer whose connection is
-// there enters; it may start when no nearer one is in, and must leave when a nearer one has settled: so a peer that
-// comes back takes over before the other is left.
+// there enters; it may start when no nearer one is in that takes what it is given, and must leave when a nearer one has
+// settled: so a peer that comes back takes over before the other is left, and one that refuses something, as a server
+// with a wrong clock, keeps it from nobody.
 type succession struct {
 	mu      sync.Mutex
-	in      []bool
-	settled []bool
+	places  []place
 	changed chan struct{}
 }
 
+// place is how far a peer is.
+type place uint8
+
+const (
+	out     place = iota // no connection
+	refuses              // it is there, and does not take all that it is given
+	in                   // it is there
+	settled              // it has taken all over
+)
+
 func newSuccession(n int) *succession {
-	return &succession{in: make([]bool, n), settled: make([]bool, n), changed: make(chan struct{})}
+	return &succession{places: make([]place, n), changed: make(chan struct{})}
 }
 
 // grace is how long each peer leaves to the nearer ones to connect before it enters.
@@ -36,7 +47,7 @@ func (s *succession) enter(ctx context.Context, rank int, conn *grpc.ClientConn)
 		return nil, nil
 	case <-pause.C:
 	}
-	s.set(rank, true, false)
+	s.set(rank, in)
 	lost, stop := context.WithCancel(ctx)
 	defer stop()
 	gone := make(chan struct{})
@@ -46,43 +57,47 @@ func (s *succession) enter(ctx context.Context, rank int, conn *grpc.ClientConn)
 			stop()
 		}
 	}()
-	turn := s.await(lost, func() bool { return !anyOf(s.in[:rank]) })
+	turn := s.await(lost, func() bool { return !s.nearer(rank, in) })
 	stop()
 	<-gone
 	if !turn || ctx.Err() != nil {
-		s.set(rank, false, false)
+		s.set(rank, out)
 		return nil, nil
 	}
 	sctx, cancel := context.WithCancelCause(ctx)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		if s.await(sctx, func() bool { return anyOf(s.settled[:rank]) }) {
+		if s.await(sctx, func() bool { return s.nearer(rank, settled) }) {
 			cancel(errNotNeeded)
 		}
 	}()
 	return sctx, func() {
 		cancel(nil)
 		<-over
-		s.set(rank, false, false)
+		s.set(rank, out)
 	}
 }
-
-// settle says that a peer has taken the feeds over.
-func (s *succession) settle(rank int) { s.set(rank, true, true) }
 
 func (s *succession) isSettled(rank int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.settled[rank]
+	return s.places[rank] == settled
 }
 
-func (s *succession) set(rank int, in, settled bool) {
+func (s *succession) set(rank int, to place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.in[rank], s.settled[rank] = in, settled
-	close(s.changed)
-	s.changed = make(chan struct{})
+	if s.places[rank] != to {
+		s.places[rank] = to
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// nearer says whether any peer before rank is as far as a place. The lock is held.
+func (s *succession) nearer(rank int, least place) bool {
+	return slices.ContainsFunc(s.places[:rank], func(p place) bool { return p >= least })
 }
 
 // await waits until a condition holds; false: ctx ended.
@@ -100,13 +115,4 @@ func (s *succession) await(ctx context.Context, condition func() bool) bool {
 		case <-changed:
 		}
 	}
-}
-
-func anyOf(bs []bool) bool {
-	for _, b := range bs {
-		if b {
-			return true
-		}
-	}
-	return false
 }
