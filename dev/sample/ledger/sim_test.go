@@ -20,35 +20,6 @@ import (
 // simPermit is how long a permit holds, in steps.
 const simPermit = 60
 
-// simDisk keeps what was synced, and of the rest as much as chance leaves.
-type simDisk struct {
-	records [][]byte
-	synced  int
-	token   uint64
-}
-
-func (d *simDisk) append(records [][]byte) error {
-	d.records = append(d.records, records...)
-	return nil
-}
-func (d *simDisk) truncate(n int) error    { d.records, d.synced = d.records[:n:n], n; return nil }
-func (d *simDisk) sync() error             { d.synced = len(d.records); return nil }
-func (d *simDisk) keep(token uint64) error { d.token = token; return nil }
-func (d *simDisk) note(Event) error        { return nil }
-func (d *simDisk) close() error            { return nil }
-
-func (d *simDisk) crash(r *rand.Rand) {
-	left := d.synced + r.IntN(len(d.records)-d.synced+1)
-	d.records, d.synced = d.records[:left:left], left
-}
-
-// simPipe is the stream from one member to another.
-type simPipe struct {
-	open     bool
-	requests []*ledgerpb.ReplicateRequest
-	answers  []*ledgerpb.ReplicateResponse
-}
-
 type simGrant struct {
 	token   uint64
 	primary string
@@ -87,11 +58,6 @@ type simulation struct {
 	oracle  simOracle
 	writes  int
 	failed  error
-}
-
-type simLate struct {
-	to      string
-	request *ledgerpb.ReplicateRequest
 }
 
 var simNames = []string{"hz", "sh", "sz"}
@@ -152,17 +118,6 @@ func (s *simulation) crash(m *simMember) {
 			s.breakPipe(pair)
 		}
 	}
-}
-
-// breakPipe ends a stream; what was under way may still arrive, but nobody hears the answer.
-func (s *simulation) breakPipe(pair [2]string) {
-	p := s.pipes[pair]
-	for _, r := range p.requests {
-		if s.rand.IntN(2) == 0 && len(s.late) < 50 {
-			s.late = append(s.late, simLate{pair[1], r})
-		}
-	}
-	*p = simPipe{}
 }
 
 // run takes steps at random, then heals everything and sees that writes are taken again and nothing is lost.
@@ -296,48 +251,6 @@ func (s *simulation) write(m *simMember) {
 	}
 	id := fmt.Sprint("w", s.writes-s.rand.IntN(min(s.writes, 5)))
 	m.core.append([]write{{Write: &ledgerpb.Write{Id: id, Since: everyEpoch}, done: func(r result) { s.acknowledged(m, id, r) }}})
-}
-
-// carry takes one step on one stream.
-func (s *simulation) carry() {
-	from, to := simNames[s.rand.IntN(3)], simNames[s.rand.IntN(3)]
-	p, q, pipe := s.member(from), s.member(to), s.pipes[[2]string{from, to}]
-	if from == to || !p.up || !q.up || s.cut[from] || s.cut[to] {
-		return
-	}
-	if p.core.role == replica {
-		if pipe.open {
-			s.breakPipe([2]string{from, to})
-		}
-		return
-	}
-	switch s.rand.IntN(3) {
-	case 0:
-		if !pipe.open {
-			pipe.open = true
-			p.core.linked(to)
-		}
-		if m := p.core.next(to); m != nil {
-			pipe.requests = append(pipe.requests, m)
-		}
-	case 1:
-		if len(pipe.requests) == 0 {
-			return
-		}
-		answer, err := q.core.replicate(pipe.requests[0])
-		pipe.requests = pipe.requests[1:]
-		if err != nil {
-			s.fail("a message is refused: %v", err)
-			return
-		}
-		pipe.answers = append(pipe.answers, answer)
-	case 2:
-		if len(pipe.answers) > 0 {
-			answer := pipe.answers[0]
-			pipe.answers = pipe.answers[1:]
-			p.core.replicated(to, answer)
-		}
-	}
 }
 
 // grant gives a member a permit that it asked for a while ago.
