@@ -176,11 +176,15 @@ func (n *node) linearize(ctx context.Context) error {
 		_, err := n.consensus.ReadIndex(ctx)
 		return err
 	}
-	answer, err := n.forward(ctx, logConfirm, nil)
-	if err != nil {
-		return err
-	}
-	_, index, _, err := lookup(answer, 1)
+	leader, _, _ := n.consensus.Leader()
+	index, err := n.consensus.ReadThrough(ctx, leader, func(ctx context.Context) (uint64, error) {
+		answer, err := n.forward(ctx, logConfirm, nil)
+		if err != nil {
+			return 0, err
+		}
+		_, index, _, err := lookup(answer, 1)
+		return index, err
+	})
 	if err != nil {
 		return err
 	}
