@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
-// tripsUnderWay is how many trips to one leader there may be at a time. A read that comes while as many are under way waits
-// for the first of them to end: over a long way, for a fraction of a round trip.
-const tripsUnderWay = 4
+// tripsUnderWay is how many trips to one leader there may be at a time. To one that is near there is mostly one: a trip
+// begins when there is none under way, or near after the one before it.
+const tripsUnderWay = 16
 
 // trips are the questions of reads through this node to the leader, which of its answers they must see. Reads that wait
 // share one (Ongaro's dissertation, 6.4): a read joins the trip that begins next, never one under way, whose answer may
@@ -22,8 +23,10 @@ type trips struct {
 // road is the trips to one leader. One that does not answer any more holds up nobody who asks another one.
 type road struct {
 	underWay int
-	next     *trip // has not begun; nil while nobody waits for it
-	last     *trip // the last that began; looked at by a plant only
+	began    time.Time // when the last one began
+	timed    bool      // a timer looks whether the next one may begin
+	next     *trip     // has not begun; nil while nobody waits for it
+	last     *trip     // the last that began; looked at by a plant only
 }
 
 // trip is one question for all who wait for it.
@@ -82,10 +85,22 @@ func (s *trips) join(ctx context.Context, leader string, ask func(context.Contex
 // begin begins the trip that waits, if it may; mu is held.
 func (s *trips) begin(leader string, r *road) {
 	t := r.next
-	if t == nil || r.underWay == tripsUnderWay {
+	switch late := near - time.Since(r.began); {
+	case t == nil || r.underWay == tripsUnderWay:
+		return
+	case r.underWay > 0 && late > 0:
+		if !r.timed {
+			r.timed = true
+			time.AfterFunc(late, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				r.timed = false
+				s.begin(leader, r)
+			})
+		}
 		return
 	}
-	r.next, r.last = nil, t
+	r.next, r.last, r.began = nil, t, time.Now()
 	r.underWay++
 	go func() { // ends with ask
 		answer, err := t.ask(t.ctx)
