@@ -85,19 +85,28 @@ func (c *chooser) offers(peer int) map[ID]*offer {
 func (c *chooser) disconnect(peer int) []ID {
 	delete(c.peers, peer)
 	var ids []ID
-	for id, f := range c.feeds {
-		if f.first == peer || f.second == peer {
+	for id := range c.feeds {
+		if c.shut(peer, id) {
 			ids = append(ids, id)
-		}
-		if f.first == peer {
-			f.first = nobody
-		}
-		if f.second == peer {
-			f.second = nobody
 		}
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// shut notes that a feed is not open at a peer any more; false: it was not. Decide it again.
+func (c *chooser) shut(peer int, id ID) bool {
+	f := c.feeds[id]
+	if f == nil || f.first != peer && f.second != peer {
+		return false
+	}
+	if f.first == peer {
+		f.first = nobody
+	}
+	if f.second == peer {
+		f.second = nobody
+	}
+	return true
 }
 
 func (c *chooser) announced(peer int, id ID, o *offer) {
@@ -113,6 +122,16 @@ func (c *chooser) announced(peer int, id ID, o *offer) {
 
 // gone notes that the peer does not offer the feed any more, or not to us.
 func (c *chooser) gone(peer int, id ID) { delete(c.offers(peer), id) }
+
+// lost notes that a feed is not open at a peer any more: the peer does not give it, or, if it was removed, the copy is
+// gone and what the peer holds may be later. Decide it again.
+func (c *chooser) lost(peer int, id ID, removed bool) {
+	if removed {
+		c.shut(peer, id)
+	} else {
+		c.refused(peer, id)
+	}
+}
 
 func (c *chooser) refused(peer int, id ID) {
 	if o := c.offers(peer)[id]; o != nil {

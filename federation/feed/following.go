@@ -90,7 +90,7 @@ func (f *Follower) heard(p *followed, half *receiver, as []*feedpb.Announcement,
 // lose notes the feeds that a peer does not give, or of which the copy was removed.
 func (f *Follower) lose(p *followed, lost []ID) {
 	for _, id := range lost {
-		f.chooser.refused(p.number, id)
+		f.chooser.lost(p.number, id, p.half.removed(id))
 		f.decide(id)
 	}
 }

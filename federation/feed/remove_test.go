@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"pentad.dev/pentad/federation/feed/feedpb"
 )
 
 func files(t *testing.T, dir string) string {
@@ -237,4 +239,31 @@ func TestRemovalAtTheHomeAndAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a writer that removes its feed has withdrawn it", func() bool { return !home.Home() })
+}
+
+// TestRemovalWhileALaterCopyComes: what was removed is not what a peer holds, which is later and at rest. It is had again
+// from there without the peer saying it once more.
+func TestRemovalWhileALaterCopyComes(t *testing.T) {
+	a := startServer(t, memory(t), "127.0.0.1:0")
+	l := a.set.Log("c/x")
+	l.Begin(5, []Change{change("a", "1")})
+	old := memory(t)
+	var removed atomic.Bool
+	reader, err := OpenSet("", Options{tamper: func(*receiver, *incoming, *feedpb.Frame) bool {
+		if removed.CompareAndSwap(false, true) {
+			if err := old.Remove("c/x"); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old = reader
+	earlier := old.Log("c/x")
+	earlier.Begin(4, []Change{change("a", "0")})
+	earlier.Resign()
+	follow(t, old, a)
+	eventually(t, "the later copy", func() bool { return removed.Load() && equal(l, old) })
 }

@@ -174,7 +174,7 @@ func (p *publication) announced(as []*feedpb.Announcement, lost []ID) {
 		}
 	}
 	for _, id := range lost {
-		if in := p.half.feeds[id]; in != nil && in.absent == errRemovedHere.Error() {
+		if p.half.removedLocked(id) {
 			p.open(id) // the copy is gone, the writer is not
 		}
 	}

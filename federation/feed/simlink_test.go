@@ -171,7 +171,7 @@ func (w *world) announced(l *simLink, as []*feedpb.Announcement, lost []ID) {
 		w.decide(l.to, id)
 	}
 	for _, id := range lost {
-		l.to.chooser.refused(l.peer, id)
+		l.to.chooser.lost(l.peer, id, l.receiver.removed(id))
 		w.decide(l.to, id)
 	}
 }

@@ -202,6 +202,18 @@ func (r *receiver) vanished(in *incoming) {
 // errRemovedHere is why a feed is not taken that was removed while it was open.
 var errRemovedHere = errors.New("the copy was removed")
 
+// removed says that a feed was given up because its copy was removed. It locks.
+func (r *receiver) removed(id ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.removedLocked(id)
+}
+
+func (r *receiver) removedLocked(id ID) bool {
+	in := r.feeds[id]
+	return in != nil && in.absent == errRemovedHere.Error()
+}
+
 // decline ends a feed for good on this stream.
 func (r *receiver) decline(in *incoming, err error) {
 	if r.report != nil {
