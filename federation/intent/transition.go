@@ -92,13 +92,11 @@ func (e *entry) approve(a *intentpb.Approve) field.ErrorList {
 }
 
 func (e *entry) ackFreeze(a *intentpb.AckFreeze) field.ErrorList {
-	for i, ack := range a.GetAcks() {
-		errs := e.advance(switchover.AckFreeze{Session: ack.GetSession(), Freeze: ack.GetFreeze()})
-		if len(errs) > 0 {
-			return within("acks", i, errs)
-		}
+	acks := make([]switchover.AckFreeze, 0, len(a.GetAcks()))
+	for _, ack := range a.GetAcks() {
+		acks = append(acks, switchover.AckFreeze{Session: ack.GetSession(), Freeze: ack.GetFreeze()})
 	}
-	return nil
+	return e.advance(switchover.AckFreezes{Acks: acks})
 }
 
 func (e *entry) storeReports(r *intentpb.StoreReports) field.ErrorList {

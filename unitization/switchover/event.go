@@ -50,6 +50,8 @@ type (
 		Session string
 		Freeze  uint64
 	}
+	// AckFreezes are several, one after the other.
+	AckFreezes struct{ Acks []AckFreeze }
 	// WaitedOut: the leader has waited for the end of all permits of before the freeze.
 	WaitedOut struct {
 		Name, UID string
@@ -96,6 +98,7 @@ func (Retire) event()        {}
 func (Approve) event()       {}
 func (Freeze) event()        {}
 func (AckFreeze) event()     {}
+func (AckFreezes) event()    {}
 func (WaitedOut) event()     {}
 func (StoreReported) event() {}
 func (Commit) event()        {}

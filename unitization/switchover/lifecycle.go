@@ -106,19 +106,31 @@ func (d *draft) accept(p Plan, accepting bool) {
 	}
 }
 
-func (d *draft) ackFreeze(e AckFreeze) []Problem {
-	session := d.Sessions[e.Session]
-	if session == nil {
-		return nil
-	}
+// ackFreezes takes acknowledgements one after the other. Each is of one freeze, and switchovers that are frozen share
+// nothing, so those of one switchover can be taken together: what is known of the others is copied once for all of them.
+func (d *draft) ackFreezes(acks ...AckFreeze) []Problem {
 	for name, sw := range sorted(d.Switchovers) {
-		any := d.broken.has(brokenAckOfAnyFreeze)
-		if sw.Phase != PhaseFrozen || sw.Freeze != e.Freeze && !any || sw.Acked[e.Session] ||
-			!session.concerned(d.leftCenters(sw)) {
+		if sw.Phase != PhaseFrozen {
 			continue
 		}
-		d.editSwitchover(name).Acked = put(sw.Acked, e.Session, true)
-		d.advance(name)
+		centers := d.leftCenters(sw)
+		var acked map[string]bool
+		for _, e := range acks {
+			session := d.Sessions[e.Session]
+			if session == nil || sw.Freeze != e.Freeze && !d.broken.has(brokenAckOfAnyFreeze) || sw.Acked[e.Session] ||
+				!session.concerned(centers) {
+				continue
+			}
+			if acked == nil {
+				acked = make(map[string]bool, len(sw.Acked)+len(acks))
+				maps.Copy(acked, sw.Acked)
+			}
+			acked[e.Session] = true
+		}
+		if acked != nil {
+			d.editSwitchover(name).Acked = acked
+			d.advance(name)
+		}
 	}
 	return nil
 }

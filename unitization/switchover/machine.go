@@ -43,7 +43,9 @@ func (d *draft) do(e Event) []Problem {
 	case StoreReported:
 		return d.storeReported(e)
 	case AckFreeze:
-		return d.ackFreeze(e)
+		return d.ackFreezes(e)
+	case AckFreezes:
+		return d.ackFreezes(e.Acks...)
 	case Reincarnate:
 		return d.reincarnate(e)
 	case Reconcile:
