@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -198,5 +200,53 @@ func TestADiskThatFailsBeforeRaftStarts(t *testing.T) {
 		m.cancel = nil
 	case <-time.After(60 * time.Second):
 		t.Fatal("the node's disk has failed, and it hangs")
+	}
+}
+
+// What is committed when a node stops is applied before, and who proposed it has his answer: raft itself would never give
+// it.
+func TestWhoProposedHasAnAnswerWhenTheNodeStops(t *testing.T) {
+	for _, size := range []int{1, 3} {
+		c := newCluster(t, size, nil)
+		l, _ := c.put("k", "0")
+		node, open := l.node, make(chan struct{})
+		l.machine.setGate(func() { <-open })
+		queued := node.raft.Load().AppliedIndex() + 20
+		var waiting sync.WaitGroup
+		for i := range 200 {
+			waiting.Go(func() {
+				_, _, err := node.Propose(timeout(t, 60*time.Second), command{"k", fmt.Sprint(i)}.encode())
+				if err != nil && !errors.Is(err, ErrOutcomeUnknown) && !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrNoQuorum) {
+					t.Error(err)
+				}
+			})
+		}
+		eventually(t, "commands wait for the machine, or the office is lost", func() bool {
+			return node.raft.Load().AppliedIndex() > queued || !node.IsLeader()
+		})
+		go func() { // the machine goes on when raft has stopped, which it should not while commands wait
+			for over := false; !over; time.Sleep(time.Millisecond) {
+				node.proposing.mu.Lock()
+				over = node.proposing.over
+				node.proposing.mu.Unlock()
+			}
+			for range 20 {
+				if node.raft.Load().State() != raft.Shutdown {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			close(open)
+		}()
+		c.stop(l)
+		waiting.Wait()
+		select {
+		case <-node.proposing.end():
+		case <-time.After(20 * time.Second):
+			t.Errorf("of %d members: raft has stopped, and has not answered every proposal", size)
+		}
+		if _, _, err := node.Propose(timeout(t, 60*time.Second), command{"k", "late"}.encode()); !errors.Is(err, ErrNotLeader) || !errors.Is(err, ErrStopped) {
+			t.Errorf("a proposal behind the stop: %v", err)
+		}
+		c.drop()
 	}
 }

@@ -35,7 +35,8 @@ type Node struct {
 	starting  lock          // held while raft is started or bootstrapped
 	enrolling lock          // guards the folder's enrolment
 	changing  chan struct{} // held by who changes the configuration; capacity 1
-	handing   handing
+	handing   pending       // transfers
+	proposing pending
 
 	kick    chan struct{} // a read waits for a message to be sent; capacity 1
 	changed atomic.Pointer[chan struct{}]
@@ -193,7 +194,7 @@ func (n *Node) startRaft(c *raft.Config, t raft.Transport, cut func() error) (r 
 func (n *Node) stopRaft(r *raft.Raft) error {
 	stopped := make(chan error, 1)
 	go func() {
-		n.endTransfers()
+		n.endPending(r)
 		err := r.Shutdown().Error()
 		_ = n.folder.store.settle() // the node has ended itself if that failed
 		stopped <- err

@@ -30,10 +30,16 @@ func (n *Node) Propose(ctx context.Context, command []byte) (index uint64, resul
 		return 0, nil, n.notLeader(r)
 	}
 	for {
+		begun, ended := n.proposing.begin()
+		if !begun {
+			return 0, nil, fmt.Errorf("%w: %w", ErrNotLeader, ErrStopped)
+		}
 		future := r.Apply(command, enqueuePatience)
 		done := make(chan error, 1)
-		// Ends with the future: at the latest when the leadership ends.
-		go func() { done <- future.Error() }()
+		go func() { // ends with the future: at the latest when the leadership ends
+			defer ended()
+			done <- future.Error()
+		}()
 		select {
 		case err = <-done:
 		case <-ctx.Done():

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -95,45 +94,5 @@ func (n *Node) transferTo(ctx context.Context, r *raft.Raft, id string) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// handing counts the transfers that raft was asked for. Raft answers each that its main loop took, at the latest when it
-// stops. One that still waits for the main loop then is never answered, so raft is stopped behind the last one.
-type handing struct {
-	mu    sync.Mutex
-	over  bool
-	tasks sync.WaitGroup
-}
-
-func (h *handing) begin() (begun bool, ended func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.over {
-		return false, nil
-	}
-	h.tasks.Add(1)
-	return true, h.tasks.Done
-}
-
-// handingPatience is how long raft's main loop has to take a transfer before raft is stopped.
-const handingPatience = time.Second
-
-// endTransfers lets no transfer begin any more, and returns when raft may be stopped.
-func (n *Node) endTransfers() {
-	n.handing.mu.Lock()
-	n.handing.over = true
-	n.handing.mu.Unlock()
-	ended := make(chan struct{})
-	go func() { // ends when raft has stopped, at the latest
-		n.handing.tasks.Wait()
-		close(ended)
-	}()
-	late := time.NewTimer(handingPatience)
-	defer late.Stop()
-	select {
-	case <-ended:
-	case <-late.C:
-	case <-n.dead:
 	}
 }
