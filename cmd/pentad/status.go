@@ -61,6 +61,7 @@ func showStatus(out io.Writer, all []page) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	writeRefused(out, all)
 	writeReconciling(out, all)
 	writeHeld(out, all)
 	if silent > 0 {

@@ -99,9 +99,13 @@ func (b *backend) ReadRevision(ctx context.Context) (revision uint64, err error)
 			revision = b.machine.Revision()
 			return err
 		},
-		there: func(ctx context.Context, leader intentpb.IntentClient) error {
-			response, err := leader.ReadRevision(ctx, &intentpb.ReadRevisionRequest{})
-			revision = response.GetRevision()
+		// Reads that wait here share their trips to the leader.
+		there: func(ctx context.Context, leader intentpb.IntentClient) (err error) {
+			id, _, _ := b.node.Leader()
+			revision, err = b.node.ReadThrough(ctx, id, func(ctx context.Context) (uint64, error) {
+				response, err := leader.ReadRevision(ctx, &intentpb.ReadRevisionRequest{})
+				return response.GetRevision(), err
+			})
 			return err
 		},
 	})
