@@ -5,8 +5,8 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"pentad.dev/pentad/e2e-multicluster/estate"
@@ -45,66 +45,74 @@ func (s *site) hung(server *estate.Server, leads bool) {
 	s.say("  %s ended with status %d and is back", server.Name, status)
 }
 
-const (
-	// big is an object's size: some tens of them fill a segment of the log, and the next is made ahead.
-	big = 200 << 10
-	// enough big objects need new segments for certain.
-	enough = 400
-)
+// big is an object's size: some tens of them fill a segment of the log, and the next is made ahead.
+const big = 200 << 10
 
-// fullLeader fills the leader's disk. Who writes then is told so at once, unless another has taken over already; then all
-// can write. The old leader may have to end itself: taking back entries that nobody else has needs room, too.
+// full writes big objects by way of the leader until a server says that its disk is full, and returns how many were taken.
+// Whatever is not taken is refused in so many words: nobody is left to guess but who was in the middle of an election.
+func (s *site) full(leader, server *estate.Server) (taken int) {
+	s.t.Helper()
+	refused := ""
+	s.must(estate.Until(s.within(), "fill the log's room at "+server.Name, func(ctx context.Context) error {
+		code, text, took := s.tryWrite(leader, big)
+		switch {
+		case code == 0 || code >= http.StatusMultipleChoices && code != http.StatusServiceUnavailable && code != http.StatusGatewayTimeout:
+			s.t.Fatalf("a big write is answered with %d: %s", code, text)
+		case code >= http.StatusMultipleChoices && refused == "":
+			refused = text
+			s.say("  after %d big writes one is refused, within %s: %s", taken, took, text)
+		case code < http.StatusMultipleChoices:
+			taken++
+		}
+		status, err := server.Status(ctx)
+		if err == nil && !status.Raft.DiskFull {
+			err = fmt.Errorf("%d big objects went onto its full disk", taken)
+		}
+		return err
+	}))
+	return taken
+}
+
+// heals makes room: the server goes on by itself, as the process that it was.
+func (s *site) heals(server *estate.Server, pid int) {
+	s.t.Helper()
+	s.must(server.Disk.Free())
+	s.settled()
+	s.must(estate.Until(s.within(), "wait until "+server.Name+" stores entries again", func(ctx context.Context) error {
+		s.written("with room again")
+		status, err := server.Status(ctx)
+		if err == nil && status.Raft.DiskFull {
+			err = errors.New("it says that its disk is full")
+		}
+		return err
+	}))
+	if now := server.PID(); now != pid {
+		s.t.Errorf("%s is process %d after its full disk, was %d", server.Name, now, pid)
+	}
+}
+
+// fullLeader fills the leader's disk: it hands its office over, and all can write.
 func (s *site) fullLeader() {
 	s.t.Helper()
 	leader := s.leader()
+	pid := leader.PID()
 	s.must(leader.Disk.Fill())
-	told := ""
-	for n := 0; told == ""; n++ {
-		if n == enough {
-			next := s.leader()
-			if next == leader {
-				s.t.Fatalf("%d big objects went onto the full disk of %s", n, leader.Name)
-			}
-			told = next.Name + " has taken over"
-			s.say("  %s", told)
-			break
-		}
-		code, text, took := s.tryWrite(leader, big)
-		if code == http.StatusServiceUnavailable && strings.Contains(text, "disk is full") {
-			told = text
-			s.say("  refused after %d big writes, within %s: %s", n, took, text)
-		}
-	}
-	s.say("  a write is acknowledged after %s", s.written("with the leader's disk full").Round(time.Millisecond))
-	s.must(leader.Disk.Free())
-	if leader.Running() {
-		return
-	}
-	status, err := leader.Ended(s.within())
-	s.must(err)
-	if status != exitDisk {
-		s.t.Errorf("%s ended with status %d on its full disk, want that it lives or ends with %d", leader.Name, status, exitDisk)
-	}
-	s.must(leader.Start())
-	s.say("  %s ended with status %d and is started again", leader.Name, status)
+	taken := s.full(leader, leader)
+	next := s.leader(leader)
+	s.say("  %s leads after %d big writes; a write is acknowledged after %s", next.Name, taken,
+		s.written("with the leader's disk full").Round(time.Millisecond))
+	s.heals(leader, pid)
 }
 
+// fullFollower fills a follower's disk, which hinders nobody.
 func (s *site) fullFollower() {
 	s.t.Helper()
 	leader := s.leader()
 	follower := s.Others(leader)[0]
+	pid := follower.PID()
 	s.must(follower.Disk.Fill())
-	const many = 100
-	for n := 0; n < many; {
-		if code, text, _ := s.tryWrite(leader, big); code < http.StatusMultipleChoices {
-			n++
-		} else if code != http.StatusServiceUnavailable && code != http.StatusGatewayTimeout { // an election
-			s.t.Fatalf("a big write with a follower's disk full: %d: %s", code, text)
-		}
-	}
-	s.say("  %d big writes with the disk of %s full", many, follower.Name)
-	s.must(follower.Disk.Free())
-	if !follower.Running() {
-		s.t.Errorf("%s did not live through its full disk", follower.Name)
-	}
+	taken := s.full(leader, follower)
+	s.say("  %d big writes until the disk of %s was full; a write is acknowledged after %s", taken, follower.Name,
+		s.written("with a follower's disk full").Round(time.Millisecond))
+	s.heals(follower, pid)
 }

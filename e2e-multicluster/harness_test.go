@@ -16,6 +16,7 @@ import (
 	"pentad.dev/pentad/e2e-multicluster/estate"
 	"pentad.dev/pentad/e2e-multicluster/history"
 	"pentad.dev/pentad/federation/identity"
+	"pentad.dev/pentad/federation/server"
 )
 
 // patience bounds every wait: the machine may be busy.
@@ -164,7 +165,7 @@ func (s *site) must(err error) {
 	}
 }
 
-// ask makes one request at one server, and returns how it was answered and how soon.
+// ask makes one request at one server, and returns how it was answered and how soon; code 0 is no answer, and text why.
 func (s *site) ask(server *estate.Server, method, path, contentType, body string) (code int, text string, took time.Duration) {
 	s.t.Helper()
 	source, err := identity.Load(s.Operator())
@@ -177,11 +178,15 @@ func (s *site) ask(server *estate.Server, method, path, contentType, body string
 	request.Header.Set("Content-Type", contentType)
 	start := time.Now()
 	response, err := client.Do(request)
-	s.must(err)
+	if err != nil {
+		return 0, err.Error(), time.Since(start)
+	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
-	s.must(err)
 	took = time.Since(start).Round(time.Millisecond)
+	if err != nil {
+		return 0, err.Error(), took
+	}
 	var status struct{ Message string }
 	if json.Unmarshal(answer, &status) == nil && status.Message != "" {
 		return response.StatusCode, status.Message, took
@@ -198,6 +203,42 @@ func (s *site) tryWrite(server *estate.Server, size int) (code int, text string,
 			`"annotations":{"at":"%d","much":%q}},"spec":{"region":"hangzhou"}}`, time.Now().UnixNano(), strings.Repeat("x", size)))
 }
 
+// status waits for what a server says of itself.
+func (s *site) status(of *estate.Server) (status server.Status) {
+	s.t.Helper()
+	s.must(estate.Until(s.within(), "wait for the status of "+of.Name, func(ctx context.Context) (err error) {
+		status, err = of.Status(ctx)
+		return err
+	}))
+	return status
+}
+
+// served waits until every server has answered a read, a write and a swap that begin from now on, each to a client that
+// asks only it: a history without them is not much to judge.
+func (s *site) served() {
+	s.t.Helper()
+	type answer struct {
+		server string
+		kind   history.Kind
+	}
+	missing := map[answer]bool{}
+	for _, server := range s.Expected() {
+		for _, kind := range []history.Kind{history.Read, history.Write, history.Swap} {
+			missing[answer{server.Name, kind}] = true
+		}
+	}
+	from, after, ctx := len(s.clients.Ops()), history.Now(), s.within()
+	_, err := s.clients.Wait(ctx, from, func(op history.Op) bool {
+		if op.Outcome == history.Done && op.Call >= after {
+			delete(missing, answer{op.Server, op.Kind})
+		}
+		return len(missing) == 0
+	})
+	if err != nil {
+		s.t.Fatalf("without an answer: %v: %v", missing, err)
+	}
+}
+
 // judge stops the clients and says whether what they saw is linearizable.
 func (s *site) judge() history.Verdict {
 	s.t.Helper()
@@ -207,8 +248,15 @@ func (s *site) judge() history.Verdict {
 	return v
 }
 
-// linearizable fails the test if there is no order of what the clients saw.
+// linearizable fails the test if there is no order of what the clients saw, or if they saw too little.
 func (s *site) linearizable() {
+	s.t.Helper()
+	s.served()
+	s.ordered()
+}
+
+// ordered fails the test if there is no order of what the clients saw.
+func (s *site) ordered() {
 	s.t.Helper()
 	v := s.judge()
 	if v.Linearizable {

@@ -70,16 +70,12 @@ func (s *site) beginPartly() {
 			return nil
 		}))
 	}
-	status, err := some[0].Status(s.within())
-	s.must(err)
-	s.say("%s says: %s", some[0].Name, status.Waits)
+	s.say("%s says: %s", some[0].Name, s.status(some[0]).Waits)
 	s.must(last.Start())
 	s.settled()
 	clusters := map[string]bool{}
 	for _, member := range s.Expected() {
-		status, err := member.Status(s.within())
-		s.must(err)
-		clusters[status.Cluster] = true
+		clusters[s.status(member).Cluster] = true
 	}
 	if len(clusters) != 1 || clusters[""] {
 		s.t.Errorf("the servers are of clusters %v, want one", clusters)
@@ -206,9 +202,10 @@ func (s *site) removed(member *estate.Server) {
 	s.pentad("member", "remove", member.Name)
 	status, err := member.Ended(s.within())
 	s.must(err)
-	s.say("  %s was removed and ended with status %d", member.Name, status)
-	for _, line := range member.Said("removed") {
-		s.say("  %s says: %s", member.Name, line)
+	said := member.Said("was removed from its estate")
+	if status != 0 || len(said) == 0 {
+		s.t.Errorf("%s was removed, ended with status %d and said %q of it; want 0, and why", member.Name, status, said)
 	}
+	s.say("  %s was removed and ended with status %d: %s", member.Name, status, strings.Join(said, "; "))
 	s.faults++
 }

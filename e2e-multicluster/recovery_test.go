@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -51,11 +53,12 @@ func TestAllAreLostAndRebuilt(t *testing.T) {
 	}
 	// Who is of the old life is nobody here, and disturbs nobody.
 	s.must(old.Start())
+	s.status(old)
 	for _, member := range s.Expected()[1:4] {
 		s.joins(member)
 	}
-	if status, err := old.Status(s.within()); err == nil && status.Raft.Leader != "" {
-		t.Errorf("%s, of the old life, follows %s", old.Name, status.Raft.Leader)
+	if status := s.status(old); status.Raft.Leader != "" || status.Cluster != cluster {
+		t.Errorf("%s, of the old life, follows %q in cluster %s, want nobody in %s", old.Name, status.Raft.Leader, status.Cluster, cluster)
 	}
 	old.Kill()
 	s.must(os.RemoveAll(old.DataDir()))
@@ -115,13 +118,21 @@ func (s *site) everything() (registers map[string]string, revision uint64, clust
 	for _, object := range list.Items {
 		registers[object.Name] = object.Annotations["e2e.pentad.dev/register"]
 	}
-	for _, member := range s.Expected() {
-		if status, err := member.Status(s.within()); err == nil && status.Raft.State == "leader" {
-			return registers, status.Revision, status.Cluster
+	for _, key := range s.keys {
+		if _, there := registers[key]; !there {
+			s.t.Fatalf("%s is not among the %d registers", key, len(registers))
 		}
 	}
-	s.t.Fatal("nobody leads")
-	return nil, 0, ""
+	s.must(estate.Until(s.within(), "wait for who leads all that there are", func(ctx context.Context) error {
+		for _, member := range s.Expected() {
+			if status, err := member.Status(ctx); err == nil && status.Raft.State == "leader" {
+				revision, cluster = status.Revision, status.Cluster
+				return nil
+			}
+		}
+		return errors.New("nobody leads")
+	}))
+	return registers, revision, cluster
 }
 
 // alone waits until the only server of an estate leads.

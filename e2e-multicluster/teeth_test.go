@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"pentad.dev/pentad/e2e-multicluster/estate"
 	"pentad.dev/pentad/e2e-multicluster/history"
@@ -21,24 +20,23 @@ func TestStaleReadsAreFound(t *testing.T) {
 	s.must(s.Isolate(leader, true, true))
 	next := s.leader(leader)
 	s.say("%s leads while %s is cut off, and clients read there what it has", next.Name, leader.Name)
-	for range 10 {
-		s.written("with the old leader cut off")
-		s.read(leader)
-	}
+	op, err := s.clients.Written(s.within(), history.Now())
+	s.must(err)
+	s.read(leader, op)
 	if v := s.judge(); v.Linearizable || !v.Decided {
 		t.Errorf("reads of an old leader's state are not found: %s", v)
 	}
 }
 
-// read waits until a client has read at the server.
-func (s *site) read(server *estate.Server) {
+// read waits until a client has read at the server what was written before it asked.
+func (s *site) read(server *estate.Server, written history.Op) {
 	s.t.Helper()
-	after := history.Now()
-	_, err := s.clients.Wait(s.within(), len(s.clients.Ops()), func(op history.Op) bool {
-		return op.Kind == history.Read && op.Server == server.Name && op.Outcome == history.Done && op.Call > after
+	_, err := s.clients.Wait(s.within(), 0, func(op history.Op) bool {
+		return op.Kind == history.Read && op.Server == server.Name && op.Outcome == history.Done &&
+			op.Key == written.Key && op.Call > written.Return
 	})
 	if err != nil {
-		s.t.Fatalf("wait for a read at %s: %v", server.Name, err)
+		s.t.Fatalf("wait for a read of %s at %s: %v", written.Key, server.Name, err)
 	}
 }
 
@@ -64,6 +62,7 @@ func TestForgetfulDisksAreFound(t *testing.T) {
 	for range 20 {
 		s.written("of what will be forgotten")
 	}
+	s.must(s.clients.Stop())
 	kill()
 	for _, server := range forgetful {
 		s.must(os.RemoveAll(server.DataDir()))
@@ -72,10 +71,10 @@ func TestForgetfulDisksAreFound(t *testing.T) {
 	s.say("%s are as they were some writes ago", names(forgetful...))
 	s.must(s.Start(forgetful...))
 	s.settled(forgetful...)
-	for range 20 {
-		s.written("after it")
-	}
-	time.Sleep(time.Second) // for reads of every register
+	c, err := s.Client(patience, forgetful...)
+	s.must(err)
+	defer c.Close()
+	s.must(s.clients.Look(s.within(), c, s.keys))
 	if v := s.judge(); v.Linearizable || !v.Decided {
 		t.Errorf("acknowledged writes that were lost are not found: %s", v)
 	}

@@ -105,7 +105,10 @@ func Unmount(path string) error {
 	return nil
 }
 
-// Mounted are the folders below root at which something is mounted, the deepest first.
+// escapes are how the kernel writes a path's blanks and backslashes.
+var escapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// Mounted are the folders below root, which is without symbolic links, at which something is mounted, the latest first.
 func Mounted(root string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -114,8 +117,11 @@ func Mounted(root string) ([]string, error) {
 	var found []string
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Fields(line)
-		if len(fields) > 1 && strings.HasPrefix(fields[1], root+"/") {
-			found = append([]string{fields[1]}, found...)
+		if len(fields) < 2 {
+			continue
+		}
+		if path := escapes.Replace(fields[1]); strings.HasPrefix(path, root+"/") {
+			found = append([]string{path}, found...)
 		}
 	}
 	return found, nil

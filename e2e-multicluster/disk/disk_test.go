@@ -11,17 +11,21 @@ import (
 	"time"
 )
 
+const size = 32 << 20
+
 func mounted(t *testing.T) *Disk {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: mounting needs root")
+	folder := t.TempDir()
+	guardian, err := Guarded(folder, "d", "d.img")
+	if err != nil {
+		t.Fatal(err)
 	}
-	d, err := New(t.TempDir(), "d", 32<<20)
+	d, err := New(folder, "d", size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
+		if err := errors.Join(d.Close(), guardian.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pentad.dev/pentad/client"
+	"pentad.dev/pentad/e2e-multicluster/disk"
 	"pentad.dev/pentad/e2e-multicluster/netns"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
@@ -46,7 +47,7 @@ func Places() []process.Place {
 type Config struct {
 	// Binary is the pentad executable.
 	Binary string
-	// Dir is the folder of the run. It is made, and must not be there.
+	// Dir is the folder of the run, made and empty.
 	Dir string
 	// Expected are the servers that bootstrap together.
 	Expected []process.Place
@@ -60,7 +61,7 @@ type Config struct {
 type Estate struct {
 	cfg      Config
 	Net      *netns.Network
-	guardian *guardian
+	guardian *disk.Guardian
 	all      *ca.Authority
 	raft     *ca.Authority
 	operator identity.Files
@@ -81,7 +82,7 @@ func New(cfg Config) (_ *Estate, err error) {
 			_ = e.Close()
 		}
 	}()
-	if e.guardian, err = startGuardian(cfg.Dir); err != nil {
+	if e.guardian, err = disk.Guarded(cfg.Dir, disksFolder, binaryFile); err != nil {
 		return nil, err
 	}
 	// A copy: the executable may be built anew while the test runs.
@@ -265,7 +266,7 @@ func (e *Estate) Close() error {
 		}
 	}
 	if e.guardian != nil {
-		errs = append(errs, e.guardian.close())
+		errs = append(errs, e.guardian.Close())
 	}
 	return errors.Join(append(errs, os.RemoveAll(e.binary))...)
 }

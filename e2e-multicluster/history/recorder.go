@@ -13,6 +13,10 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pentad.dev/pentad/client"
 )
 
 // Recorder starts client processes and keeps what they tell.
@@ -77,12 +81,33 @@ func (r *Recorder) listen(out io.Reader) error {
 		if err := json.Unmarshal(line, &op); err != nil {
 			return fmt.Errorf("a client says %q: %w", line, err)
 		}
-		r.mu.Lock()
-		r.ops = append(r.ops, op)
-		close(r.changed)
-		r.changed = make(chan struct{})
-		r.mu.Unlock()
+		r.add(op)
 	}
+}
+
+func (r *Recorder) add(op Op) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ops = append(r.ops, op)
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// looker numbers Look's reads among the clients.
+const looker = 1 << 20
+
+// Look reads each of the registers by itself, as one more client, beside or after those that Start started.
+func (r *Recorder) Look(ctx context.Context, c *client.Client, keys []string) error {
+	for _, key := range keys {
+		op := Op{Client: looker, Kind: Read, Key: key, Call: Now(), Outcome: Done}
+		object, err := c.Centers().Get(ctx, key, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", key, err)
+		}
+		op.Return, op.Seen = Now(), object.Annotations[annotation]
+		r.add(op)
+	}
+	return nil
 }
 
 // Stop lets the clients finish what they are at, and returns when they have.
