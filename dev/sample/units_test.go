@@ -26,11 +26,13 @@ func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) 
 	records, load := w.writer(server) // before anything runs: it changes gRPC for the whole process
 	stopServer, stop := run(t, process), run(t, load)
 	begins(t, load)
-	time.Sleep(600 * time.Millisecond)
+	until(t, "writes before the freeze", func() bool { return w.told(server, record.Admitted, "") >= 5 })
 	w.freeze(11)
-	time.Sleep(150 * time.Millisecond)
+	until(t, "write that the freeze refuses", func() bool { return w.told(server, record.Refused, guard.Frozen) > 0 })
 	w.open(12)
-	time.Sleep(600 * time.Millisecond)
+	until(t, "writes after the freeze", func() bool {
+		return w.told(server, record.Admitted, "") >= 25 && w.told(server, record.Refused, guard.WrongCell) >= 20
+	})
 	stop()
 	stopServer()
 
@@ -77,6 +79,23 @@ func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) 
 		t.Errorf("%d acknowledged, %d of them after a freeze, %d sent elsewhere: too few", acknowledged, retried, readdressed)
 	}
 	w.checkJournal(server, stored)
+}
+
+// told counts the guard's entries so far.
+func (w *world) told(server ServerConfig, what string, reason guard.Reason) (n int) {
+	w.t.Helper()
+	journals, err := record.ReadJournals(server.Records)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, entries := range journals {
+		for _, e := range entries {
+			if e.What == what && e.Reason == string(reason) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // checkJournal compares what the guard wrote with the ledger: every write came through it, under the since that it
@@ -155,7 +174,7 @@ func TestAnOrderIsFoundWhereItWasPlacedAndAStoreThatIsClosedRefusesWithoutWritin
 		_, err := orders.PlaceOrder(ctx, &samplepb.PlaceOrderRequest{User: "103", Item: "tea", Write: write})
 		return err
 	}
-	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if err = place("w1"); err == nil {
 			break
 		}
@@ -191,7 +210,7 @@ func TestAnOrderIsFoundWhereItWasPlacedAndAStoreThatIsClosedRefusesWithoutWritin
 		}
 	}
 	w.mu.Unlock()
-	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err = place("w-late-" + time.Now().String())
 		if _, refused := guard.RefusalOf(err); refused {
 			break

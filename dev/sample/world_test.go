@@ -216,7 +216,7 @@ func (w *world) writer(server ServerConfig) (records string, load *Load) {
 	w.t.Helper()
 	cfg := LoadConfig{
 		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free(w.t)}, Services: []string{"orders"}, Rate: 20,
-		Records: w.t.TempDir(), Deadline: &metav1.Duration{Duration: time.Second}, Relays: []Peer{w.relay},
+		Records: w.t.TempDir(), Deadline: &metav1.Duration{Duration: 3 * time.Second}, Relays: []Peer{w.relay},
 		Writes:       []Writes{{Service: "orders", Unitization: "users", Shards: 10, Header: userHeader, Rate: 5}},
 		Certificates: w.issue(identity.RoleWorkload, "load-hz-a"),
 	}
@@ -235,9 +235,5 @@ func (w *world) writer(server ServerConfig) (records string, load *Load) {
 // begins waits until the client counts.
 func begins(t *testing.T, load *Load) {
 	t.Helper()
-	for limit := time.Now().Add(10 * time.Second); load.ready() != nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal(load.ready())
-		}
-	}
+	until(t, "client", func() bool { return load.ready() == nil })
 }
