@@ -1,0 +1,33 @@
+package consensus
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestLeadershipIsHandedOverBeforeAStop(t *testing.T) {
+	c := newCluster(t, 5, nil)
+	l, _ := c.put("k", "0")
+	dead := c.others(l)[:2] // the heir must be one of the living
+	for _, m := range dead {
+		c.stop(m)
+	}
+	for i := range 3 {
+		l, _ = c.put("k", fmt.Sprint(i))
+		_, _, term := l.node.Leader()
+		if err := l.node.TransferLeadership(timeout(t, 20*time.Second), ""); err != nil {
+			t.Fatal(err)
+		}
+		if l.node.IsLeader() {
+			t.Error("it returned, and the node still leads")
+		}
+		next, _ := c.put("k", fmt.Sprint(i, " again"))
+		if containsMember(dead, next) {
+			t.Errorf("%s leads, and is stopped", next.id)
+		}
+		if _, _, now := next.node.Leader(); now <= term {
+			t.Errorf("term %d after %d", now, term)
+		}
+	}
+}
