@@ -2,29 +2,23 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pentad.dev/pentad/crds/v1alpha1"
-	"pentad.dev/pentad/dev/sample/ledger"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/federation/server"
 	"pentad.dev/pentad/process"
-	"pentad.dev/pentad/unitization/guard"
-	"pentad.dev/pentad/unitization/permit"
 )
 
 const trustDomain = "pentad.sim"
@@ -68,55 +62,6 @@ type estate struct {
 	off   time.Duration
 	ended bool
 	still bool // nothing changes any more
-}
-
-// plant are the bugs of a run. The zero value has none.
-type plant struct {
-	name string
-	// soon says that it is found within a minute of real time.
-	soon bool
-	// often are the faults that it shows under, and units says that it needs units.
-	often []kind
-	units bool
-	// every is the mean time between two faults; 0: half of what runs without a bug have.
-	every time.Duration
-	// length is how long an estate lives; 0: shortLength.
-	length time.Duration
-	// faults, if not nil, are all that happens.
-	faults func(rnd *rand.Rand, length time.Duration) []fault
-	// bare has servers alone.
-	bare bool
-	// orders are what an operator does meanwhile; declared says that clusters are declared, so that they expire.
-	orders   []orderKind
-	declared bool
-	// during breaks a rule for as long as a run takes.
-	during func() (undo func())
-	// store breaks rules of the store's members.
-	store func(*ledger.Config)
-	// slowApply has state machines take up to so long for a command.
-	slowApply time.Duration
-	// haste has units moved one time after the other, in that mode.
-	haste v1alpha1.SwitchoverMode
-	// changes is how often a registry changes, and services how many it has; 0: as usual.
-	changes  time.Duration
-	services int
-	// writes is how often a shard's writer tries; 0: writeEvery.
-	writes time.Duration
-	// rule is the one that is broken: page and number.
-	rule   string
-	adjust func(*server.Adjust)
-	disk   func(*disk)
-	// staleReads has clients read at any server without asking the leader.
-	staleReads bool
-	// diskLost empties the disk of a server that is killed, and has it make a cluster as if it were new.
-	diskLost bool
-	// reuseIncarnation has agents that start anew go on under the incarnation that they had.
-	reuseIncarnation bool
-	// hop and guard break rules of relays and of guards.
-	hop func(*permit.HopConfig)
-	// stretch has relays hand on permits that hold so many times as long as their own.
-	stretch time.Duration
-	guard   func(*guard.Config)
 }
 
 func newEstate(t *testing.T, seed uint64, units bool, p plant) *estate {
@@ -262,47 +207,6 @@ func (e *estate) stop() {
 		all.Go(func() { p.kill(false) })
 	}
 	all.Wait()
-}
-
-// journal keeps the last lines of everybody's log, and of the run itself.
-type journal struct {
-	began time.Time
-	mu    sync.Mutex
-	lines []string
-	next  int
-}
-
-const journalLines = 4000
-
-// attribute writes times as they are counted in a run.
-func (j *journal) attribute(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
-		return slog.String("at", fmt.Sprintf("%.3f", a.Value.Time().Sub(j.began).Seconds()))
-	}
-	return a
-}
-
-// Write implements io.Writer.
-func (j *journal) Write(line []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.lines) < journalLines {
-		j.lines = append(j.lines, string(line))
-	} else {
-		j.lines[j.next%journalLines] = string(line)
-	}
-	j.next++
-	return len(line), nil
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.next <= journalLines {
-		return strings.Join(j.lines, "")
-	}
-	at := j.next % journalLines
-	return strings.Join(j.lines[at:], "") + strings.Join(j.lines[:at], "")
 }
 
 // copyFolder copies a folder of plain files as it is now.

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -55,23 +53,6 @@ func (n *network) add(host, region string) {
 	n.regions[host] = region
 }
 
-// delay is how long a segment takes. Holders of mu call it.
-func (n *network) delay(from, to string) time.Duration {
-	d := betweenRegions
-	switch {
-	case from == to:
-		d = withinCenter
-	case n.regions[from] == n.regions[to]:
-		d = withinRegion
-	}
-	p := n.lossy[[2]string{from, to}]
-	for again := retransmit; p > 0 && again <= retransmitMost && n.rnd.Float64() < p; again *= 2 {
-		d += again
-		n.lost++
-	}
-	return d
-}
-
 // blocked says whether nothing moves from one to the other. Holders of mu call it.
 func (n *network) blocked(from, to string) bool {
 	return n.cuts[[2]string{from, to}] > 0 || n.paused[from] > 0 || n.paused[to] > 0 || n.down[to]
@@ -105,15 +86,6 @@ func (n *network) resume(host string) {
 	defer n.mu.Unlock()
 	n.paused[host]--
 	n.opened(0)
-}
-
-// lose makes a share of the segments on a path late, and breaks a connection now and then.
-func (n *network) lose(from, to string, share float64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.lossy[[2]string{from, to}] = share; share == 0 {
-		delete(n.lossy, [2]string{from, to})
-	}
 }
 
 // opened moves on what was blocked and is not any more; a share of the connections breaks instead. Holders of mu call it.
@@ -193,122 +165,3 @@ var (
 	errKilled = errors.New("the process was killed")
 	errReset  = &net.OpError{Op: "read", Net: "sim", Err: syscall.ECONNRESET}
 )
-
-// address is a net.Addr.
-type address string
-
-func (a address) Network() string { return "sim" }
-func (a address) String() string  { return string(a) }
-
-// listener is a net.Listener.
-type listener struct {
-	endpoint *endpoint
-	address  string
-	accept   chan net.Conn
-	once     sync.Once
-	closed   chan struct{}
-}
-
-func (p *endpoint) listen(at string) net.Listener {
-	l := &listener{endpoint: p, address: at, accept: make(chan net.Conn, 128), closed: make(chan struct{})}
-	p.net.mu.Lock()
-	defer p.net.mu.Unlock()
-	if p.net.listeners[at] != nil {
-		panic("sim: " + at + " is taken")
-	}
-	p.net.listeners[at] = l
-	return l
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.accept:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listener) Addr() net.Addr { return address(l.address) }
-
-func (l *listener) Close() error {
-	l.endpoint.net.mu.Lock()
-	defer l.endpoint.net.mu.Unlock()
-	if l.endpoint.net.listeners[l.address] == l {
-		delete(l.endpoint.net.listeners, l.address)
-	}
-	l.shut()
-	return nil
-}
-
-func (l *listener) shut() { l.once.Do(func() { close(l.closed) }) }
-
-// dial connects to an address, as long as ctx lasts: where no answer comes there is no error either.
-func (p *endpoint) dial(ctx context.Context, to string) (net.Conn, error) {
-	n := p.net
-	for {
-		n.mu.Lock()
-		host, _, err := net.SplitHostPort(to)
-		if err != nil || n.regions[host] == "" {
-			n.mu.Unlock()
-			return nil, fmt.Errorf("dial %s: no such host", to)
-		}
-		open := !n.blocked(p.host, host) && !n.blocked(host, p.host)
-		wait, changed := n.delay(p.host, host)+n.delay(host, p.host), n.changed
-		n.mu.Unlock()
-		timer := time.NewTimer(wait)
-		if !open {
-			timer.Stop()
-		}
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, fmt.Errorf("dial %s: %w", to, ctx.Err())
-		case <-p.died:
-			timer.Stop()
-			return nil, fmt.Errorf("dial %s: %w", to, errKilled)
-		case <-changed:
-			timer.Stop()
-		case <-timer.C:
-			return p.connect(host, to)
-		}
-	}
-}
-
-func (p *endpoint) connect(host, to string) (net.Conn, error) {
-	n := p.net
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	l := n.listeners[to]
-	if l == nil {
-		return nil, &net.OpError{Op: "dial", Net: "sim", Addr: address(to), Err: syscall.ECONNREFUSED}
-	}
-	n.dials++
-	there, back := newHalf(n, p.host, host), newHalf(n, host, p.host)
-	there.back, back.back = back, there
-	mine := &conn{endpoint: p, in: back, out: there, local: address(p.host + ":0"), remote: address(to)}
-	theirs := &conn{endpoint: l.endpoint, in: there, out: back, local: address(to), remote: mine.local}
-	if !p.adopt(mine) {
-		return nil, fmt.Errorf("dial %s: %w", to, errKilled)
-	}
-	if !l.endpoint.adopt(theirs) {
-		return nil, &net.OpError{Op: "dial", Net: "sim", Addr: address(to), Err: syscall.ECONNREFUSED}
-	}
-	n.halves[there], n.halves[back] = struct{}{}, struct{}{}
-	select {
-	case l.accept <- theirs:
-		return mine, nil
-	default:
-		return nil, &net.OpError{Op: "dial", Net: "sim", Addr: address(to), Err: syscall.ECONNREFUSED}
-	}
-}
-
-func (p *endpoint) adopt(c *conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead {
-		return false
-	}
-	p.conns[c] = struct{}{}
-	return true
-}

@@ -1,13 +1,8 @@
 package sim
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"math/rand/v2"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,11 +14,7 @@ import (
 	"pentad.dev/pentad/dev/sample/ledger"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/identity"
-	"pentad.dev/pentad/federation/intent"
-	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/unitization/guard"
-	"pentad.dev/pentad/unitization/permit"
-	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/unitization/permit/stream"
 )
 
@@ -101,91 +92,6 @@ func (e *estate) declare(ctx context.Context) {
 		}
 	}
 }
-
-// relayed is a relay's hop of permits without xDS: its data planes follow at once.
-type relayed struct {
-	*permit.Hop
-	client     *stream.Client
-	held, told atomic.Uint64
-	stretch    time.Duration
-}
-
-// Granted implements permit.Holder.
-func (r *relayed) Granted(p *permit.Permit) {
-	r.held.Store(p.Revision)
-	if r.stretch > 0 {
-		longer := *p
-		longer.Holds *= r.stretch
-		p = &longer
-	}
-	r.Hop.Granted(p)
-}
-
-// Rendered implements permit.Holder.
-func (r *relayed) Rendered() uint64 {
-	r.told.Store(r.held.Load())
-	return r.held.Load()
-}
-
-// tell asks anew when the servers have not heard yet how far the data planes are, as a real relay does.
-func (r *relayed) tell(ctx context.Context) error {
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-			if r.told.Load() < r.held.Load() {
-				r.client.Ask()
-			}
-		}
-	}
-	return nil
-}
-
-func (e *estate) streamPeers(center string, id *identity.Source) (peers []stream.Peer) {
-	for _, p := range e.peers(center, id) {
-		peers = append(peers, stream.Peer{Name: p.Name, Address: p.Address, TLS: p.TLS})
-	}
-	return peers
-}
-
-// newRelayed makes a relay's hop, and the service for its guards.
-func (e *estate) newRelayed(center string, id *identity.Source, p *endpoint) (*relayed, *stream.Server, error) {
-	r := &relayed{stretch: e.plant.stretch}
-	config := permit.HopConfig{Holder: permitpb.Holder_HOLDER_RELAY, Center: center, Clock: e.clockOf(), Log: e.log}
-	if e.plant.hop != nil {
-		e.plant.hop(&config)
-	}
-	var err error
-	if r.Hop, err = permit.NewHop(config); err != nil {
-		return nil, nil, err
-	}
-	r.client, err = stream.NewClient(stream.ClientConfig{
-		Holder: r, Dial: p.dial, Log: e.log.With("relay", center), Peers: e.streamPeers(center, id), Clock: e.clockOf(),
-		Open: &permitpb.Open{
-			Holder: permitpb.Holder_HOLDER_RELAY, Name: clusterOf(center) + "/one", Cluster: clusterOf(center), Center: center,
-		},
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	rules := make(chan struct{})
-	service, err := stream.NewServer(stream.ServerConfig{
-		Grantor: r, Authorize: func(context.Context, *permitpb.Open) error { return nil },
-		Rules: func() (*permitpb.RulesResponse, <-chan struct{}) { return &permitpb.RulesResponse{}, rules }, Log: e.log,
-	})
-	return r, service, err
-}
-
-// jumping is a clock whose wall jumps.
-type jumping struct{ *estate }
-
-// Now implements permit.Clock.
-func (j jumping) Now() permit.Instant {
-	t := time.Since(j.began)
-	return permit.InstantAt(t+time.Hour, t+time.Hour+j.skew())
-}
-
-func (e *estate) clockOf() permit.Clock { return jumping{e} }
 
 // newStore adds a member of the store.
 func (e *estate) newStore(center string) {
@@ -285,96 +191,4 @@ func (e *estate) newStoreClient(center string, p *endpoint) (*ledger.Client, err
 		}
 	}
 	return ledger.NewClient(config)
-}
-
-// operate is a person who moves unit rz01 from center to center, one switchover after the other.
-func (e *estate) operate(ctx context.Context) {
-	rnd := rand.New(rand.NewPCG(e.seed, 8))
-	operator := author{rnd, e.skew}
-	for n := 0; ctx.Err() == nil; n++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(e.plant.rests(20*time.Second + time.Duration(rnd.Int64N(int64(40*time.Second))))):
-		}
-		if e.settling() {
-			return
-		}
-		mode := v1alpha1.SwitchoverPlanned
-		if rnd.IntN(2) == 0 {
-			mode = v1alpha1.SwitchoverDisaster
-		}
-		mode = cmp.Or(e.plant.haste, mode)
-		e.move(ctx, operator, fmt.Sprint("move-", n), mode, "rz01", clusters[rnd.IntN(len(clusters))])
-	}
-}
-
-// move makes one switchover, and waits for its end for a while.
-func (e *estate) move(ctx context.Context, operator author, name string, mode v1alpha1.SwitchoverMode, unit, to string) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	move := v1alpha1.Move{Unitization: "users", Unit: unit, ToCenters: []string{to}}
-	if unit == "rz01" {
-		move.ToPrimary = to // the other has no store
-	}
-	s := &v1alpha1.Switchover{Spec: v1alpha1.SwitchoverSpec{Mode: mode, Moves: []v1alpha1.Move{move}}}
-	s.Name = name
-	result, ok := e.decide(ctx, func(l *life) *intentpb.Command {
-		return operator.create(s, l.core.Backend().State().View().Lookup())
-	})
-	if !ok || !result.OK || result.Current == nil {
-		e.oracle.count("switchovers refused")
-		return
-	}
-	e.check(json.Unmarshal(result.Current.Value, s))
-	result, ok = e.decide(ctx, func(*life) *intentpb.Command {
-		c := operator.command()
-		c.Operation = &intentpb.Command_Approve{Approve: &intentpb.Approve{
-			Switchover: name, Uid: string(s.UID), PlanHash: s.Status.PlanHash, Approver: "ops",
-		}}
-		return c
-	})
-	if !ok || !result.OK {
-		e.oracle.count("switchovers not approved")
-		return
-	}
-	e.oracle.count("switchovers begun, " + string(mode))
-	ended := func() bool {
-		l := e.leader()
-		if l == nil {
-			return false
-		}
-		stored, ok := l.core.Backend().State().View().Get(v1alpha1.KindSwitchover, name)
-		var now v1alpha1.Switchover
-		if !ok || json.Unmarshal(stored.Value, &now) != nil {
-			return false
-		}
-		switch now.Status.Phase {
-		case v1alpha1.PhaseDone, v1alpha1.PhaseAborted:
-			e.oracle.count("switchovers " + strings.ToLower(string(now.Status.Phase)))
-			return true
-		}
-		return false
-	}
-	if !await(ctx, time.Second, ended) {
-		e.oracle.count("switchovers not ended in two minutes")
-	}
-}
-
-// decide proposes through whichever server leads.
-func (e *estate) decide(ctx context.Context, command func(*life) *intentpb.Command) (result intent.Result, ok bool) {
-	var made *intentpb.Command
-	ok = await(ctx, 200*time.Millisecond, func() bool {
-		l := e.leader()
-		if l == nil {
-			return false
-		}
-		if made == nil {
-			made = command(l)
-		}
-		var err error
-		result, err = l.core.Backend().Propose(ctx, made)
-		return err == nil
-	})
-	return result, ok
 }
