@@ -238,6 +238,14 @@ type screened struct {
 	screen screen
 }
 
+// NetConn is what is below the encryption.
+func (c *screened) NetConn() net.Conn {
+	if over, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+		return over.NetConn()
+	}
+	return c.Conn
+}
+
 // Read implements net.Conn.
 func (c *screened) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

@@ -15,9 +15,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// maxHandshakes bounds how many callers may be shaking hands at the same time.
-const maxHandshakes = 64
-
 // checkServerTLS says what is wrong with a configuration for the listener: whoever can speak to it can write the log.
 func checkServerTLS(c *tls.Config) error {
 	switch {
@@ -43,6 +40,8 @@ type stream struct {
 	timeout  time.Duration
 	called   func(node string, err error) // is told how each greeting ended; may be nil
 	logger   hclog.Logger
+
+	shaking handshakes
 
 	ready  chan net.Conn // hands were shaken
 	ctx    context.Context
@@ -85,6 +84,12 @@ func (s *stream) acceptAll() {
 			}
 		}
 		delay = 0
+		host := hostOf(conn.RemoteAddr())
+		if !s.shaking.begin(host) {
+			s.logger.Warn("refused a caller", "peer", host, "error", "too many from there are connecting and have said nothing yet")
+			conn.Close()
+			continue
+		}
 		select {
 		case slots <- struct{}{}:
 		case <-s.ctx.Done():
@@ -92,7 +97,10 @@ func (s *stream) acceptAll() {
 			return
 		}
 		s.tasks.Go(func() {
-			defer func() { <-slots }()
+			defer func() {
+				s.shaking.end(host)
+				<-slots
+			}()
 			s.shake(conn)
 		})
 	}
@@ -258,13 +266,18 @@ type trackedConn struct {
 	once   sync.Once
 }
 
+// goodbye is how long TLS may take to say that a connection ends; by itself it would wait for 5 s.
+const goodbye = 50 * time.Millisecond
+
 // Close implements net.Conn. It does not wait to say goodbye to a peer that takes nothing.
 func (t *trackedConn) Close() (err error) {
 	t.once.Do(func() {
 		t.stream.mu.Lock()
 		delete(t.stream.conns, t)
 		t.stream.mu.Unlock()
-		t.Conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
+		if over, ok := t.Conn.(interface{ NetConn() net.Conn }); ok {
+			defer time.AfterFunc(goodbye, func() { over.NetConn().Close() }).Stop()
+		}
 		err = t.Conn.Close()
 	})
 	return err
