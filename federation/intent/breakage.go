@@ -59,6 +59,9 @@ const (
 	brokenExpiryStays
 	// brokenExpiryNotSaved leaves the expiries out of the snapshot (rule 11).
 	brokenExpiryNotSaved
+
+	// brokenLongRecords takes declarations that no record of the feed can hold.
+	brokenLongRecords
 )
 
 func (b breakage) has(rule breakage) bool { return b&rule != 0 }

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,13 +28,14 @@ const livenessLevel = 2
 // replaced. An entry goes with its Cluster, so that another one of that name begins live.
 type expiries map[string]*intentpb.ClusterLiveness
 
-// with is x with one entry replaced.
-func (x expiries) with(l *intentpb.ClusterLiveness) expiries {
-	next := maps.Clone(x)
-	if next == nil {
-		next = expiries{}
+// with is x with some entries replaced.
+func (x expiries) with(replaced expiries) expiries {
+	if len(replaced) == 0 {
+		return x
 	}
-	next[l.GetCluster()] = l
+	next := make(expiries, len(x)+len(replaced))
+	maps.Copy(next, x)
+	maps.Copy(next, replaced)
 	return next
 }
 
@@ -97,7 +99,7 @@ func checkLiveness(s *intentpb.SetLiveness) error {
 // setLiveness withdraws clusters, or takes them back, and notes why others are not withdrawn. What the operator last
 // declared holds, also against a leader that had not seen it yet.
 func (e *entry) setLiveness(s *intentpb.SetLiveness) field.ErrorList {
-	next := e.state.expiries
+	decided := expiries{}
 	for i, c := range s.GetClusters() {
 		path := field.NewPath("clusters").Index(i)
 		cluster, ok := find[*v1alpha1.Cluster](e.state.objects, v1alpha1.KindCluster, c.GetCluster())
@@ -107,17 +109,18 @@ func (e *entry) setLiveness(s *intentpb.SetLiveness) field.ErrorList {
 		case string(cluster.UID) != c.GetUid():
 			return field.ErrorList{field.Invalid(path.Child("uid"), c.GetUid(),
 				fmt.Sprintf("must be %q, that of cluster %q", cluster.UID, cluster.Name))}
-		case next[cluster.Name].GetExpired() == c.GetExpired():
+		case cmp.Or(decided[cluster.Name], e.state.expiries[cluster.Name]).GetExpired() == c.GetExpired():
 			continue // repeated
 		}
 		if _, may := cluster.Spec.KeepFor(); c.GetExpired() && !may {
 			return field.ErrorList{field.Invalid(path.Child("expired"), true,
 				fmt.Sprintf("spec.onSilence.keepFor of cluster %q is %s", cluster.Name, v1alpha1.KeepForNever))}
 		}
-		next = next.with(&intentpb.ClusterLiveness{
+		decided[cluster.Name] = &intentpb.ClusterLiveness{
 			Cluster: cluster.Name, Uid: c.GetUid(), Expired: c.GetExpired(), SinceUnixMs: e.at.UnixMilli(),
-		})
+		}
 	}
+	next := e.state.expiries.with(decided)
 	if errs := e.validateWithdrawals(next); len(errs) > 0 {
 		return errs
 	}
@@ -201,8 +204,11 @@ func (e *entry) holding(was *v1alpha1.Estate) *v1alpha1.Estate {
 	return next
 }
 
-// changed are the clusters whose entries differ, sorted.
+// changed are the clusters whose entries differ, sorted. Most entries of the log leave the map as it is.
 func (x expiries) changed(now expiries) []string {
+	if sameMap(x, now) {
+		return nil
+	}
 	names := map[string]bool{}
 	for name, l := range x {
 		if !proto.Equal(l, now[name]) {
@@ -258,7 +264,10 @@ func (p *picture) addExpiry(l *intentpb.ClusterLiveness) error {
 		return fmt.Errorf("%w: liveness of cluster %q: out of order", ErrSnapshot, l.GetCluster())
 	}
 	p.lastExpiry = l.GetCluster()
-	p.state.expiries = p.state.expiries.with(l)
+	if p.state.expiries == nil {
+		p.state.expiries = expiries{}
+	}
+	p.state.expiries[l.GetCluster()] = l // nobody else has the map yet
 	return nil
 }
 

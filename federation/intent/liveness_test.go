@@ -240,7 +240,7 @@ func TestWhatOlderServersDoNotKnowNeedsItsLevel(t *testing.T) {
 func TestASnapshotWithAnExpiryOfNobodyIsRefused(t *testing.T) {
 	e := inClusters(t, Config{}, "a")
 	e.must(e.liveness(true, "a"))
-	e.state.expiries = e.state.expiries.with(&intentpb.ClusterLiveness{Cluster: "x", Uid: string(e.uid()), Expired: true})
+	e.state.expiries = e.state.expiries.with(expiries{"x": {Cluster: "x", Uid: string(e.uid()), Expired: true}})
 	err := mustNew(Config{}).Restore(bytes.NewReader(save(e.FSM)))
 	if !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), `liveness of cluster "x"`) {
 		t.Error(err)

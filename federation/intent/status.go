@@ -50,7 +50,7 @@ func (e *entry) show(object, prev *Object) ([]*Object, field.ErrorList) {
 	if object != nil && ownsStatus(object.Kind) && !e.believes(object, prev) {
 		*object = *e.written(object)
 	}
-	return shown, e.validateSizes(append(slices.Clone(shown), object))
+	return shown, append(e.validateSizes(append(slices.Clone(shown), object)), e.validateDeclaration(object)...)
 }
 
 // believes says that a status stays which the proposer made up. Only a broken machine does.
@@ -83,6 +83,19 @@ func (e *entry) validateSizes(objects []*Object) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// validateDeclaration keeps what is declared within what a record of the feed can hold: an encoder writes some characters
+// as six, and fields that were left out. Only of a long object that can be too much.
+func (e *entry) validateDeclaration(object *Object) field.ErrorList {
+	if object == nil || !e.f.inFeed(object.Kind) || len(object.Value) <= feed.MaxValue/10 {
+		return nil
+	}
+	if size := len(e.f.declaration(object)); size > feed.MaxValue && !e.f.config.broken.has(brokenLongRecords) {
+		return field.ErrorList{field.Invalid(field.NewPath("spec"), fmt.Sprintf("%d bytes with the labels", size),
+			fmt.Sprintf("servers tell it with the labels in at most %d bytes, as encoded there: declare less", feed.MaxValue))}
+	}
+	return nil
 }
 
 // written is a copy of an object with the status that the ownership now gives it. The rest of its JSON stays as it was
