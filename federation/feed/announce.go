@@ -12,6 +12,7 @@ type offered struct {
 	announced bool
 	home      bool
 	position  Position
+	filter    Filter
 	queued    bool // in announce
 	due       bool // to be announced at the next tick
 	subs      []*outgoing
@@ -31,12 +32,15 @@ func (s *sender) look(id ID, e event) {
 			s.queue(o)
 		}
 	}
-	switch pos, home := l.Position(), l.Home(); {
+	l.mu.RLock()
+	pos, home, filter := l.pos, l.homeLocked(), l.filter
+	l.mu.RUnlock()
+	switch {
 	case pos.IsZero() || f.queued:
 	case !f.announced || f.home != home:
 		f.queued = true
 		s.announce = append(s.announce, id)
-	case f.position != pos:
+	case f.position != pos || !f.filter.Equal(filter):
 		f.due = true
 	}
 }
@@ -87,12 +91,11 @@ func (s *sender) announcements() *feedpb.SenderMessage {
 			continue
 		}
 		f.log.mu.RLock()
-		f.position, f.home = f.log.pos, f.log.homeLocked()
-		filter := f.log.filter
+		f.position, f.home, f.filter = f.log.pos, f.log.homeLocked(), f.log.filter
 		f.log.mu.RUnlock()
 		f.announced, f.queued, f.due = true, false, false
 		as = append(as, &feedpb.Announcement{
-			Feed: string(id), Position: positionProto(f.position), Home: f.home, Filter: filterProto(filter),
+			Feed: string(id), Position: positionProto(f.position), Home: f.home, Filter: filterProto(f.filter),
 		})
 	}
 	s.announce = s.announce[n:]

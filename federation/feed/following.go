@@ -136,6 +136,9 @@ func (f *Follower) offered() map[ID]bool {
 
 // decide opens and shuts a feed at the peers as the chooser says.
 func (f *Follower) decide(id ID) {
+	if !id.nameable() {
+		return
+	}
 	var held Position
 	if l, ok := f.cfg.Set.Get(id); ok {
 		if l.Writing() {

@@ -1,6 +1,9 @@
 package feed
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // maxLabel bounds a label, in bytes.
 const maxLabel = 256
@@ -15,10 +18,14 @@ func (l *Log) Label() string {
 
 // SetLabel says what the copy is held for from now on. The label is kept on the disk with the content, in one snapshot,
 // and goes with a reset to who copies it; whoever gets the whole set from the writer itself gets none. It moves no
-// position and wakes no reader. ErrTooLarge above 256 bytes.
+// position and wakes no reader. ErrTooLarge above 256
+// bytes, ErrNotText for what is not UTF-8.
 func (l *Log) SetLabel(label string) error {
 	if len(label) > maxLabel {
 		return fmt.Errorf("feed %s: label %q…: %w: %d bytes, at most %d", l.id, label[:64], ErrTooLarge, len(label), maxLabel)
+	}
+	if !utf8.ValidString(label) {
+		return fmt.Errorf("feed %s: label %q: %w", l.id, label, ErrNotText)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,6 +18,8 @@ var (
 	ErrPosition = errors.New("position not above what is known")
 	// ErrTooLarge is returned for a value above MaxValue.
 	ErrTooLarge = errors.New("record too large")
+	// ErrNotText is returned for a kind or key that no message can carry: it would end each stream that it comes to.
+	ErrNotText = errors.New("must be UTF-8")
 )
 
 // MaxValue is the largest value that a record may have, in bytes.

@@ -40,6 +40,10 @@ type receiver struct {
 	waiting []*incoming
 	// lost are the feeds that the sender does not give, since the shell last looked.
 	lost []ID
+	// opens is how many messages of out open a sub-stream.
+	opens int
+	// over: the stream has ended. A message that was being handled meanwhile opens nothing any more.
+	over bool
 }
 
 // incoming is the receiver's side of one feed on one stream, over the sub-streams that it takes.
@@ -82,6 +86,8 @@ func newReceiver(set *Set, in *inbox) *receiver {
 func (r *receiver) open(id ID, filter Filter) {
 	in := r.feeds[id]
 	switch {
+	case r.over:
+		return
 	case in == nil || in.log == nil || in.log.Removed():
 		r.shut(id)
 		in = &incoming{id: id, log: r.set.LogFiltered(id, filter), filter: filter}
@@ -111,6 +117,7 @@ func (r *receiver) shut(id ID) {
 func (r *receiver) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.over = true
 	for _, in := range r.feeds {
 		if in.log != nil {
 			in.log.detach(r.inbox)
@@ -120,6 +127,9 @@ func (r *receiver) end() {
 
 // enter opens a sub-stream with the present position (rules 10 and 11).
 func (r *receiver) enter(in *incoming) {
+	if r.over {
+		return
+	}
 	in.log.attach(r.inbox) // before it looks at the log: what changes afterwards is heard of
 	if in.log.Removed() {
 		r.inbox.observe(in.log, moved)
@@ -143,6 +153,7 @@ func (r *receiver) enter(in *incoming) {
 	if len(records) > 0 {
 		in.digests = digestsOf(records, in.filter, bucketsFor(len(records), r.set.opts.bucketRecords), r.broken)
 	}
+	r.opens++
 	r.out = append(r.out, &feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Open{Open: &feedpb.Open{
 		Stream: in.stream, Feed: string(in.id), Filter: filterProto(in.filter), Held: positionProto(held),
 		Highest: positionProto(highest), Again: in.again, Digests: in.digests.proto(), Buckets: uint32(len(in.digests)),
@@ -176,7 +187,7 @@ func (r *receiver) refuse(in *incoming, reason feedpb.Reason, err error) {
 		r.unstage(in)
 		return
 	}
-	r.leave(in, reason, err.Error())
+	r.leave(in, reason, reasonOf(err))
 	r.retry(in)
 }
 
@@ -193,16 +204,32 @@ func (r *receiver) retry(in *incoming) {
 	r.waiting = append(r.waiting, in)
 }
 
+// Bounds of what waits to be sent on one stream, so that a peer that asks and does not read is left rather than kept in
+// memory. What a good peer makes wait is a few messages a feed.
+const (
+	mostWaiting = 100_000
+	mostOpens   = 4096
+	// mostFeeds is how many feeds a writer may publish on one stream.
+	mostFeeds = 10_000
+)
+
 // handle takes in a message of the sender and returns what it announces. An error ends the stream.
 func (r *receiver) handle(m *feedpb.SenderMessage) ([]*feedpb.Announcement, error) {
+	as := m.GetAnnouncements().GetAnnouncements()
+	switch {
+	case len(r.out) > mostWaiting || r.opens > mostOpens+8*len(r.feeds):
+		return nil, fmt.Errorf("%w: %d answers to it wait to be sent", errMalformed, len(r.out))
+	case r.fromWriter && len(r.feeds)+r.unknown(as) > mostFeeds:
+		return nil, fmt.Errorf("%w: announcements: more than %d feeds on one stream", errMalformed, mostFeeds)
+	}
 	switch m := m.GetMessage().(type) {
 	case *feedpb.SenderMessage_Announcements:
-		for _, a := range m.Announcements.GetAnnouncements() {
+		for _, a := range as {
 			if a.GetFeed() == "" {
 				return nil, fmt.Errorf("%w: announcement: feed: is empty", errMalformed)
 			}
 		}
-		return m.Announcements.GetAnnouncements(), nil
+		return as, nil
 	case *feedpb.SenderMessage_Frame:
 		if in := r.subs[m.Frame.GetStream()]; in != nil {
 			r.frame(in, m.Frame)
@@ -219,6 +246,16 @@ func (r *receiver) handle(m *feedpb.SenderMessage) ([]*feedpb.Announcement, erro
 		}
 	}
 	return nil, nil
+}
+
+// unknown is how many feeds are announced for the first time.
+func (r *receiver) unknown(as []*feedpb.Announcement) (n int) {
+	for _, a := range as {
+		if r.feeds[ID(a.GetFeed())] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *receiver) acknowledge(in *incoming) {
@@ -243,6 +280,9 @@ func (r *receiver) next() *feedpb.ReceiverMessage {
 	if len(r.out) > 0 {
 		m := r.out[0]
 		r.out = r.out[1:]
+		if m.GetOpen() != nil {
+			r.opens--
+		}
 		return m
 	}
 	for len(r.acks) > 0 {

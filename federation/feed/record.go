@@ -1,7 +1,17 @@
 package feed
 
+import "net/url"
+
 // ID names a feed: "<cluster>/<source>", or IntentID.
 type ID string
+
+// mostName is how many bytes a feed's name may have, escaped: with what is put behind it, it is a file's name.
+const mostName = 240
+
+// nameable says whether a feed of that name can be kept.
+func (id ID) nameable() bool {
+	return 3*len(id) <= mostName || len(url.PathEscape(string(id))) <= mostName
+}
 
 // IntentID is the feed that each server writes for itself from the replicated intent.
 const IntentID ID = "intent"

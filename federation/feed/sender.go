@@ -84,6 +84,9 @@ func newSender(set *Set, in *inbox, offers func(*Log) bool) *sender {
 
 // handle takes in a message of the receiver. An error ends the stream.
 func (s *sender) handle(m *feedpb.ReceiverMessage) error {
+	if n := len(s.control); n > mostWaiting {
+		return fmt.Errorf("%w: %d answers to it wait to be sent", errMalformed, n)
+	}
 	switch m := m.GetMessage().(type) {
 	case *feedpb.ReceiverMessage_Open:
 		return s.open(m.Open)
@@ -94,7 +97,7 @@ func (s *sender) handle(m *feedpb.ReceiverMessage) error {
 			s.drop(o)
 		}
 	case *feedpb.ReceiverMessage_Refused:
-		if s.refused != nil {
+		if s.refused != nil && s.feeds[ID(m.Refused.GetFeed())] != nil {
 			s.refused(ID(m.Refused.GetFeed()), m.Refused.GetReason())
 		}
 	}
@@ -117,6 +120,9 @@ func (s *sender) open(m *feedpb.Open) error {
 	}
 	s.superseded(id, l)
 	f := s.feed(id, l)
+	if len(f.subs) > 0 {
+		return fmt.Errorf("%w: open feed %s: it is open as sub-stream %d", errMalformed, id, f.subs[0].stream)
+	}
 	o := &outgoing{
 		stream: stream, log: l, filter: filterOf(m.GetFilter()), cursor: positionOf(m.GetHeld()), again: m.GetAgain(),
 		digests: theirs,

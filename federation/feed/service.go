@@ -207,6 +207,8 @@ func (p *publication) authorize(id ID) error {
 	switch {
 	case id == IntentID:
 		return errors.New("the intent is never published")
+	case !id.nameable():
+		return fmt.Errorf("a name of %d bytes: %d at most", len(id), mostName)
 	case p.service.cfg.Authorize == nil:
 		return errors.New("this service takes no feeds")
 	}

@@ -186,7 +186,7 @@ func (r *receiver) validate(in *incoming, s *batch, before Position) {
 		}
 		if len(in.reports) < most {
 			in.reports = append(in.reports, &feedpb.Rejection{
-				Kind: n.Kind, Key: n.Key, At: positionProto(n.At), Reason: err.Error(),
+				Kind: n.Kind, Key: n.Key, At: positionProto(n.At), Reason: reasonOf(err),
 			})
 		}
 	}
@@ -219,7 +219,7 @@ func (r *receiver) decline(in *incoming, err error) {
 	if r.report != nil {
 		r.report(in.id, "feed declined", err)
 	}
-	r.leave(in, feedpb.Reason_REASON_DONE, err.Error())
+	r.leave(in, feedpb.Reason_REASON_DONE, reasonOf(err))
 	r.turnDown(in.id, err)
 	r.lost = append(r.lost, in.id)
 }
@@ -266,7 +266,7 @@ func (r *receiver) turnDown(id ID, err error) bool {
 	}
 	in.absent = err.Error()
 	r.out = append(r.out, &feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Refused{
-		Refused: &feedpb.Refused{Feed: string(in.id), Reason: err.Error()},
+		Refused: &feedpb.Refused{Feed: string(in.id), Reason: reasonOf(err)},
 	}})
 	return true
 }

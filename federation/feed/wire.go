@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"pentad.dev/pentad/federation/feed/feedpb"
@@ -26,6 +27,13 @@ func filterProto(f Filter) *feedpb.Filter {
 }
 
 func filterOf(f *feedpb.Filter) Filter { return NewFilter(f.GetKinds(), f.GetKeys()) }
+
+// reasonOf is what a message says of an error: short, and text, whatever the error quotes.
+func reasonOf(err error) string {
+	const most = 1024
+	s := err.Error()
+	return strings.ToValidUTF8(s[:min(len(s), most)], "\uFFFD")
+}
 
 func lifeProto(v life) *feedpb.Life {
 	if !v.heard {

@@ -1,6 +1,9 @@
 package feed
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // Begin takes the feed over under a new incarnation with one commit that holds the whole set (rule 2): what whole does
 // not name is gone, every reader gets a reset. The incarnation comes from NextIncarnation and must be above everything
@@ -150,6 +153,9 @@ func (l *Log) nodes(whole []Change, at Position) ([]*node, error) {
 
 func (l *Log) check(changes []Change) error {
 	for _, c := range changes {
+		if !utf8.ValidString(c.Kind) || !utf8.ValidString(c.Key) {
+			return fmt.Errorf("feed %s: %q %q: %w", l.id, c.Kind, c.Key[:min(len(c.Key), 64)], ErrNotText)
+		}
 		if len(c.Value) > MaxValue || len(c.Kind)+len(c.Key) > maxName {
 			return fmt.Errorf("feed %s: %s %q: %w: value of %d bytes, at most %d",
 				l.id, c.Kind, c.Key[:min(len(c.Key), 64)], ErrTooLarge, len(c.Value), MaxValue)
