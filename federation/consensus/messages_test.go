@@ -111,8 +111,8 @@ func sampleMessages(t testing.TB) (all [][]byte) {
 	return all
 }
 
-// FuzzMessages has a member that greeted as one of ours say anything: what reaches raft is what raft can take, and
-// nothing panics or waits for ever.
+// FuzzMessages has a member that greeted as one of ours say anything: what reaches raft is what raft can take, from that
+// member, and nothing panics or waits for ever.
 func FuzzMessages(f *testing.F) {
 	for _, b := range sampleMessages(f) {
 		f.Add(b)
@@ -124,7 +124,7 @@ func FuzzMessages(f *testing.F) {
 // converse has a member say this to a node.
 func converse(t *testing.T, b []byte) {
 	over := make(chan struct{})
-	line := newOneLine(&screened{Conn: &wire{Reader: bytes.NewReader(b), closed: over}, screen: screen{requests: true}})
+	line := newOneLine(&screened{Conn: &wire{Reader: bytes.NewReader(b), closed: over}, screen: screen{requests: true, from: "n2"}})
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: line, MaxPool: 1,
 		Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true})
 	closed := make(chan struct{})
@@ -158,6 +158,9 @@ func converse(t *testing.T, b []byte) {
 
 // takeAsRaft does with a message what raft does first, and looks at what raft trusts in.
 func takeAsRaft(t *testing.T, rpc raft.RPC) any {
+	if h := rpc.Command.(raft.WithRPCHeader).GetRPCHeader(); string(h.ID) != "n2" || string(h.Addr) != "n2" {
+		t.Errorf("a message of %q at %q on the connection of n2", h.ID, h.Addr)
+	}
 	switch m := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		last := m.PrevLogEntry
