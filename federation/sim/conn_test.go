@@ -57,6 +57,7 @@ func (c *conn) Close() error {
 type half struct {
 	net      *network
 	from, to string
+	number   uint64 // what its delays follow from
 	back     *half
 
 	cond    *sync.Cond
@@ -124,7 +125,8 @@ func (h *half) end(err error) {
 }
 
 func (h *half) send(s segment) {
-	s.due = time.Now().Add(h.net.delay(h.from, h.to))
+	now := time.Now()
+	s.due = now.Add(h.net.delay(h.from, h.to, h.wander(now)))
 	if n := len(h.flight); n > 0 && s.due.Before(h.flight[n-1].due) {
 		s.due = h.flight[n-1].due
 	}

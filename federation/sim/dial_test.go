@@ -69,7 +69,7 @@ func (p *endpoint) dial(ctx context.Context, to string) (net.Conn, error) {
 			return nil, fmt.Errorf("dial %s: no such host", to)
 		}
 		open := !n.blocked(p.host, host) && !n.blocked(host, p.host)
-		wait, changed := n.delay(p.host, host)+n.delay(host, p.host), n.changed
+		wait, changed := n.delay(p.host, host, 0)+n.delay(host, p.host, 0), n.changed
 		n.mu.Unlock()
 		timer := time.NewTimer(wait)
 		if !open {
@@ -99,7 +99,7 @@ func (p *endpoint) connect(host, to string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "sim", Addr: address(to), Err: syscall.ECONNREFUSED}
 	}
 	n.dials++
-	there, back := newHalf(n, p.host, host), newHalf(n, host, p.host)
+	there, back := n.numbered(newHalf(n, p.host, host)), n.numbered(newHalf(n, host, p.host))
 	there.back, back.back = back, there
 	mine := &conn{endpoint: p, in: back, out: there, local: address(p.host + ":0"), remote: address(to)}
 	theirs := &conn{endpoint: l.endpoint, in: there, out: back, local: address(to), remote: mine.local}

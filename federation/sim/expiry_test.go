@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pentad.dev/pentad/crds/v1alpha1"
+	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/intent/intentpb"
 	"pentad.dev/pentad/federation/model"
@@ -153,13 +154,17 @@ func (h *hearings) majority(at time.Duration) int {
 }
 
 // judges decodes what is looked at in commands. Holders of mu call it, once for each index.
-func (o *oracle) judges(index uint64, data []byte, result uint64) {
+func (o *oracle) judges(index uint64, data []byte, result uint64, after consensus.StateMachine) {
 	command, err := intent.Decode(data)
 	if err != nil {
 		return
 	}
 	if command.GetSetLiveness() != nil {
 		o.e.hearings.judged(o, command)
+	}
+	if machine, ok := after.(owning); ok && o.e.units {
+		state, _, _ := machine.Ownership()
+		o.turned(state, command)
 	}
 	// A command that is proposed again under its id is answered as it was.
 	id := string(command.GetId())

@@ -103,6 +103,10 @@ func (e *estate) happen(ctx context.Context, f fault) {
 		e.net.lose(on, f.To, f.Share)
 		lasts(ctx, f)
 		e.net.lose(on, f.To, 0)
+	case slowPath:
+		end := e.net.slowDown(regions[on], regions[f.To], time.Duration(f.Share/sharesMost*float64(slowest)))
+		lasts(ctx, f)
+		end()
 	case slowDisk:
 		s.disk.set(func(d *disk) { d.slow = time.Duration(f.Share * float64(2*time.Second)) })
 		lasts(ctx, f)

@@ -1,3 +1,6 @@
+//go:debug tlsmlkem=0
+// (Connections are made all the time here, and half of what that costs would be the second key exchange.)
+
 package sim
 
 import (

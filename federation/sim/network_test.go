@@ -12,6 +12,7 @@ import (
 // network connects processes by streams that behave as TCP does: bytes arrive in order or not at all. What a real
 // network loses shows as a stall, and after a long one as a connection that breaks.
 type network struct {
+	seed      uint64
 	mu        sync.Mutex
 	rnd       *rand.Rand
 	regions   map[string]string // of hosts
@@ -20,6 +21,8 @@ type network struct {
 	paused    map[string]int
 	down      map[string]bool // hosts without power
 	lossy     map[[2]string]float64
+	slow      map[[2]string]time.Duration // from, to: regions whose path has a slow phase
+	made      map[[2]string]uint64        // from, to: how many directions of connections there have been
 	halves    map[*half]struct{}
 	changed   chan struct{} // closed when a path opens
 	dials     int
@@ -29,23 +32,14 @@ type network struct {
 
 func newNetwork(seed uint64) *network {
 	return &network{
-		rnd: rand.New(rand.NewPCG(seed, 11)), regions: map[string]string{}, listeners: map[string]*listener{},
+		seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), regions: map[string]string{}, listeners: map[string]*listener{},
 		cuts: map[[2]string]int{}, paused: map[string]int{}, down: map[string]bool{}, lossy: map[[2]string]float64{}, halves: map[*half]struct{}{},
-		changed: make(chan struct{}),
+		slow: map[[2]string]time.Duration{}, made: map[[2]string]uint64{}, changed: make(chan struct{}),
 	}
 }
 
-const (
-	withinCenter = 200 * time.Microsecond
-	withinRegion = time.Millisecond
-	// betweenRegions is one way.
-	betweenRegions = 15 * time.Millisecond
-	// retransmit is what a lost segment costs; what is sent again may be lost again, and then waits for twice as long.
-	retransmit     = 200 * time.Millisecond
-	retransmitMost = 8 * retransmit
-	// inFlightMost is what a connection takes before its writer waits.
-	inFlightMost = 256 << 10
-)
+// inFlightMost is what a connection takes before its writer waits.
+const inFlightMost = 256 << 10
 
 func (n *network) add(host, region string) {
 	n.mu.Lock()

@@ -23,6 +23,7 @@ type oracle struct {
 	done    map[string]done // by id
 	counts  map[string]int
 	feeds   *feeds
+	turns   turns
 	// violations are what was found; the first ends the run.
 	violations []string
 	found      chan struct{}
@@ -45,6 +46,7 @@ func newOracle(e *estate) *oracle {
 		counts: map[string]int{}, found: make(chan struct{}),
 	}
 	o.feeds = newFeeds(o)
+	o.turns.begin()
 	return o
 }
 
@@ -137,7 +139,7 @@ func (w watched) Apply(index uint64, command []byte) []byte {
 	case !known:
 		o.applied[index] = is
 		o.counts["commands"]++
-		o.judges(index, command, is.result)
+		o.judges(index, command, is.result, w.StateMachine)
 	case was.command != is.command:
 		o.violates("%s and %s applied different commands at index %d", was.who, is.who, index)
 	case was.result != is.result:

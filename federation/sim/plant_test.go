@@ -38,6 +38,8 @@ type plant struct {
 	slowApply time.Duration
 	// haste has units moved one time after the other, in that mode.
 	haste v1alpha1.SwitchoverMode
+	// aborts has the operator give every switchover up, in some phase.
+	aborts bool
 	// changes is how often a registry changes, and services how many it has; 0: as usual.
 	changes  time.Duration
 	services int

@@ -5,7 +5,6 @@ package sim
 // for only when their rule is asked for.
 var hidden = map[string]bool{
 	"a batch is walked while the log changes":                  true,
-	"a committed switchover is rolled back":                    true,
 	"a guard counts from the answer":                           true,
 	"a guard names a freeze closed with writes in flight":      true,
 	"a hop waits by its wall clock":                            true,

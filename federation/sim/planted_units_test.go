@@ -39,6 +39,10 @@ func init() {
 		p.faults = faults
 		return p
 	}
+	aborting := func(p plant) plant {
+		p.aborts = true
+		return p
+	}
 	ofGuard := func(rule string) plant {
 		return plant{guard: func(c *guard.Config) { unlessKept(c.Plant, rule) }}
 	}
@@ -70,14 +74,14 @@ func init() {
 	add("ownership 6", "guards that moved away are forgotten", planned, under(guardsAway, ofHop("brokenForgetsMoved")))
 	add("ownership 6", "a hop waits by its wall clock", planned, ofHop("brokenWaitsByWall"))
 	add("ownership 6", "a guard names a freeze closed with writes in flight", planned, ofGuard("brokenClosedWithFlights"))
-	add("ownership 6", "an acknowledgement counts for any freeze", planned, under(guardsAway, ofMachine("brokenAckOfAnyFreeze")))
+	add("ownership 6", "an acknowledgement counts for any freeze", planned, aborting(under(guardsAway, ofMachine("brokenAckOfAnyFreeze"))))
 	add("ownership 8", "any active cell is taken for the own", either, under(guardsAway, ofGuard("brokenAnyCell")))
 	add("ownership 12", "no freeze", planned, ofMachine("brokenNoFreeze"))
 	add("ownership 12", "the freeze ends in one document, the owner is in another", planned, under(guardsAway, ofMachine("brokenTwoDocuments")))
 	add("ownership 12", "the store is caught up before the fence", disaster, ofMachine("brokenCatchUpBeforeFence"))
 	add("ownership 12", "the new primary is not caught up", either, ofMachine("brokenCatchUpSkipped"))
 	add("ownership 12", "the new primary opens before the commit", either, ofMachine("brokenPromoteBeforeCommit"))
-	add("ownership 13", "a committed switchover is rolled back", either, ofMachine("brokenAbortAfterCommit"))
+	add("ownership 13", "a committed switchover is rolled back", either, aborting(ofMachine("brokenAbortAfterCommit")))
 	add("ownership 14", "a report counts for any order", either, ofMachine("brokenReportOfAnyStep"))
 	add("ownership 15", "a member obeys lower tokens", either, ofStore("brokenOrder"))
 	add("ownership 15", "a member does not keep the token", either, ofStore("brokenKeep"))

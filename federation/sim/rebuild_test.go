@@ -54,8 +54,11 @@ func (op *operator) rebuild(ctx context.Context, first *center, long time.Durati
 	op.log.Info("simulation: all servers are back", "after", op.now()-began)
 	op.declare(ctx)
 	if op.units {
-		// Where a unit without a store was, only a person can say.
-		op.move(ctx, author{op.rnd, op.skew}, fmt.Sprint("by-hand-", op.now()), v1alpha1.SwitchoverDisaster, "rz02", clusters[op.rnd.IntN(2)])
+		// Where a unit without a store was, only a person can say: once the permits of before have ended.
+		await(ctx, 5*time.Second, func() bool {
+			name := fmt.Sprint("by-hand-", op.now())
+			return op.move(ctx, author{op.rnd, op.skew}, name, v1alpha1.SwitchoverDisaster, "rz02", clusters[op.rnd.IntN(2)], 0) == v1alpha1.PhaseDone
+		})
 	}
 }
 
@@ -113,6 +116,7 @@ func (o *oracle) newLife() {
 	clear(o.entries)
 	clear(o.applied)
 	clear(o.done)
+	o.turns.begin()
 }
 
 // restored sees that the intent of a new life is above all that anybody was ever shown.

@@ -92,11 +92,15 @@ func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 				if s.Units || p.name == "" || p.declared {
 					e.back()
 				}
+				if s.Units {
+					e.opened()
+				}
 				e.oracle.feeds.settled(settles / 2)
 			}
 			o.simulated = e.now()
 			e.stop()
 			e.stores.judge(e.oracle)
+			e.oracle.turns.judge(e.oracle)
 			o.counts, o.violations = maps.Clone(e.oracle.counts), e.oracle.violations
 			o.tally(e)
 			o.counts["operations answered"] = c.told

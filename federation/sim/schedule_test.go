@@ -28,7 +28,7 @@ type fault struct {
 	On   string   `json:"on,omitempty"`
 	To   string   `json:"to,omitempty"`
 	More []string `json:"more,omitempty"`
-	// Share is of segments that are late.
+	// Share is of segments that are late, or of what a fault does at most.
 	Share float64 `json:"share,omitempty"`
 }
 
@@ -47,6 +47,7 @@ const (
 	region     kind = "region cut"    // a region is cut off
 	split      kind = "split"         // two sides
 	lossy      kind = "loss"          // a link loses segments
+	slowPath   kind = "slow path"     // a region's messages reach another one, or itself, late
 	slowDisk   kind = "slow disk"     //
 	hungDisk   kind = "hung disk"     //
 	fullDisk   kind = "full disk"     //
@@ -65,7 +66,7 @@ var weights = []struct {
 }{
 	{kill, 14, 20 * time.Second}, {powerCut, 8, 30 * time.Second}, {blackout, 2, 10 * time.Second},
 	{pause, 8, 20 * time.Second}, {isolate, 12, 40 * time.Second}, {oneWay, 12, 40 * time.Second}, {mute, 6, 20 * time.Second},
-	{region, 5, 40 * time.Second}, {split, 6, 30 * time.Second}, {lossy, 8, 60 * time.Second},
+	{region, 5, 40 * time.Second}, {split, 6, 30 * time.Second}, {lossy, 8, 60 * time.Second}, {slowPath, 8, 60 * time.Second},
 	{slowDisk, 6, 30 * time.Second}, {hungDisk, 4, 20 * time.Second}, {fullDisk, 4, 40 * time.Second},
 	{failedSync, 3, time.Second}, {transfer, 8, time.Second}, {clockJump, 4, 60 * time.Second}, {elections, 10, 5 * time.Second}, {demotion, 4, time.Second},
 }
@@ -78,6 +79,8 @@ const (
 	settles = 60 * time.Second
 	// begins is how long it has before the first.
 	begins = 10 * time.Second
+	// sharesMost is a fault's share at most.
+	sharesMost = 0.32
 	// faultEvery is the mean time between two.
 	faultEvery = 12 * time.Second
 )
@@ -125,7 +128,7 @@ func newScheduleFor(p plant, seed uint64, length time.Duration) schedule {
 		if rnd.IntN(2) == 0 {
 			f.On = "leader"
 		}
-		f.Share = 0.02 + 0.3*rnd.Float64()
+		f.Share = 0.02 + (sharesMost-0.02)*rnd.Float64()
 		// Agents and relays fail, too.
 		if slices.Contains(programFaults, f.Kind) && !p.bare && rnd.IntN(3) > 0 {
 			what := []string{"agent.", "relay.", "store.", "work."}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -38,6 +39,9 @@ func (s *stores) set(center, dir string) {
 	defer s.mu.Unlock()
 	s.dirs[center] = dir
 }
+
+// shardsWritten are the shards that are written: two of the unit whose data is in the store, and one of the other.
+var shardsWritten = []int{0, 4, 9}
 
 // writeEvery is the mean time between two attempts to write a shard in one center.
 const writeEvery = 700 * time.Millisecond
@@ -75,6 +79,32 @@ func (s *stores) write(ctx context.Context, e *estate, guards map[string]*guard.
 		if w.acknowledged {
 			e.oracle.count("writes that the store acknowledged")
 		}
+	}
+}
+
+// opened sees that every shard is written again when all faults are over: no switchover, done or given up, left one closed.
+func (e *estate) opened() {
+	within, cancel := context.WithTimeout(context.Background(), settles)
+	defer cancel()
+	since, closed := e.now(), map[int]bool{}
+	written := func() bool {
+		e.stores.mu.Lock()
+		defer e.stores.mu.Unlock()
+		for _, shard := range shardsWritten {
+			closed[shard] = true
+		}
+		for _, w := range slices.Backward(e.stores.writes) {
+			if w.asked < since {
+				break
+			}
+			if w.acknowledged || w.shard >= 5 {
+				delete(closed, w.shard)
+			}
+		}
+		return len(closed) == 0
+	}
+	if !await(within, time.Second, written) {
+		e.oracle.violated("shards %v take no writes %s after the last fault", slices.Sorted(maps.Keys(closed)), settles)
 	}
 }
 

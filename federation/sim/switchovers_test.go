@@ -12,11 +12,13 @@ import (
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/switchover"
 )
 
 // operate is a person who moves unit rz01 from center to center, one switchover after the other.
 func (e *estate) operate(ctx context.Context) {
 	rnd := rand.New(rand.NewPCG(e.seed, 8))
+	doubts := rand.New(rand.NewPCG(e.seed, 12))
 	operator := author{rnd, e.skew}
 	for n := 0; ctx.Err() == nil; n++ {
 		select {
@@ -32,12 +34,17 @@ func (e *estate) operate(ctx context.Context) {
 			mode = v1alpha1.SwitchoverDisaster
 		}
 		mode = cmp.Or(e.plant.haste, mode)
-		e.move(ctx, operator, fmt.Sprint("move-", n), mode, "rz01", clusters[rnd.IntN(len(clusters))])
+		to, name := clusters[rnd.IntN(len(clusters))], fmt.Sprint("move-", n)
+		if e.move(ctx, operator, name, mode, "rz01", to, e.plant.givesUp(doubts)) == v1alpha1.PhaseAborted && doubts.IntN(2) == 0 {
+			e.move(ctx, operator, name+"-again", mode, "rz01", to, 0)
+		}
 	}
 }
 
-// move makes one switchover, and waits for its end for a while.
-func (e *estate) move(ctx context.Context, operator author, name string, mode v1alpha1.SwitchoverMode, unit, to string) {
+// move makes one switchover, gives it up in some phase if one is named, and waits for its end for a while. It says in which
+// phase it ended; "" is none that is known.
+func (e *estate) move(ctx context.Context, operator author, name string, mode v1alpha1.SwitchoverMode, unit, to string,
+	givesUp switchover.Phase) (end v1alpha1.SwitchoverPhase) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	move := v1alpha1.Move{Unitization: "users", Unit: unit, ToCenters: []string{to}}
@@ -51,9 +58,12 @@ func (e *estate) move(ctx context.Context, operator author, name string, mode v1
 	})
 	if !ok || !result.OK || result.Current == nil {
 		e.oracle.count("switchovers refused")
-		return
+		return ""
 	}
 	e.check(json.Unmarshal(result.Current.Value, s))
+	if givesUp == switchover.PhasePlanned && e.abort(ctx, operator, name, string(s.UID), givesUp) {
+		return v1alpha1.PhaseAborted
+	}
 	result, ok = e.decide(ctx, func(*life) *intentpb.Command {
 		c := operator.command()
 		c.Operation = &intentpb.Command_Approve{Approve: &intentpb.Approve{
@@ -63,9 +73,12 @@ func (e *estate) move(ctx context.Context, operator author, name string, mode v1
 	})
 	if !ok || !result.OK {
 		e.oracle.count("switchovers not approved")
-		return
+		return ""
 	}
 	e.oracle.count("switchovers begun, " + string(mode))
+	if givesUp != 0 {
+		e.abort(ctx, operator, name, string(s.UID), givesUp)
+	}
 	ended := func() bool {
 		l := e.leader()
 		if l == nil {
@@ -76,16 +89,18 @@ func (e *estate) move(ctx context.Context, operator author, name string, mode v1
 		if !ok || json.Unmarshal(stored.Value, &now) != nil {
 			return false
 		}
-		switch now.Status.Phase {
+		switch end = now.Status.Phase; end {
 		case v1alpha1.PhaseDone, v1alpha1.PhaseAborted:
 			e.oracle.count("switchovers " + strings.ToLower(string(now.Status.Phase)))
 			return true
 		}
+		end = ""
 		return false
 	}
 	if !await(ctx, time.Second, ended) {
 		e.oracle.count("switchovers not ended in two minutes")
 	}
+	return end
 }
 
 // decide proposes through whichever server leads.

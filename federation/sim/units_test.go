@@ -173,7 +173,7 @@ func (e *estate) newGuards(center string) {
 			for _, g := range guards {
 				group.Go(func() error { return g.Run(ctx) })
 			}
-			for _, shard := range []int{0, 4, 9} {
+			for _, shard := range shardsWritten {
 				group.Go(func() error { e.stores.write(ctx, e, guards, db, center, shard); return nil })
 			}
 			return group.Wait()
