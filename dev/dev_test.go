@@ -78,7 +78,7 @@ func TestRunSaysWhereEverythingIsTellsOfDeathsAndStops(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("did not stop")
 	}
 }

@@ -91,7 +91,7 @@ func TestChildrenDieWithAKilledSupervisorAndItsFolderCanBeUsedAtOnce(t *testing.
 	if err := site.Up(context.Background()); err != nil {
 		t.Fatalf("second start: %v", err)
 	}
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(patience)
 	for _, pid := range pids {
 		for running(pid) {
 			if time.Now().After(deadline) {

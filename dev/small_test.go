@@ -11,10 +11,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pentad.dev/pentad/dev"
 	"pentad.dev/pentad/process"
 )
+
+// patience bounds what ends by itself: the machine may be busy.
+const patience = time.Minute
 
 // smallEstate has an Arbiter, so that both roles are laid out.
 const smallEstate = `

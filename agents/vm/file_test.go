@@ -23,10 +23,11 @@ func twoInstances(t testing.TB) *fleet {
 func TestAnAtomicReplacementIsTakenWithinMilliseconds(t *testing.T) {
 	f := twoInstances(t)
 	f.replace()
-	r, _ := start(t, f.path, breakage{})
+	r, _ := startPolling(t, f.path, breakage{}, never)
 	check(t, r.shows(f.is("a", "READY"), f.is("b", "READY")))
 	fastest := time.Hour
-	for range 5 { // the fastest of some: the machine may be busy, the code may not wait
+	const quick = 20 * time.Millisecond
+	for tries := 100; fastest > quick && tries > 0; tries-- { // the machine may be busy, the code may not wait
 		delete(f.lines, "b")
 		began := time.Now()
 		f.replace()
@@ -37,7 +38,7 @@ func TestAnAtomicReplacementIsTakenWithinMilliseconds(t *testing.T) {
 		check(t, r.shows(f.is("a", "READY"), f.is("b", "DRAINING")))
 	}
 	t.Logf("removal shown %s after the file was written", fastest)
-	if fastest > 20*time.Millisecond {
+	if fastest > quick {
 		t.Errorf("a removal was shown after %s, want milliseconds", fastest)
 	}
 }
@@ -161,19 +162,15 @@ func TestAnExplicitEmptyListIsAnEmptySet(t *testing.T) {
 func TestALinkThatMovesIsFollowed(t *testing.T) {
 	f := twoInstances(t)
 	dir := filepath.Dir(f.path)
-	check(t, os.Mkdir(filepath.Join(dir, "v1"), 0o700), os.Mkdir(filepath.Join(dir, "v2"), 0o700))
+	check(t, os.Mkdir(filepath.Join(dir, "v1"), 0o700))
 	check(t, os.WriteFile(filepath.Join(dir, "v1", "r.yaml"), []byte(f.text()), 0o600))
 	check(t, os.Symlink("v1", filepath.Join(dir, "data")), os.Symlink("data/r.yaml", f.path))
-	r, _ := start(t, f.path, breakage{})
+	r, _ := startPolling(t, f.path, breakage{}, never)
 	check(t, r.shows(f.is("a", "READY"), f.is("b", "READY")))
 	delete(f.lines, "b")
-	check(t, os.WriteFile(filepath.Join(dir, "v2", "r.yaml"), []byte(f.text()), 0o600))
-	began := time.Now()
+	check(t, os.Mkdir(filepath.Join(dir, "v2"), 0o700), os.WriteFile(filepath.Join(dir, "v2", "r.yaml"), []byte(f.text()), 0o600))
 	check(t, os.Symlink("v2", filepath.Join(dir, "data.new")))
 	check(t, os.Rename(filepath.Join(dir, "data.new"), filepath.Join(dir, "data")), r.shows(f.is("a", "READY")))
-	if took := time.Since(began); took > poll/2 {
-		t.Errorf("taken after %s: by the poll, not by the event", took)
-	}
 }
 
 func TestAFolderThatIsMadeAnewIsWatchedAgain(t *testing.T) {

@@ -24,7 +24,13 @@ import (
 // start runs a source over the file until the test ends, or until stop.
 func start(t testing.TB, path string, broken breakage) (r *recorder, stop func()) {
 	t.Helper()
-	s, err := New(Config{Path: path, Since: path + ".since", Poll: poll, Log: quiet})
+	return startPolling(t, path, broken, poll)
+}
+
+// startPolling has a source look at its file that often, whatever events say.
+func startPolling(t testing.TB, path string, broken breakage, every time.Duration) (r *recorder, stop func()) {
+	t.Helper()
+	s, err := New(Config{Path: path, Since: path + ".since", Poll: every, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

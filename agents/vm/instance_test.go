@@ -49,7 +49,7 @@ func draining(t testing.TB, broken breakage) error {
 	}
 	f.says("b", "state: Draining")
 	f.replace()
-	if err := r.until(time.Second, "b draining", func() bool { return r.seen[f.is("b", "DRAINING")] }); err != nil {
+	if err := r.until(soon, "b draining", func() bool { return r.seen[f.is("b", "DRAINING")] }); err != nil {
 		return err
 	}
 	f.servers["b"].kill()

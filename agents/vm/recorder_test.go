@@ -18,6 +18,9 @@ const soon = 5 * time.Second
 // poll is the tests' safety net; what events find, they find sooner.
 const poll = 400 * time.Millisecond
 
+// never is the poll of a test in which events find everything.
+const never = time.Hour
+
 // recorder is a sink that holds what a feed would, and remembers everything that was ever shown.
 type recorder struct {
 	mu      sync.Mutex

@@ -79,7 +79,7 @@ func cellBackend(t testing.TB, name string) exportedHost {
 
 // send makes a call with these headers, as "name: value" pairs, and says which cell answered.
 func send(conn *grpc.ClientConn, path string, headers ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	out := &wrapperspb.StringValue{}
 	err := conn.Invoke(metadata.AppendToOutgoingContext(ctx, headers...), path, &emptypb.Empty{}, out)
@@ -95,14 +95,14 @@ func lands(t *testing.T, conn *grpc.ClientConn, path, cell string, headers ...st
 		if err == nil && got == cell {
 			return time.Since(start)
 		}
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > patience {
 			t.Fatalf("%s %q lands in %q, %v; want %q", path, headers, got, err, cell)
 		}
 	}
 }
 
-// atOnce is generous: a few milliseconds on an idle machine.
-const atOnce = 500 * time.Millisecond
+// patience bounds every wait: what takes milliseconds on an idle machine may take long on a busy one.
+const patience = 30 * time.Second
 
 const (
 	writePath = "/shop.Orders/Put"
@@ -155,7 +155,7 @@ func TestAServiceThatIsBoundRefusesUntilItsMapIsThere(t *testing.T) {
 			// UNAVAILABLE may come in between: the plain name's endpoints are gone before its routes are.
 			if _, err := send(conn, writePath, headers...); status.Code(err) == codes.FailedPrecondition {
 				return
-			} else if time.Since(start) > 5*time.Second {
+			} else if time.Since(start) > patience {
 				t.Fatalf("%s: %v", when, err)
 			}
 		}
@@ -191,7 +191,7 @@ func TestAGlobalServiceIsReadInTheCityAndWrittenAtItsOwner(t *testing.T) {
 	lands(t, conn, readPath, "rz01.hz-b", HeaderCell, "rz01.hz-b")
 	r.own("shared", owned(4, "!0-0 rz03 sh-b"))
 	r.render()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if _, err := send(conn, writePath); status.Code(err) == codes.FailedPrecondition {
 			break
 		} else if time.Now().After(deadline) {

@@ -21,7 +21,7 @@ type traffic struct {
 
 	mu       sync.Mutex
 	answered map[string]int
-	// first and last are when each answer came first and last, by cell or status.
+	// first is when an answer came first, last when a call began that got it, by cell or status.
 	first, last map[string]time.Time
 }
 
@@ -31,6 +31,7 @@ func startTraffic(conn *grpc.ClientConn, path, shard string) *traffic {
 	for range 4 {
 		tr.running.Go(func() {
 			for !tr.stop.Load() {
+				began := time.Now()
 				got, err := send(conn, path, HeaderShard, shard)
 				if err != nil {
 					got = status.Code(err).String()
@@ -39,12 +40,41 @@ func startTraffic(conn *grpc.ClientConn, path, shard string) *traffic {
 				if tr.answered[got]++; tr.answered[got] == 1 {
 					tr.first[got] = time.Now()
 				}
-				tr.last[got] = time.Now()
+				if began.After(tr.last[got]) {
+					tr.last[got] = began
+				}
 				tr.mu.Unlock()
 			}
 		})
 	}
 	return tr
+}
+
+// until waits for some more answers from a cell, or of a status.
+func (tr *traffic) until(t *testing.T, answer string) {
+	t.Helper()
+	count := func() int {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		return tr.answered[answer]
+	}
+	const some = 20
+	had := count()
+	for deadline := time.Now().Add(patience); count() < had+some; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d more answers of %d that are %s", tr.path, count()-had, some, answer)
+		}
+	}
+}
+
+// turns says that no call that began after the first new answer got the old one.
+func (tr *traffic) turns(t *testing.T, since time.Time, from, to string) {
+	t.Helper()
+	first, last := tr.first[to].Sub(since), tr.last[from].Sub(since)
+	t.Logf("%s: the first answer %s after %v, the last call with %s began after %v", tr.path, to, first, from, last)
+	if last > first {
+		t.Errorf("%s: a call that began after %v got %s; the first %s was there after %v", tr.path, last, from, to, first)
+	}
 }
 
 // end stops the calls and returns what answered, sorted.
@@ -68,19 +98,17 @@ func TestAFreezeRefusesWritesAtOnceWhileReadsPass(t *testing.T) {
 	lands(t, conn, writePath, "rz01.hz-a", HeaderShard, "7")
 	writes, reads := startTraffic(conn, writePath, "7"), startTraffic(conn, readPath, "7")
 	others := startTraffic(conn, writePath, "30")
-	time.Sleep(50 * time.Millisecond)
+	for _, tr := range []*traffic{writes, reads, others} {
+		tr.until(t, "rz01.hz-a")
+	}
 	start := time.Now()
 	r.own("users", switchover[1])
 	r.render()
-	time.Sleep(200 * time.Millisecond)
+	writes.until(t, "FailedPrecondition")
 	if got := fmt.Sprint(writes.end()); got != "[FailedPrecondition rz01.hz-a]" {
 		t.Fatalf("writes: %s", got)
 	}
-	first, last := writes.first["FailedPrecondition"].Sub(start), writes.last["rz01.hz-a"].Sub(start)
-	t.Logf("first write refused after %v, last accepted after %v", first, last)
-	if first > atOnce || last > atOnce {
-		t.Errorf("first write refused after %v, last accepted after %v", first, last)
-	}
+	writes.turns(t, start, "rz01.hz-a", "FailedPrecondition")
 	for _, tr := range []*traffic{reads, others} {
 		if got := fmt.Sprint(tr.end()); got != "[rz01.hz-a]" {
 			t.Errorf("%s of what is not frozen, or a read: %s", tr.path, got)
@@ -97,13 +125,11 @@ func TestASwitchoverMovesCallsWithoutAFailedRead(t *testing.T) {
 	lands(t, conn, writePath, "rz01.hz-a", HeaderShard, "7")
 	reads := startTraffic(conn, readPath, "7")
 	for i, status := range switchover[1:] {
-		time.Sleep(20 * time.Millisecond)
+		reads.until(t, []string{"rz01.hz-a", "rz01.hz-a", "rz03.sh-a"}[i])
 		r.own("users", status)
 		r.render()
-		if i == 2 {
-			t.Logf("open at its new owner after %v", lands(t, conn, writePath, "rz03.sh-a", HeaderShard, "7"))
-		}
 	}
+	t.Logf("open at its new owner after %v", lands(t, conn, writePath, "rz03.sh-a", HeaderShard, "7"))
 	if got := fmt.Sprint(reads.end()); got != "[rz01.hz-a rz03.sh-a]" {
 		t.Errorf("reads: %s", got)
 	}
@@ -120,16 +146,13 @@ func TestAMoveWithoutAFreezeFailsNoCall(t *testing.T) {
 	lands(t, conn, writePath, "rz01.hz-a", HeaderShard, "7")
 	lands(t, conn, writePath, "rz01.sh-a", HeaderCell, "rz01.sh-a") // named beforehand, connected beforehand
 	writes := startTraffic(conn, writePath, "7")
-	time.Sleep(20 * time.Millisecond)
+	writes.until(t, "rz01.hz-a")
 	start := time.Now()
 	r.own("users", owned(8, "0-49 rz01 sh-a", "50-99 rz03 sh-a sh-b"))
 	r.render()
-	time.Sleep(200 * time.Millisecond)
+	writes.until(t, "rz01.sh-a")
 	if got := fmt.Sprint(writes.end()); got != "[rz01.hz-a rz01.sh-a]" {
 		t.Fatalf("writes: %s", got)
 	}
-	moved := writes.first["rz01.sh-a"].Sub(start)
-	if t.Logf("moved after %v", moved); moved > atOnce {
-		t.Errorf("moved after %v", moved)
-	}
+	writes.turns(t, start, "rz01.hz-a", "rz01.sh-a")
 }

@@ -138,7 +138,7 @@ func TestAServerThatHangsIsBounded(t *testing.T) {
 		began := time.Now()
 		_, err := d.Open(ctx, asked)
 		cancel()
-		if !errors.Is(err, fence.ErrTimeout) || time.Since(began) > 5*time.Second {
+		if !errors.Is(err, fence.ErrTimeout) || time.Since(began) > time.Minute {
 			t.Errorf("hangs %s: %v after %s, want ErrTimeout", name, err, time.Since(began))
 		}
 	}
