@@ -3,13 +3,9 @@ package server
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"pentad.dev/pentad/federation/feed"
 )
-
-// patient is how long these tests wait for something that takes some seconds on an idle machine.
-const patient = 90 * time.Second
 
 // contains says whether an answer has all of some endpoints, in whatever order of preference.
 func contains(answer string, endpoints ...string) bool {

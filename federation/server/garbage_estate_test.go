@@ -70,10 +70,10 @@ func TestWhoSpeaksGarbageIsRefusedAndDisturbsNobody(t *testing.T) {
 // hangsUp says whether the other end closes the connection of who speaks garbage.
 func hangsUp(t *testing.T, address string, as *tls.Config, garbage []byte) bool {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", address, soon)
+	conn, err := net.DialTimeout("tcp", address, patient)
 	check(t, err)
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(soon))
+	_ = conn.SetDeadline(time.Now().Add(patient))
 	if as != nil {
 		conn = tls.Client(conn, as)
 	}

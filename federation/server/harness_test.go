@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"pentad.dev/pentad/client"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
@@ -81,7 +79,7 @@ func (e *estate) lay(i int) Config {
 	config := Config{
 		Name: name, Place: process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}, DataDir: e.t.TempDir(),
 		Listen:          Listen{Raft: freePort(e.t), GRPC: freePort(e.t), API: freePort(e.t), Admin: freePort(e.t)},
-		ElectionTimeout: &metav1.Duration{Duration: 300 * time.Millisecond},
+		ElectionTimeout: electionTimeout(),
 		adjust:          Adjust{ShortPermits: true}, // else each test of permits takes many seconds
 	}
 	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
@@ -104,7 +102,9 @@ func (e *estate) add(config Config) (i int) {
 func (e *estate) start(i int) {
 	e.t.Helper()
 	environment.RLock()
+	began := time.Now()
 	s, err := New(e.configs[i], e.log.With("server", e.configs[i].Name))
+	started(time.Since(began))
 	environment.RUnlock()
 	if err != nil {
 		e.t.Fatal(err)
@@ -129,7 +129,7 @@ func (e *estate) stop(i int) {
 // leader waits until every running server knows the same leader, and returns its index.
 func (e *estate) leader() int {
 	e.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		known := map[string]bool{}
 		for _, s := range e.servers {
 			if s != nil {

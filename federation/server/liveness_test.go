@@ -95,16 +95,25 @@ func TestASilentClusterIsDemotedThenWithdrawnByAQuorumAlone(t *testing.T) {
 	near.settles("s1:1/s2:1/s3:1", patient)
 	far.settles("s3:1/s1:1 s2:1", patient)
 	s.keepFor("s2", "10s")
+	settled := map[*plant]int{}
+	for _, p := range []*plant{near, far} {
+		_, settled[p] = p.since(0)
+	}
 
+	for _, dead := range []int{0, 1} { // before it is silent: how long that takes is nobody's guess
+		s.stop(dead)
+	}
 	s.plants["s2"].stopAgent()
 	near.settles("s1:1/s3:1/s2:1", patient) // demoted, by the relay's own judgement
 	far.settles("s3:1/s1:1/s2:1", patient)
-	for _, dead := range []int{0, 1} {
-		s.stop(dead)
-	}
 	s.unheard("s2", v1alpha1.MinKeepFor+10*time.Second)
-	if got := near.shows(); got != "s1:1/s3:1/s2:1" {
-		t.Fatalf("without a quorum %q is shown", got)
+	for p, n := range settled {
+		answers, _ := p.since(n)
+		for _, answer := range answers {
+			if !contains(answer, "s1:1", "s2:1", "s3:1") {
+				t.Fatalf("without a quorum %q is shown in %s", answer, p.center)
+			}
+		}
 	}
 	if s.servers[2].machine.View().Expired(cluster("s2")) {
 		t.Fatal("expired without a quorum")

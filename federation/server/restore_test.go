@@ -127,6 +127,7 @@ func holds(t *testing.T, dir string) (*intent.FSM, consensus.Tail) {
 }
 
 func TestARestoreBeginsANewLife(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	old := stateOf(t, "hz-a", "hz-b")
 	life, err := Restoration{Config: offline(dir)}.Restore(bytes.NewReader(backupOf(t, old, nil)))
@@ -153,6 +154,7 @@ func TestARestoreBeginsANewLife(t *testing.T) {
 }
 
 func TestABadBackupChangesNothing(t *testing.T) {
+	t.Parallel()
 	whole := backupOf(t, stateOf(t, "hz-a"), nil)
 	dir := filepath.Join(t.TempDir(), "data")
 	refuse := func(what string, file []byte, says string) {
@@ -215,6 +217,7 @@ func TestAFolderInUseIsLeftAlone(t *testing.T) {
 }
 
 func TestAFolderThatIsNotEmptyIsNotTouched(t *testing.T) {
+	t.Parallel()
 	file := backupOf(t, stateOf(t, "hz-a"), nil)
 	for name, c := range map[string]struct {
 		make func(dir string)
@@ -270,10 +273,12 @@ func killed(step string, run func(func(string))) (was bool) {
 // TestARecoveryMayBeInterrupted between any two of its steps: the folder has the old state or the new one, whole, a
 // server can start from it, and the recovery can be made again. Nothing is lost on the way.
 func TestARecoveryMayBeInterrupted(t *testing.T) {
+	t.Parallel()
 	file := backupOf(t, stateOf(t, "hz-a", "hz-b"), nil)
 	steps := []string{"backup", "put a leftover aside", "seed", "exchange", "sync", "put the old log aside", "sync again"}
 	for _, step := range steps {
 		t.Run(step, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			life, err := Restoration{Config: offline(dir)}.Restore(bytes.NewReader(file))
 			check(t, err)
@@ -326,6 +331,7 @@ func TestARecoveryMayBeInterrupted(t *testing.T) {
 }
 
 func TestARecoverySaysWhatItNeeds(t *testing.T) {
+	t.Parallel()
 	file := backupOf(t, stateOf(t, "hz-a"), nil)
 	dir := t.TempDir()
 	open := func(config Config) error {
@@ -359,6 +365,7 @@ func TestARecoverySaysWhatItNeeds(t *testing.T) {
 }
 
 func TestAnOfflineBackupIsThatOfTheFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	life, err := Restoration{Config: offline(dir)}.Restore(bytes.NewReader(backupOf(t, stateOf(t, "hz-a"), nil)))
 	check(t, err)

@@ -51,7 +51,7 @@ func TestAllServersAreLostAndTheEstateIsRebuilt(t *testing.T) {
 	for i := range u.servers {
 		u.lose(i)
 	}
-	life := u.restore(0, file, permitT)
+	life := u.restore(0, file, u.permit)
 	rebuilt := time.Now()
 	if life.Revision <= revision {
 		t.Errorf("revision %d after %d", life.Revision, revision)
@@ -120,7 +120,7 @@ func TestTheMajorityIsLostForGood(t *testing.T) {
 		u.lose(i)
 	}
 	u.stop(0)
-	recovery, err := OpenRecovery(Restoration{Config: u.configs[0], LongestPermit: permitT})
+	recovery, err := OpenRecovery(Restoration{Config: u.configs[0], LongestPermit: u.permit})
 	check(t, err)
 	if said := strings.Join(MayBeLost(recovery.Tail), " "); !strings.Contains(said, "The folder of server s1 holds the intent up to entry") {
 		t.Error(said)
@@ -203,7 +203,7 @@ func TestABackupHasWhatWasAcknowledged(t *testing.T) {
 	for n := range 4 {
 		for i := range e.servers {
 			name := fmt.Sprintf("c%d-%d", n, i)
-			_, err := e.api((leader+n)%3, 10*time.Second).Centers().Create(t.Context(), center(name, "hangzhou"), createOptions)
+			_, err := e.api((leader+n)%3, patient).Centers().Create(t.Context(), center(name, "hangzhou"), createOptions)
 			check(t, err)
 			f, h, err := readBackup(bytes.NewReader(e.backup(i)))
 			check(t, err)
@@ -219,7 +219,7 @@ func TestABackupHasWhatWasAcknowledged(t *testing.T) {
 		}
 	}
 	var file bytes.Buffer
-	if err := e.api(leader, 5*time.Second).Backup(t.Context(), &file); err == nil || file.Len() > 0 {
+	if err := e.api(leader, 20*time.Second).Backup(t.Context(), &file); err == nil || file.Len() > 0 {
 		t.Errorf("without a quorum: %v, and %d bytes", err, file.Len())
 	}
 }

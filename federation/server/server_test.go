@@ -32,10 +32,11 @@ func center(name, region string) *v1alpha1.Center {
 }
 
 func TestIntentIsWrittenAndReadAtEveryServerAndSurvivesTheLeader(t *testing.T) {
+	t.Parallel()
 	e := newEstate(t, 3)
 	leader := e.leader()
 	follower := (leader + 1) % 3
-	created, err := e.api(follower, 10*time.Second).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{})
+	created, err := e.api(follower, patient).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,19 +44,19 @@ func TestIntentIsWrittenAndReadAtEveryServerAndSurvivesTheLeader(t *testing.T) {
 		t.Errorf("created through a follower: %+v", created)
 	}
 	for i := range 3 {
-		got, err := e.api(i, 10*time.Second).Centers().Get(t.Context(), "hz-a", metav1.GetOptions{})
+		got, err := e.api(i, patient).Centers().Get(t.Context(), "hz-a", metav1.GetOptions{})
 		if err != nil || got.ResourceVersion != created.ResourceVersion {
 			t.Errorf("read at server %d right after the write: %v, %v", i, got, err)
 		}
 	}
 
 	e.stop(leader)
-	if _, err := e.api(follower, 10*time.Second).Centers().Create(t.Context(), center("hz-b", "hangzhou"), metav1.CreateOptions{}); err != nil {
+	if _, err := e.api(follower, patient).Centers().Create(t.Context(), center("hz-b", "hangzhou"), metav1.CreateOptions{}); err != nil {
 		t.Errorf("a write with two of three servers: %v", err)
 	}
 	e.start(leader)
 	e.leader()
-	if got, err := e.api(leader, 10*time.Second).Centers().List(t.Context(), metav1.ListOptions{}); err != nil || len(got.Items) != 2 {
+	if got, err := e.api(leader, patient).Centers().List(t.Context(), metav1.ListOptions{}); err != nil || len(got.Items) != 2 {
 		t.Errorf("the server that came back: %v, %v", got, err)
 	}
 }
@@ -64,16 +65,16 @@ func TestWithoutAQuorumAWriteIsRefusedAndAStaleReadIsNamed(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, 3)
 	leader := e.leader()
-	if _, err := e.api(leader, 10*time.Second).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{}); err != nil {
+	if _, err := e.api(leader, patient).Centers().Create(t.Context(), center("hz-a", "hangzhou"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	last := (leader + 1) % 3
 	e.stop(leader)
 	e.stop((leader + 2) % 3)
-	for e.servers[last].vacancy.lasts() < 3*time.Second {
+	for e.servers[last].vacancy.lasts() <= e.servers[last].backend.patience {
 		time.Sleep(50 * time.Millisecond)
 	}
-	api := e.api(last, 2*time.Second)
+	api := e.api(last, scaled(3*time.Second)) // for so long it tries again
 	_, err := api.Centers().Create(t.Context(), center("hz-b", "hangzhou"), metav1.CreateOptions{})
 	if !apierrors.IsServiceUnavailable(errors.Unwrap(err)) && !strings.Contains(err.Error(), "quorum") {
 		t.Errorf("a write without a quorum: %v", err)
@@ -88,6 +89,7 @@ func TestWithoutAQuorumAWriteIsRefusedAndAStaleReadIsNamed(t *testing.T) {
 }
 
 func TestAnAgentPublishesItsOwnFeedsAlone(t *testing.T) {
+	t.Parallel()
 	e := newEstate(t, 1)
 	set, err := feed.OpenSet("", feed.Options{})
 	if err != nil {
@@ -113,7 +115,7 @@ func TestAnAgentPublishesItsOwnFeedsAlone(t *testing.T) {
 	go func() { _ = publisher.Run(t.Context()) }()
 
 	feeds := e.servers[0].feeds
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); ; time.Sleep(10 * time.Millisecond) {
 		if l, ok := feeds.Get("mine/static"); ok && l.Len() == 1 {
 			break
 		}
@@ -128,6 +130,7 @@ func TestAnAgentPublishesItsOwnFeedsAlone(t *testing.T) {
 }
 
 func TestOnlyServersForwardWrites(t *testing.T) {
+	t.Parallel()
 	e := newEstate(t, 1)
 	for _, role := range []identity.Role{identity.RoleAgent, identity.RoleRelay} {
 		conn, err := grpc.NewClient(e.configs[0].Listen.GRPC,
@@ -144,6 +147,7 @@ func TestOnlyServersForwardWrites(t *testing.T) {
 }
 
 func TestACertificateOfSomebodyElseIsRefused(t *testing.T) {
+	t.Parallel()
 	e := newEstate(t, 1)
 	config := e.configs[0]
 	config.Name, config.DataDir = "s2", t.TempDir()
@@ -154,7 +158,32 @@ func TestACertificateOfSomebodyElseIsRefused(t *testing.T) {
 	}
 }
 
+// TestCertificatesThatOthersWouldRefuseAreRefused before anything is made.
+func TestCertificatesThatOthersWouldRefuseAreRefused(t *testing.T) {
+	t.Parallel()
+	e := layEstate(t, 1)
+	nothing := filepath.Join(t.TempDir(), "nothing.pem")
+	check(t, os.WriteFile(nothing, []byte("no certificate\n"), 0o600))
+	for want, change := range map[string]func(*Config){
+		"raftCertificates: certificate ":                        func(c *Config) { c.RaftCertificates.CA = c.Certificates.CA },
+		"is vouched for by no authority in ":                    func(c *Config) { c.Certificates.CA = c.RaftCertificates.CA },
+		"apiClientCA: " + nothing + " holds no certificate":     func(c *Config) { c.APIClientCA = nothing },
+		"apiClientCA: open " + nothing + "2: no such file or d": func(c *Config) { c.APIClientCA = nothing + "2" },
+	} {
+		config := e.configs[0]
+		config.DataDir = filepath.Join(t.TempDir(), "none")
+		change(&config)
+		if _, err := New(config, slog.New(slog.DiscardHandler)); !usage(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if _, err := os.Lstat(config.DataDir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the data folder was made: %v", want, err)
+		}
+	}
+}
+
 func TestACertificateThatIsNotInForceIsRefused(t *testing.T) {
+	t.Parallel()
 	e := layEstate(t, 1)
 	config := e.configs[0]
 	config.DataDir = filepath.Join(t.TempDir(), "none")

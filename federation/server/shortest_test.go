@@ -14,13 +14,12 @@ func TestPermitsThatAnElectionEndsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := layEstate(t, 1)
 	e.configs[0].adjust = Adjust{}
+	e.configs[0].ElectionTimeout = &metav1.Duration{Duration: 300 * time.Millisecond}
 	e.configs[0].RoundTrip = &metav1.Duration{Duration: 60 * time.Millisecond}
 	e.start(0)
 	e.leader()
 	declare := func(permit time.Duration) error {
-		u := users()
-		u.Spec.Permit.Duration.Duration = permit
-		_, err := e.api(0, 10*time.Second).Unitizations().Create(t.Context(), u, createOptions)
+		_, err := e.api(0, patient).Unitizations().Create(t.Context(), users(permit), createOptions)
 		return err
 	}
 	refused(t, declare(2919*time.Millisecond), apierrors.IsInvalid, "spec.permit.duration",

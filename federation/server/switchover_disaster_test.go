@@ -20,13 +20,13 @@ func TestADeadCenterIsTakenOverWithinTAndTwoSeconds(t *testing.T) {
 	s := u.plan("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
 	approved := time.Now()
 	u.approve(s)
-	u.reaches("rescue", switchover.PhaseOpened, 30*time.Second)
+	u.reaches("rescue", switchover.PhaseOpened, patient)
 	opened := time.Since(approved)
 	w.flows(0, "rz01.sh-a")
-	if opened < permitT || opened > permitT+2*time.Second {
-		t.Errorf("opened %s after the approval, want between T (%s) and T + 2s", opened, permitT)
+	if most := u.permit + scaled(2*time.Second); opened < u.permit || opened > most {
+		t.Errorf("opened %s after the approval, want between T (%s) and %s: T + 2s, as slow as this machine is", opened, u.permit, most)
 	}
-	u.reaches("rescue", switchover.PhaseDone, 40*time.Second)
+	u.reaches("rescue", switchover.PhaseDone, patient)
 	w.stop()
 	if err := apart(w.all(), false); err != nil {
 		t.Error(err)
@@ -36,7 +36,7 @@ func TestADeadCenterIsTakenOverWithinTAndTwoSeconds(t *testing.T) {
 		t.Errorf("status %+v does not say that permits were waited out", s.Status)
 	}
 	t.Log(timeline(s))
-	t.Logf("approval to open %s with T %s; longest silence of shard 0 %s", opened, permitT, w.silence(0))
+	t.Logf("approval to open %s with T %s; longest silence of shard 0 %s", opened, u.permit, w.silence(0))
 }
 
 // The old side lives on and has clients, but nobody reaches it: its guard and its store close by themselves.
@@ -48,7 +48,7 @@ func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
 	u.isolate("hz-a", true)
 	cut := time.Now()
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
-	u.reaches("rescue", switchover.PhaseDone, 40*time.Second)
+	u.reaches("rescue", switchover.PhaseDone, patient)
 	w.flows(0, "rz01.sh-a")
 	var last time.Time
 	for _, one := range w.all() {
@@ -56,7 +56,7 @@ func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
 			last = latest(last, one.asked)
 		}
 	}
-	if after := last.Sub(cut); after > permitT {
+	if after := last.Sub(cut); after > u.permit {
 		t.Errorf("the guard that is cut off let a write in %s after the cut", after)
 	}
 	g := u.sites["hz-a"].guards["rz01"]
@@ -64,7 +64,7 @@ func TestACenterThatIsCutOffRefusesWritesByItselfAfterT(t *testing.T) {
 		t.Errorf("the guard that is cut off says %q, want %s", d.Reason, guard.NoPermit)
 	}
 	u.isolate("hz-a", false)
-	eventually(t, "refusal that names the right cell", 30*time.Second, func() bool {
+	eventually(t, "refusal that names the right cell", patient, func() bool {
 		d := g.Check("/sample/Write", []string{"0"})
 		return d.Reason == guard.WrongCell && d.Cell == "rz01.sh-a"
 	})
@@ -84,7 +84,7 @@ func TestADisasterTakesOverFromASwitchoverWhoseNewPrimaryDied(t *testing.T) {
 	w.flows(0, "rz01.hz-a")
 	sh.hold(fence.Promote)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.reaches("out", switchover.PhaseCommitted, 30*time.Second)
+	u.reaches("out", switchover.PhaseCommitted, patient)
 	u.sites["sh-a"].vanish()
 	sh.hold(everything...)
 	spec := moveTo(v1alpha1.SwitchoverDisaster, "sz-a")
@@ -95,7 +95,7 @@ func TestADisasterTakesOverFromASwitchoverWhoseNewPrimaryDied(t *testing.T) {
 	}
 	spec.Supersedes = "out"
 	u.begin("on", spec)
-	u.reaches("on", switchover.PhaseDone, 40*time.Second)
+	u.reaches("on", switchover.PhaseDone, patient)
 	if phase := u.phase("out"); phase != switchover.PhaseSuperseded {
 		t.Errorf("the switchover that was taken over from is %s", phase)
 	}

@@ -76,10 +76,10 @@ func TestABadDriverOfTheOldPrimaryStopsASwitchoverSafely(t *testing.T) {
 		u.standsStill(name, switchover.PhaseFencing, "hz-a", m.says)
 		if i%2 == 0 {
 			m.mend(hz)
-			u.reaches(name, switchover.PhaseDone, 30*time.Second)
+			u.reaches(name, switchover.PhaseDone, patient)
 			w.flows(0, "rz01.sh-a")
 			u.begin("back-"+name, v1alpha1.SwitchoverSpec{Mode: v1alpha1.SwitchoverPlanned, ReturnToBaseline: true})
-			u.reaches("back-"+name, switchover.PhaseDone, 30*time.Second)
+			u.reaches("back-"+name, switchover.PhaseDone, patient)
 			continue
 		}
 		_, err := u.api.Switchovers().Abort(t.Context(), name, "the driver is bad")
@@ -97,9 +97,9 @@ func TestABadDriverOfTheOldPrimaryStopsASwitchoverSafely(t *testing.T) {
 // that an operator is told so.
 func (u *units) standsStill(name string, phase switchover.Phase, member, says string) {
 	u.t.Helper()
-	u.reaches(name, phase, 30*time.Second)
+	u.reaches(name, phase, patient)
 	var last string
-	eventually(u.t, "explanation with "+says, 15*time.Second, func() bool {
+	eventually(u.t, "explanation with "+says, patient, func() bool {
 		e := u.explain(name)
 		last = e.Waiting + "\n" + strings.Join(e.Details, "\n")
 		return strings.Contains(last, "store db, member "+member+": ") && strings.Contains(last, says)
@@ -140,7 +140,7 @@ func TestABadDriverOfTheNewPrimaryStopsASwitchoverSafely(t *testing.T) {
 	u.standsStill("out", switchover.PhaseCommitted, "sh-a", "out of order")
 	mended(sh)
 	sh.let(fence.Promote)
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
@@ -175,7 +175,7 @@ func TestALateAnswerToAnOldOrderCountsForNothing(t *testing.T) {
 	_, err := u.api.Switchovers().Abort(t.Context(), "first", "it takes too long")
 	check(t, err)
 	w.flows(0, "rz01.hz-a")
-	eventually(t, "unfenced store", 15*time.Second, func() bool { return hz.called(fence.Unfence) > 0 })
+	eventually(t, "unfenced store", patient, func() bool { return hz.called(fence.Unfence) > 0 })
 	close(late)
 	time.Sleep(100 * time.Millisecond)
 	w.flows(0, "rz01.hz-a")
@@ -184,7 +184,7 @@ func TestALateAnswerToAnOldOrderCountsForNothing(t *testing.T) {
 	u.begin("second", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	u.stays("second", switchover.PhaseFencing, 200*time.Millisecond)
 	hz.let(fence.Fence)
-	u.reaches("second", switchover.PhaseDone, 30*time.Second)
+	u.reaches("second", switchover.PhaseDone, patient)
 	w.stop()
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
 		t.Error(err)
@@ -197,7 +197,7 @@ func TestAnAgentThatSpeaksForAnothersMemberIsNotHeard(t *testing.T) {
 	u := newUnits(t, 1, unitsOptions{})
 	u.members["hz-a"].hold(fence.Fence)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.reaches("out", switchover.PhaseFencing, 30*time.Second)
+	u.reaches("out", switchover.PhaseFencing, patient)
 	order := u.state().Stores["db"].Order
 	value, err := model.Encode(&modelpb.StoreReport{
 		Store: "db", Member: "hz-a", SwitchoverUid: order.UID, Step: uint32(order.Step), Token: order.Token,
@@ -209,7 +209,7 @@ func TestAnAgentThatSpeaksForAnothersMemberIsNotHeard(t *testing.T) {
 	check(t, err)
 	u.stays("out", switchover.PhaseFencing, 300*time.Millisecond)
 	u.members["hz-a"].let(fence.Fence)
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 }
 
 // Of a store that holds no permit nobody knows whether its dead primary is closed, until a person says so.
@@ -221,7 +221,7 @@ func TestADisasterWithoutEvidenceOfTheOldPrimaryWaitsForAPerson(t *testing.T) {
 	u.sites["hz-a"].vanish()
 	spec := evacuate(v1alpha1.SwitchoverDisaster, "hz-a")
 	u.begin("hoping", spec)
-	u.stays("hoping", switchover.PhaseFencing, 2*waited)
+	u.stays("hoping", switchover.PhaseFencing, 2*u.waited())
 	e := u.explain("hoping")
 	if !strings.Contains(e.Waiting, "store db") || !strings.Contains(e.Waiting, "spec.oldPrimaries") {
 		t.Errorf("explained by %q", e.Waiting)
@@ -230,7 +230,7 @@ func TestADisasterWithoutEvidenceOfTheOldPrimaryWaitsForAPerson(t *testing.T) {
 	check(t, err)
 	spec.OldPrimaries = []v1alpha1.OldPrimary{{Store: "db", Fact: v1alpha1.OldPrimaryBreakGlass}}
 	u.begin("breaking-glass", spec)
-	u.reaches("breaking-glass", switchover.PhaseDone, 30*time.Second)
+	u.reaches("breaking-glass", switchover.PhaseDone, patient)
 	store, err := u.api.Stores().Get(t.Context(), "db", metav1.GetOptions{})
 	check(t, err)
 	if store.Status.TwoWritersPossible != "breaking-glass" {

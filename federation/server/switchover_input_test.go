@@ -65,10 +65,10 @@ func TestAnApprovalIsForOnePlanAndInTime(t *testing.T) {
 	_, err = u.api.Switchovers().Approve(ctx, "out", "")
 	refused(t, err, apierrors.IsInvalid, "planHash", "status.planHash")
 
-	soon := evacuate(v1alpha1.SwitchoverPlanned, "hz-a")
-	soon.Deadline = &metav1.Time{Time: time.Now().Add(2 * time.Second).Truncate(time.Second)}
-	late := u.plan("late", soon)
-	time.Sleep(time.Until(soon.Deadline.Time) + 10*time.Millisecond)
+	hasty := evacuate(v1alpha1.SwitchoverPlanned, "hz-a")
+	hasty.Deadline = &metav1.Time{Time: time.Now().Add(scaled(2 * time.Second)).Truncate(time.Second)}
+	late := u.plan("late", hasty)
+	time.Sleep(time.Until(hasty.Deadline.Time) + 10*time.Millisecond)
 	_, err = u.api.Switchovers().Approve(ctx, "late", late.Status.PlanHash)
 	refused(t, err, apierrors.IsInvalid, "spec.deadline", "")
 
@@ -84,11 +84,11 @@ func TestAnApprovalIsForOnePlanAndInTime(t *testing.T) {
 	second := u.plan("second", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	u.members["sh-a"].hold(fence.CatchUp)
 	u.approve(s)
-	u.reaches("out", switchover.PhaseCatchingUp, 30*time.Second)
+	u.reaches("out", switchover.PhaseCatchingUp, patient)
 	_, err = u.api.Switchovers().Approve(ctx, "second", second.Status.PlanHash)
 	refused(t, err, apierrors.IsInvalid, "spec", "are in switchover out, which is running")
 	u.members["sh-a"].let(fence.CatchUp)
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 	_, err = u.api.Switchovers().Approve(ctx, "second", second.Status.PlanHash)
 	refused(t, err, apierrors.IsInvalid, "spec", "there is nothing to move")
 }
@@ -101,15 +101,15 @@ func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
 	sh.hold(fence.CatchUp, fence.Promote)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	for _, phase := range []switchover.Phase{switchover.PhaseCatchingUp, switchover.PhaseCommitted} {
-		u.reaches("out", phase, 30*time.Second)
+		u.reaches("out", phase, patient)
 		before := u.state()
 		err := u.create("too", moveTo(v1alpha1.SwitchoverPlanned, "sz-a"))
 		refused(t, err, apierrors.IsInvalid, "spec", "are in switchover out, which is running")
 		// GitOps applies what is declared again and again; also with a change that is allowed.
-		again := users()
+		again := users(u.permit)
 		carts := v1alpha1.ServiceBinding{Name: "carts-" + strings.ToLower(phase.String())}
 		again.Spec.Services = append(again.Spec.Services, carts)
-		for _, declared := range []*v1alpha1.Unitization{users(), again} {
+		for _, declared := range []*v1alpha1.Unitization{users(u.permit), again} {
 			_, err = u.api.Unitizations().Apply(ctx, declared, metav1.ApplyOptions{FieldManager: "gitops", Force: true})
 			check(t, err)
 		}
@@ -134,7 +134,7 @@ func TestInTheMiddleOfASwitchoverNothingElseMovesWhatItHolds(t *testing.T) {
 		sh.let(fence.CatchUp)
 	}
 	sh.let(fence.Promote)
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 	if r, _ := u.state().MapAt("users", 0); r.Cells[0] != "rz01.sh-a" {
 		t.Errorf("rz01 is in %v", r.Cells)
 	}
@@ -147,10 +147,10 @@ func TestADeadlineThatPassesInTheMiddleRollsBack(t *testing.T) {
 	w.flows(0, "rz01.hz-a")
 	u.members["sh-a"].hold(fence.CatchUp)
 	spec := evacuate(v1alpha1.SwitchoverPlanned, "hz-a")
-	spec.Deadline = &metav1.Time{Time: time.Now().Add(3 * time.Second).Truncate(time.Second)}
+	spec.Deadline = &metav1.Time{Time: time.Now().Add(scaled(4 * time.Second)).Truncate(time.Second)}
 	u.begin("out", spec)
-	u.reaches("out", switchover.PhaseCatchingUp, 3*time.Second)
-	u.reaches("out", switchover.PhaseAborted, 5*time.Second)
+	u.reaches("out", switchover.PhaseCatchingUp, patient)
+	u.reaches("out", switchover.PhaseAborted, patient)
 	message := u.read("out").Status.Message
 	if !strings.Contains(message, "its deadline") || !strings.Contains(message, "CatchingUp") {
 		t.Errorf("message %q", message)

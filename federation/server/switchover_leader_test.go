@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,10 +26,7 @@ func (u *units) held() []station {
 		m.hold(everything...)
 	}
 	hz.relay.stuck.Store(true)
-	var slow = hz.guards["rz01"].Check("/sample/Write", []string{"3"})
-	if slow.Reason != "" {
-		u.t.Fatalf("refused: %s", slow.Reason)
-	}
+	slow, _ := u.admits("hz-a", 3)
 	return []station{
 		{switchover.PhaseApproved, func() { hz.relay.stuck.Store(false) }},
 		{switchover.PhaseFrozen, func() { slow.Release() }},
@@ -45,24 +43,29 @@ func (u *units) held() []station {
 
 func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 3, unitsOptions{})
+	u := newUnits(t, 3, unitsOptions{times: frozenLong})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	stations := u.held()
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	for _, at := range stations {
-		u.reaches("out", at.phase, 30*time.Second)
+		u.reaches("out", at.phase, patient)
 		next := u.configs[(u.leader()+1)%3].Name
-		check(t, u.api.TransferLeadership(t.Context(), next))
-		if got := u.configs[u.leader()].Name; got != next {
-			t.Fatalf("%s leads, not %s", got, next)
-		}
+		comes(t, "leadership of "+next, func() error { // a busy machine may elect somebody else meanwhile
+			if err := u.api.TransferLeadership(t.Context(), next); err != nil {
+				return err
+			}
+			if got := u.configs[u.leader()].Name; got != next {
+				return fmt.Errorf("%s leads", got)
+			}
+			return nil
+		})
 		if at.phase != switchover.PhaseApproved { // there the freeze comes in time, whatever relays do
 			u.stays("out", at.phase, 50*time.Millisecond)
 		}
 		at.let()
 	}
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
@@ -72,21 +75,21 @@ func TestASwitchoverGoesOnWhenTheLeadershipIsHandedOverInEachPhase(t *testing.T)
 
 func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 3, unitsOptions{})
+	u := newUnits(t, 3, unitsOptions{times: frozenLong})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	stations := u.held()
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	for _, at := range stations {
-		u.reaches("out", at.phase, 30*time.Second)
+		u.reaches("out", at.phase, patient)
 		old := u.leader()
 		u.stop(old)
 		at.let()
-		u.reaches("out", at.phase+1, 30*time.Second)
+		u.reaches("out", at.phase+1, patient)
 		u.start(old)
 		u.leader()
 	}
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := errors.Join(apart(w.all(), true), oneOpen(u.members)); err != nil {
@@ -97,23 +100,20 @@ func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
 // A new leader has seen nothing, so it waits for the end of permits in full again (rule 5 of ownership).
 func TestTheWaitBeginsAnewUnderANewLeader(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 3, unitsOptions{ledgers: true})
+	u := newUnits(t, 3, unitsOptions{ledgers: true, times: 2})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	u.sites["hz-a"].vanish()
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
-	u.reaches("rescue", switchover.PhaseFrozen, 30*time.Second)
-	time.Sleep(permitT * 7 / 10)
-	if phase := u.phase("rescue"); phase != switchover.PhaseFrozen {
-		t.Fatalf("switchover rescue is %s before T has passed", phase)
-	}
+	u.reaches("rescue", switchover.PhaseFrozen, patient)
+	u.stays("rescue", switchover.PhaseFrozen, u.permit/2)
 	began := time.Now()
 	check(t, u.api.TransferLeadership(t.Context(), u.configs[(u.leader()+1)%3].Name))
-	u.reaches("rescue", switchover.PhaseFencing, 30*time.Second)
-	if took := time.Since(began); took < waited {
-		t.Errorf("the new leader waited for %s, and must for %s", took, waited)
+	u.reaches("rescue", switchover.PhaseFencing, patient)
+	if took := time.Since(began); took < u.waited() {
+		t.Errorf("the new leader waited for %s, and must for %s", took, u.waited())
 	}
-	u.reaches("rescue", switchover.PhaseDone, 30*time.Second)
+	u.reaches("rescue", switchover.PhaseDone, patient)
 	w.stop()
 	if err := apart(w.all(), false); err != nil {
 		t.Error(err)

@@ -7,10 +7,11 @@ import (
 
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/intent/intentpb"
+	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/switchover"
 )
 
-// whenFrozen proposes something as soon as a switchover is frozen, as a server with a bug would: the state machine
+// whenFrozen proposes something as patient as a switchover is frozen, as a server with a bug would: the state machine
 // cannot know better.
 func (u *units) whenFrozen(name string, command func(*switchover.Switchover) *intentpb.Command) {
 	u.t.Helper()
@@ -29,13 +30,13 @@ func (u *units) whenFrozen(name string, command func(*switchover.Switchover) *in
 func found(t *testing.T, look func() error) {
 	t.Helper()
 	var err error
-	eventually(t, "trace of the planted bug", 3*time.Second, func() bool { err = look(); return err != nil })
+	eventually(t, "trace of the planted bug", patient, func() bool { err = look(); return err != nil })
 	t.Log(err)
 }
 
 func TestPlantedALeaderThatDoesNotWaitIsFound(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 1, unitsOptions{ledgers: true, permit: 4 * permitT})
+	u := newUnits(t, 1, unitsOptions{ledgers: true, times: 4})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	u.isolate("hz-a", true)
@@ -52,7 +53,7 @@ func TestPlantedALeaderThatDoesNotWaitIsFound(t *testing.T) {
 
 func TestPlantedAcknowledgementsOfWhatIsNotClosedAreFound(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 1, unitsOptions{})
+	u := newUnits(t, 1, unitsOptions{times: frozenLong})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	slow := w.open("hz-a", 0)
@@ -73,9 +74,9 @@ func TestPlantedARelayThatHandsOnMoreThanItHoldsIsFound(t *testing.T) {
 	t.Parallel()
 	u := newUnits(t, 1, unitsOptions{ledgers: true})
 	w := u.write()
-	u.sites["hz-a"].relay.stretch.Store(20)
+	u.sites["hz-a"].relay.stretch.Store(int64((permit.Longest - time.Second) / u.permit)) // a longer one is no permit
 	w.flows(0, "rz01.hz-a")
-	time.Sleep(permitT) // every permit below is stretched
+	time.Sleep(u.permit) // every permit below is stretched
 	u.isolate("hz-a", true)
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
 	w.flows(0, "rz01.sh-a")
@@ -90,6 +91,6 @@ func TestPlantedAStoreThatClosesInWordsOnlyIsFound(t *testing.T) {
 	hz.forgets = true
 	hz.mu.Unlock()
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.reaches("out", switchover.PhaseDone, 30*time.Second)
+	u.reaches("out", switchover.PhaseDone, patient)
 	found(t, func() error { return oneOpen(u.members) })
 }

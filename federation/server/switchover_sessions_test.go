@@ -28,17 +28,20 @@ func TestTheSessionOfARelayThatHasRestartedIsClosedAndRemovedAfterT(t *testing.T
 	old := s.relay.client.Status().Session
 	s.stopRelay()
 	s.startRelay()
-	eventually(t, "two sessions", 15*time.Second, func() bool { return len(u.sessionsOf("hz-a")) == 2 })
+	eventually(t, "two sessions", patient, func() bool { return len(u.sessionsOf("hz-a")) == 2 })
 	w.flows(0, "rz01.hz-a") // the new one grants at once
-	var closed time.Time
-	eventually(t, "closed session", 30*time.Second, func() bool {
-		is := u.sessionsOf("hz-a")[old]
-		closed = time.Now()
-		return is != nil && is.Closed
+	var open time.Time      // it was, the last time that somebody looked
+	eventually(t, "closed session", patient, func() bool {
+		now := time.Now()
+		if is := u.sessionsOf("hz-a")[old]; is == nil || is.Closed {
+			return true
+		}
+		open = now
+		return false
 	})
-	eventually(t, "removed session", 30*time.Second, func() bool { return u.sessionsOf("hz-a")[old] == nil })
-	if after := time.Since(closed); after < permitT {
-		t.Errorf("the session is removed %s after it was closed, before its last permit has ended", after)
+	eventually(t, "removed session", patient, func() bool { return u.sessionsOf("hz-a")[old] == nil })
+	if after := time.Since(open); after < u.permit {
+		t.Errorf("the session is removed %s after it was open, before its last permit has ended", after)
 	}
 	if left := u.sessionsOf("hz-a"); len(left) != 1 {
 		t.Errorf("%d sessions are left", len(left))
@@ -55,7 +58,7 @@ func TestARelayThatIsCutOffIsWaitedForBeforeTheFreeze(t *testing.T) {
 	w.flows(0, "rz01.hz-a")
 	u.cutOff(relayPlace("hz-a").Center, true)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.goesOn("out", waited)
+	u.goesOn("out", u.waited())
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := apart(w.all(), true); err != nil {
@@ -74,7 +77,7 @@ func TestARelayThatHasJustRestartedIsWaitedForBeforeTheFreeze(t *testing.T) {
 	s.startRelay()
 	w.flows(0, "rz01.hz-a")
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
-	u.goesOn("out", waited)
+	u.goesOn("out", u.waited())
 	w.flows(0, "rz01.sh-a")
 	w.stop()
 	if err := apart(w.all(), true); err != nil {
@@ -85,17 +88,14 @@ func TestARelayThatHasJustRestartedIsWaitedForBeforeTheFreeze(t *testing.T) {
 // One that is lost when everything is frozen, with a write in flight, holds that up until its permits have ended.
 func TestARelayThatIsLostAfterTheFreezeIsWaitedForUntilItsPermitsHaveEnded(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 3, unitsOptions{})
+	u := newUnits(t, 3, unitsOptions{times: frozenLong})
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
-	slow := u.sites["hz-a"].guards["rz01"].Check("/sample/Write", []string{"3"})
-	if slow.Reason != "" {
-		t.Fatalf("refused: %s", slow.Reason)
-	}
+	slow, _ := u.admits("hz-a", 3)
 	u.begin("out", evacuate(v1alpha1.SwitchoverPlanned, "hz-a"))
 	u.stays("out", switchover.PhaseFrozen, 100*time.Millisecond)
 	u.cutOff(relayPlace("hz-a").Center, true)
-	u.goesOn("out", heardWithin+waited+4*time.Second) // on a machine that does much else
+	u.goesOn("out", heardWithin+u.waited()+scaled(4*time.Second)) // on a machine that does much else
 	slow.Release()
 	w.flows(0, "rz01.sh-a")
 	w.stop()
@@ -110,9 +110,9 @@ const heardWithin = 3 * time.Second
 // goesOn sees that a switchover ends, and was frozen no longer than that, and a moment.
 func (u *units) goesOn(name string, frozen time.Duration) {
 	u.t.Helper()
-	u.reaches(name, switchover.PhaseDone, 40*time.Second)
+	u.reaches(name, switchover.PhaseDone, patient)
 	s := u.read(name)
-	if is := between(s, v1alpha1.PhaseFrozen, v1alpha1.PhaseOpened); is > frozen+500*time.Millisecond {
+	if is := between(s, v1alpha1.PhaseFrozen, v1alpha1.PhaseOpened); is > frozen+scaled(500*time.Millisecond) {
 		u.t.Errorf("frozen for %s, want %s at most", is, frozen)
 	}
 	u.t.Log(timeline(s))

@@ -21,11 +21,12 @@ import (
 	"pentad.dev/pentad/unitization/switchover"
 )
 
-// permitT is T in these tests: as short as may be declared.
-const permitT = time.Second
+// shortestPermit is T in these tests on an idle machine: as short as may be declared.
+const shortestPermit = time.Second
 
-// waited is how long the end of permits is waited for.
-const waited = permitT + permitT/100
+// frozenLong is how many times as long permits are where a test does something while everything is frozen: nothing is so for
+// longer than T.
+const frozenLong = 3
 
 // regions are where the centers of the tests are.
 var regions = map[string]string{"hz-a": "hangzhou", "sh-a": "shanghai", "sz-a": "shenzhen"}
@@ -38,6 +39,8 @@ type units struct {
 	api     *client.Client
 	sites   map[string]*site
 	members map[string]*member // fakes; none where the members are ledgers
+	// permit is T: long enough for this machine to renew permits while it does much else.
+	permit time.Duration
 
 	mu      sync.Mutex
 	cutFile string
@@ -50,8 +53,8 @@ type unitsOptions struct {
 	ledgers bool
 	// holdsPermit is declared of the store. Ledgers do.
 	holdsPermit bool
-	// permit is permitT unless it is said.
-	permit time.Duration
+	// times has permits that are so many times as long; 0 is 1.
+	times int
 }
 
 func newUnits(t *testing.T, servers int, options unitsOptions) *units {
@@ -75,6 +78,7 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 		}
 	}
 	u.saveCuts()
+	u.permit = scaled(shortestPermit).Round(10*time.Millisecond) * time.Duration(max(1, options.times))
 	u.declare(options)
 	for _, name := range centers() {
 		u.sites[name].start(options.ledgers)
@@ -91,7 +95,7 @@ func (u *units) client() *client.Client {
 	u.t.Helper()
 	config := client.Config{
 		TLS:     u.source(identity.RoleOperator, "ops", "pentad:admins").Client(identity.RoleServer),
-		Timeout: 20 * time.Second,
+		Timeout: patient,
 	}
 	for _, c := range u.configs {
 		config.Endpoints = append(config.Endpoints, c.Listen.API)
@@ -127,18 +131,17 @@ func (u *units) declare(options unitsOptions) {
 	}
 	_, err := u.api.Stores().Create(ctx, store, createOptions)
 	check(u.t, err)
-	declared := users()
-	if options.permit > 0 {
-		declared.Spec.Permit.Duration.Duration = options.permit
-	}
-	_, err = u.api.Unitizations().Create(ctx, declared, createOptions)
+	_, err = u.api.Unitizations().Create(ctx, users(u.permit), createOptions)
 	check(u.t, err)
 }
 
-func users() *v1alpha1.Unitization {
+// waited is how long the end of permits is waited for.
+func (u *units) waited() time.Duration { return u.permit + u.permit/100 }
+
+func users(permit time.Duration) *v1alpha1.Unitization {
 	return &v1alpha1.Unitization{ObjectMeta: named("users"), Spec: v1alpha1.UnitizationSpec{
 		Shards: 10, Key: &v1alpha1.ShardingKey{Header: "x-user-id", Function: v1alpha1.KeyLastDigits},
-		Guard: true, Permit: v1alpha1.PermitTerms{Duration: &metav1.Duration{Duration: permitT}},
+		Guard: true, Permit: v1alpha1.PermitTerms{Duration: &metav1.Duration{Duration: permit}},
 		Services: []v1alpha1.ServiceBinding{{Name: "orders"}},
 		Units: []v1alpha1.Unit{
 			{Name: "rz01", Store: "db", Shards: []v1alpha1.ShardRange{{From: 0, To: 4}}, Cells: []v1alpha1.Cell{
@@ -174,9 +177,15 @@ func (u *units) cutOff(place string, is bool) {
 	if is {
 		u.network.Cuts = append(u.network.Cuts, cut.Between{From: cut.Selector{Center: place}})
 	}
+	want := slices.Clone(u.network.Cuts)
 	u.mu.Unlock()
 	u.saveCuts()
-	time.Sleep(50 * time.Millisecond) // everybody looks at it more often
+	for name, s := range u.sites {
+		for _, network := range s.networks() {
+			eventually(u.t, "look of "+name+" at the cuts", patient, func() bool { return slices.Equal(network.Cuts(), want) })
+		}
+	}
+	time.Sleep(scaled(50 * time.Millisecond)) // agents look at it more often
 }
 
 func (u *units) saveCuts() {
@@ -262,7 +271,7 @@ func (u *units) reaches(name string, phase switchover.Phase, within time.Duratio
 // stays sees that a switchover does not leave a phase for a while.
 func (u *units) stays(name string, phase switchover.Phase, during time.Duration) {
 	u.t.Helper()
-	u.reaches(name, phase, 30*time.Second)
+	u.reaches(name, phase, patient)
 	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if now := u.phase(name); now != phase {
 			u.t.Fatalf("switchover %s is %s, and must stay %s", name, now, phase)

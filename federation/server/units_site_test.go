@@ -33,6 +33,7 @@ type site struct {
 	dir    string // the ledger's
 
 	relay     *relay
+	network   *cut.Cut // the relay's; nil while it does not run
 	stopRelay func()
 	guards    map[string]*guard.Guard // by unit
 	stops     []func()                // of everything but the relay
@@ -57,6 +58,14 @@ func (s *site) start(ledgers bool) {
 	for _, unit := range []string{"rz01", "rz02"} {
 		s.startGuard(unit)
 	}
+}
+
+// networks are those here that look at the file of cuts.
+func (s *site) networks() []*cut.Cut {
+	if s.network == nil {
+		return []*cut.Cut{s.cut}
+	}
+	return []*cut.Cut{s.cut, s.network}
 }
 
 // vanish ends everything here without a word to anybody: the network goes first.
@@ -123,6 +132,7 @@ func (s *site) startRelay() {
 	check(s.t, err)
 	network, err := cut.Open(s.cutFile, relayPlace(s.center))
 	check(s.t, err)
+	s.network = network
 	name := cluster(s.center) + "/one"
 	id := s.source(identity.RoleRelay, name)
 	config := stream.ClientConfig{
@@ -149,13 +159,17 @@ func (s *site) startRelay() {
 	server := grpc.NewServer(stream.ServerOptions()...)
 	permitpb.RegisterPermitsServer(server, service)
 	s.relay = r
-	s.stopRelay = s.runs("relay "+s.center, func(ctx context.Context) error {
+	stop := s.runs("relay "+s.center, func(ctx context.Context) error {
 		go r.tell(ctx)
 		go func() { _ = network.Run(ctx, s.log) }()
 		go func() { _ = server.Serve(listener) }()
 		defer server.Stop()
 		return r.client.Run(ctx)
 	})
+	s.stopRelay = func() {
+		s.network = nil
+		stop()
+	}
 }
 
 func (s *site) startGuard(unit string) {

@@ -13,6 +13,7 @@ import (
 	"pentad.dev/pentad/dev/sample/ledger"
 	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
 	"pentad.dev/pentad/unitization/fence"
+	"pentad.dev/pentad/unitization/guard"
 )
 
 // write is one that a guard let through.
@@ -93,14 +94,22 @@ func (w *writers) try(ctx context.Context, center string, shard int, id string) 
 	w.writes = append(w.writes, one)
 }
 
+// admits waits until the guard of a center lets a write in, which is in flight until it is released.
+func (u *units) admits(center string, shard int) (d guard.Decision, asked time.Time) {
+	u.t.Helper()
+	eventually(u.t, "permit of the guard in "+center, patient, func() bool {
+		asked = time.Now()
+		d = u.sites[center].guards[unitOf(shard)].Check("/sample/Write", []string{strconv.Itoa(shard)})
+		return d.Reason == ""
+	})
+	return d, asked
+}
+
 // open begins a write through the guard of a center, which stays in flight until it is ended.
 func (w *writers) open(center string, shard int) (end func()) {
 	w.u.t.Helper()
-	one := write{id: "slow", shard: shard, asked: time.Now()}
-	d := w.u.sites[center].guards[unitOf(shard)].Check("/sample/Write", []string{strconv.Itoa(shard)})
-	if d.Reason != "" {
-		w.u.t.Fatalf("refused: %s", d.Reason)
-	}
+	d, asked := w.u.admits(center, shard)
+	one := write{id: "slow", shard: shard, asked: asked}
 	one.admitted, one.cell, one.since = time.Now(), d.Cell, d.Since
 	return func() {
 		one.released = time.Now()
@@ -139,7 +148,7 @@ func (w *writers) all() []write {
 func (w *writers) flows(shard int, cell string) {
 	w.u.t.Helper()
 	now := time.Now()
-	eventually(w.u.t, fmt.Sprintf("write of shard %d through %s", shard, cell), 30*time.Second, func() bool {
+	eventually(w.u.t, fmt.Sprintf("write of shard %d through %s", shard, cell), patient, func() bool {
 		return slices.ContainsFunc(w.all(), func(one write) bool {
 			return one.shard == shard && one.cell == cell && one.acknowledged && one.asked.After(now)
 		})
