@@ -89,7 +89,7 @@ type Reconciliation struct {
 func (c *Client) Reconciliation(ctx context.Context) (*Reconciliation, error) {
 	told := &Reconciliation{}
 	err := c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		data, err := r.Get().AbsPath("/pentad/reconciliation").DoRaw(ctx)
+		data, err := page(r.Get().AbsPath("/pentad/reconciliation").DoRaw(ctx))
 		if err != nil {
 			return err
 		}

@@ -2,9 +2,11 @@ package client
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -30,9 +32,30 @@ func FromKubeconfig(path string) (*Client, error) {
 		if config.Host, err = endpointURL(config.Host); err != nil {
 			return nil, fmt.Errorf("client: kubeconfig %s: context %q: server: %w", path, name, err)
 		}
+		if err := inForce(config, time.Now()); err != nil {
+			return nil, fmt.Errorf("client: kubeconfig %s: context %q: %w", path, name, err)
+		}
 		configs = append(configs, config)
 	}
 	return newClient(configs, nil, 0)
+}
+
+// inForce refuses a client certificate that has ended, or has not begun: servers only say that somebody is unknown.
+func inForce(config *rest.Config, now time.Time) error {
+	certificate, err := rest.TLSConfigFor(config)
+	if err != nil || certificate == nil || certificate.GetClientCertificate == nil {
+		return err
+	}
+	shown, err := certificate.GetClientCertificate(nil)
+	if err != nil || shown == nil || len(shown.Certificate) == 0 {
+		return err
+	}
+	leaf, err := x509.ParseCertificate(shown.Certificate[0])
+	if err == nil && (now.Before(leaf.NotBefore) || now.After(leaf.NotAfter)) {
+		err = fmt.Errorf("client-certificate: that of %q is good from %s to %s, and this machine's clock says %s: renew it, or set the clock",
+			leaf.Subject.CommonName, leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return err
 }
 
 // contexts are the current one and its siblings, one for each server.

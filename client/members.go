@@ -74,7 +74,7 @@ var ErrOrder = errors.New("refused")
 func (c *Client) Members(ctx context.Context) (*Members, error) {
 	members := &Members{}
 	err := c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		data, err := r.Get().AbsPath("/pentad/servers").DoRaw(ctx)
+		data, err := page(r.Get().AbsPath("/pentad/servers").DoRaw(ctx))
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (c *Client) Invite(ctx context.Context, life time.Duration) (*Token, error)
 func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 	var tokens []Token
 	err := c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		data, err := r.Get().AbsPath("/pentad/tokens").DoRaw(ctx)
+		data, err := page(r.Get().AbsPath("/pentad/tokens").DoRaw(ctx))
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (c *Client) Revoke(ctx context.Context, name string) (string, error) {
 		Message string `json:"message"`
 	}
 	err := c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		data, err := r.Delete().AbsPath("/pentad/tokens/" + url.PathEscape(name)).DoRaw(ctx)
+		data, err := page(r.Delete().AbsPath("/pentad/tokens/" + url.PathEscape(name)).DoRaw(ctx))
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (c *Client) post(ctx context.Context, path string, body, into any) error {
 		return err
 	}
 	err = c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		answer, err := r.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body(data).DoRaw(ctx)
+		answer, err := page(r.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body(data).DoRaw(ctx))
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ type Explanation struct {
 func (c *Client) ExplainSwitchover(ctx context.Context, name string) (*Explanation, error) {
 	e := &Explanation{}
 	err := c.call(ctx, repeatable, func(ctx context.Context, r rest.Interface) error {
-		data, err := r.Get().AbsPath("/pentad/switchovers/" + url.PathEscape(name)).DoRaw(ctx)
+		data, err := page(r.Get().AbsPath("/pentad/switchovers/" + url.PathEscape(name)).DoRaw(ctx))
 		if err != nil {
 			return err
 		}

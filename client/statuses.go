@@ -25,11 +25,11 @@ func (c *Client) Statuses(ctx context.Context, patience time.Duration) []ServerS
 	var asking sync.WaitGroup
 	for i, e := range c.endpoints {
 		asking.Go(func() {
-			page, err := e.rest.Get().AbsPath("/pentad/status").DoRaw(ctx)
+			body, err := page(e.rest.Get().AbsPath("/pentad/status").DoRaw(ctx))
 			if err != nil {
 				err = fmt.Errorf("status of %s: %w", e.url, said(err))
 			}
-			all[i] = ServerStatus{URL: e.url, Page: page, Err: err}
+			all[i] = ServerStatus{URL: e.url, Page: body, Err: err}
 		})
 	}
 	asking.Wait()

@@ -26,6 +26,23 @@ func blame(text []byte, config any, err error) (field string) {
 	return deepest("", document, decodes)
 }
 
+// wants says what a value must be, in the words of who writes a file.
+func wants(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return `a string (in quotes, if it looks like something else)`
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct, reflect.Pointer:
+		return "a group of fields"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "a whole number"
+}
+
 // deepest is the path of the innermost value that does not decode, in is the document with it alone.
 func deepest(path string, value any, decodes func(any) bool) string {
 	try := func(step string, part any, in func(any) any) string {

@@ -1,6 +1,7 @@
 package process
 
 import (
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -42,7 +43,10 @@ func ParseConfig(path string, data []byte, config Validator) error {
 		return Usagef("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	strict, err := json.UnmarshalStrict(text, config)
-	if at := blame(text, config, err); at != "" {
+	var typed *stdjson.UnmarshalTypeError
+	if errors.As(err, &typed) && typed.Field != "" {
+		err = fmt.Errorf("%s: must be %s, and is given as %s", typed.Field, wants(typed.Type.Kind()), typed.Value)
+	} else if at := blame(text, config, err); at != "" {
 		err = fmt.Errorf("%s: %w", at, err)
 	}
 	if err := errors.Join(append(strict, err)...); err != nil {

@@ -36,7 +36,9 @@ func TestAWrongConfigurationIsRefusedWithItsField(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: a\nnmae: b\n":                `unknown field "nmae"`,
 		"name: a\nname: b\n":                `"name" already set`,
-		"name: [1]\n":                       "name",
+		"name: [1]\n":                       "name: must be a string (in quotes, if it looks like something else), and is given as array",
+		"name: a\nafter: 5\n":               "after: must be a string (in quotes, if it looks like something else), and is given as number",
+		"name: a\neach: 5\n":                "each: must be a list, and is given as number",
 		"name: a\nListen: {}\n":             `unknown field "Listen"`,
 		"name: a\nlisten: {a: [1]}\n":       "listen",
 		"name: a\nafter: soon\n":            `after: time: invalid duration "soon"`,

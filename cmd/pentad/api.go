@@ -32,5 +32,9 @@ func (f *apiFlags) client() (*client.Client, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, process.Usagef("kubeconfig: %w: name one with --kubeconfig", err)
 	}
-	return client.FromKubeconfig(path)
+	c, err := client.FromKubeconfig(path)
+	if err != nil {
+		return nil, &process.UsageError{Err: err}
+	}
+	return c, nil
 }

@@ -144,6 +144,16 @@ func (s *Source) InForce(now time.Time) error {
 	return nil
 }
 
+// Trusted says whether its own authorities vouch for the certificate: others of the trust domain have the same ones, and
+// would refuse it.
+func (s *Source) Trusted(now time.Time) error {
+	m := s.current.Load()
+	if _, _, err := x509svid.Verify(m.svid.Certificates, m.bundle, x509svid.WithTime(now)); err != nil {
+		return fmt.Errorf("certificate %s is vouched for by no authority in %s: others would refuse it: %w", s.files.Cert, s.files.CA, err)
+	}
+	return nil
+}
+
 // GetX509SVID implements x509svid.Source.
 func (s *Source) GetX509SVID() (*x509svid.SVID, error) { return s.current.Load().svid, nil }
 

@@ -43,6 +43,9 @@ func New(config Config, log *slog.Logger) (_ *Server, err error) {
 	if s.raftID, err = config.load("raftCertificates", config.RaftCertificates); err != nil {
 		return nil, err
 	}
+	if err = config.checkAPIClientCA(); err != nil {
+		return nil, err
+	}
 	if s.cut, err = cut.FromEnv(config.Place); err != nil {
 		return nil, err
 	}
@@ -91,6 +94,9 @@ func (c *Config) load(field string, files identity.Files) (*identity.Source, err
 	}
 	if err := source.InForce(time.Now()); err != nil {
 		return nil, process.Usagef("%s.cert: %w", field, err)
+	}
+	if err := source.Trusted(time.Now()); err != nil {
+		return nil, process.Usagef("%s: %w", field, err)
 	}
 	return source, nil
 }
