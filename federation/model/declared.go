@@ -38,6 +38,9 @@ func (d *Declared) Knows(cluster string) bool {
 	return known
 }
 
+// UID tells the Cluster of that name that is declared from others before it; empty: none is.
+func (d *Declared) UID(cluster string) string { return d.uids[cluster] }
+
 // Any says that some Cluster is declared at all.
 func (d *Declared) Any() bool { return len(d.uids) > 0 }
 
