@@ -121,3 +121,13 @@ func TestWholeStackRunsInABubble(t *testing.T) {
 		}
 	})
 }
+
+// write begins a feed at a process.
+func (s *site) write(id ID, whole []Change) *Log {
+	s.estate.t.Helper()
+	l := s.set.Log(id)
+	if _, err := l.Begin(NextIncarnation(time.Now().UnixMilli(), 0, l.Highest().Incarnation, 1), whole); err != nil {
+		s.estate.t.Fatal(err)
+	}
+	return l
+}

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
-
-	"pentad.dev/pentad/federation/feed/feedpb"
 )
 
 // meter counts what a wired pair moves.
@@ -276,47 +274,5 @@ func TestRepairMovesOnlyTheBrokenBucket(t *testing.T) {
 	}
 	if !equal(l, w.to) {
 		t.Error("not mended")
-	}
-}
-
-func TestMalformedDigestsAreRefused(t *testing.T) {
-	pos := &feedpb.Position{Incarnation: 1, Seq: 1}
-	for name, o := range map[string]*feedpb.Open{
-		"buckets are no power of two": {Stream: 1, Feed: "c/x", Held: pos, Buckets: 3},
-		"too many buckets":            {Stream: 1, Feed: "c/x", Held: pos, Buckets: 1 << 20},
-		"no number of buckets":        {Stream: 1, Feed: "c/x", Held: pos, Digests: []*feedpb.Digest{{Bucket: 0, Seal: 1}}},
-		"a bucket out of range":       {Stream: 1, Feed: "c/x", Held: pos, Buckets: 2, Digests: []*feedpb.Digest{{Bucket: 2, Seal: 1}}},
-		"a bucket twice": {Stream: 1, Feed: "c/x", Held: pos, Buckets: 2, Digests: []*feedpb.Digest{
-			{Bucket: 1, Seal: 1}, {Bucket: 1, Seal: 1}}},
-	} {
-		w := wire(t, Options{})
-		w.from.Log("c/x").Begin(1, nil)
-		w.connect()
-		if err := w.s.handle(&feedpb.ReceiverMessage{Message: &feedpb.ReceiverMessage_Open{Open: o}}); err == nil {
-			t.Errorf("%s: taken", name)
-		}
-	}
-}
-
-// TestBatchBeyondTheBoundIsDeclined: what is staged is bounded, whoever sends it, and says so.
-func TestBatchBeyondTheBoundIsDeclined(t *testing.T) {
-	w := wire(t, Options{MaxStaged: 100_000})
-	large, small := w.from.Log("c/large"), w.from.Log("c/small")
-	large.Begin(1, manyChanges(1000, nil))
-	small.Begin(1, manyChanges(100, nil))
-	w.connect()
-	var told string
-	w.r.report = func(_ ID, what string, err error) { told = fmt.Sprint(what, ": ", err) }
-	w.r.open("c/large", Filter{})
-	w.r.open("c/small", Filter{})
-	w.settle()
-	if l := w.to.Log("c/large"); !l.Position().IsZero() || l.Len() != 0 {
-		t.Error("taken")
-	}
-	if !strings.Contains(told, "feed declined") || !strings.Contains(told, "more than 100000 bytes") {
-		t.Errorf("told %q", told)
-	}
-	if !equal(small, w.to) || w.r.staged != 0 {
-		t.Errorf("the small feed suffers, or %d bytes are counted as staged", w.r.staged)
 	}
 }

@@ -292,13 +292,3 @@ func (e *estate) within(most time.Duration, what string, l *Log, sites ...*site)
 	}
 	e.t.FailNow()
 }
-
-// write begins a feed at a process.
-func (s *site) write(id ID, whole []Change) *Log {
-	s.estate.t.Helper()
-	l := s.set.Log(id)
-	if _, err := l.Begin(NextIncarnation(time.Now().UnixMilli(), 0, l.Highest().Incarnation, 1), whole); err != nil {
-		s.estate.t.Fatal(err)
-	}
-	return l
-}

@@ -145,3 +145,21 @@ func (w *world) equal() {
 		}
 	}
 }
+
+// simulate runs one network and returns what the oracle found, or nil.
+func simulate(p plan, seed uint64) (steps int, found error) {
+	w := newWorld(p, seed)
+	defer func() {
+		steps = w.step
+		switch v := recover().(type) {
+		case nil:
+		case violation:
+			found = v
+		default:
+			panic(v)
+		}
+	}()
+	w.disturb()
+	w.settle()
+	return 0, nil
+}

@@ -285,21 +285,3 @@ func (w *world) restart(n *simNode) {
 func (w *world) fail(format string, args ...any) {
 	panic(violation{w.step, fmt.Sprintf(format, args...)})
 }
-
-// simulate runs one network and returns what the oracle found, or nil.
-func simulate(p plan, seed uint64) (steps int, found error) {
-	w := newWorld(p, seed)
-	defer func() {
-		steps = w.step
-		switch v := recover().(type) {
-		case nil:
-		case violation:
-			found = v
-		default:
-			panic(v)
-		}
-	}()
-	w.disturb()
-	w.settle()
-	return 0, nil
-}

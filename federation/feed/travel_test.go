@@ -2,12 +2,9 @@ package feed
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -74,96 +71,6 @@ func TestWriterBehindItsReadersTakesHigherIncarnation(t *testing.T) {
 	})
 }
 
-func TestServerThatIsReplacedIsFoundAgainAtOnce(t *testing.T) {
-	a := startServer(t, memory(t), "127.0.0.1:0")
-	l := a.set.Log("c/reg")
-	l.Begin(1, []Change{change("a", "1")})
-	relay := memory(t)
-	f := follow(t, relay, a)
-	eventually(t, "the relay follows", func() bool { return equal(l, relay) })
-	for round := range 3 {
-		a.kill()
-		eventually(t, "the relay notices", func() bool { return !f.Status()[0].Connected })
-		time.Sleep(time.Duration(round) * 200 * time.Millisecond)
-		next := memory(t)
-		l = next.Log("c/reg")
-		l.Begin(uint64(round+2), []Change{change("a", fmt.Sprint(round))})
-		a = startServer(t, next, a.addr)
-		began := time.Now()
-		eventually(t, "the relay has the new server's set", func() bool { return equal(l, relay) })
-		t.Logf("found after %s", time.Since(began))
-	}
-}
-
-// stall is a dialer whose connections to one address can be made to carry nothing, without breaking.
-type stall struct {
-	address string
-	gate    sync.RWMutex
-}
-
-func (s *stall) dial(ctx context.Context, address string) (net.Conn, error) {
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-	if err != nil || address != s.address {
-		return c, err
-	}
-	return &stalled{Conn: c, stall: s}, nil
-}
-
-type stalled struct {
-	net.Conn
-	stall *stall
-}
-
-func (c *stalled) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.stall.gate.RLock()
-	defer c.stall.gate.RUnlock()
-	return n, err
-}
-
-func TestStarvedLinkToTheHomeIsNoticedByAnothersAnnouncements(t *testing.T) {
-	a, b := startServer(t, memory(t), "127.0.0.1:0"), startServer(t, memory(t), "127.0.0.1:0")
-	follow(t, b.set, a)
-	set, l := agent(t, change("a", "1"))
-	publish(t, set, a)
-	relay := memory(t)
-	s := &stall{address: a.addr}
-	f := followWith(t, FollowerConfig{Set: relay, Peers: peersOf(a, b), Dialer: s.dial})
-	eventually(t, "the relay follows the home", func() bool {
-		st := f.Status()
-		return equal(l, relay) && st[1].Connected && len(st[0].Feeds) == 1 && st[0].Feeds[0].Open
-	})
-	s.gate.Lock()
-	l.Commit(change("a", "2"))
-	eventually(t, "the relay hears of the change", func() bool { return equal(l, relay) })
-	eventually(t, "the silent connection is given up", func() bool { return !f.Status()[0].Connected })
-	s.gate.Unlock()
-	eventually(t, "the relay is back at the home", func() bool { return f.Status()[0].Connected })
-}
-
-func TestOnlyTheNearestThatAnswerAreConnected(t *testing.T) {
-	var servers []*server
-	for range 3 {
-		servers = append(servers, startServer(t, memory(t), "127.0.0.1:0"))
-	}
-	f := followWith(t, FollowerConfig{Set: memory(t), Peers: peersOf(servers...), Connections: 2})
-	connected := func(want ...bool) func() bool {
-		return func() bool {
-			for i, s := range f.Status() {
-				if s.Connected != want[i] {
-					return false
-				}
-			}
-			return true
-		}
-	}
-	eventually(t, "two are connected", connected(true, true, false))
-	servers[0].kill()
-	eventually(t, "the third takes over", connected(false, true, true))
-	startServer(t, servers[0].set, servers[0].addr)
-	eventually(t, "the third is left", connected(true, true, false))
-}
-
 func TestStaleEndsByTheWritersOwnMarkOnly(t *testing.T) {
 	dir := t.TempDir()
 	before := open(t, dir, nil)
@@ -207,9 +114,10 @@ func TestStaleEndsByTheWritersOwnMarkOnly(t *testing.T) {
 	}
 	publish(t, set, a)
 	eventually(t, "the writer's mark ends stale", func() bool { return !c.Stale() })
-	if age, _ := c.Age(); age > time.Second {
-		t.Errorf("age %s", age)
-	}
+	eventually(t, "its age counts from that mark", func() bool {
+		age, _ := c.Age()
+		return age <= time.Second
+	})
 }
 
 func TestRelayHearsItsAgentWithoutAnyServer(t *testing.T) {
@@ -225,83 +133,6 @@ func TestRelayHearsItsAgentWithoutAnyServer(t *testing.T) {
 		s := pub.Status()
 		return !s[0].Connected && strings.Contains(s[0].Error, "refused") && s[1].Connected
 	})
-}
-
-func TestServiceTakesOnlyWhatItMay(t *testing.T) {
-	forbidden := errors.New("not your cluster")
-	a := startServer(t, memory(t), "127.0.0.1:0", func(c *ServiceConfig) {
-		c.Authorize = func(_ context.Context, id ID) error {
-			if id == "other/reg" {
-				return forbidden
-			}
-			return nil
-		}
-		c.AuthorizeRead = func(_ context.Context, id ID) error {
-			if id == "c/secret" {
-				return forbidden
-			}
-			return nil
-		}
-		c.Clock = func() time.Time { return time.UnixMilli(1000) }
-	})
-	set := memory(t)
-	for id, inc := range map[ID]uint64{"c/reg": 5, "c/secret": 5, "other/reg": 5, IntentID: 5, "c/future": 1 << 50} {
-		set.Log(id).Begin(inc, []Change{change("a", "1")})
-	}
-	pub := publish(t, set, a)
-	refused := func() map[ID]string {
-		m := map[ID]string{}
-		for _, f := range pub.Status()[0].Feeds {
-			if f.Refused != "" {
-				m[f.ID] = f.Refused
-			}
-		}
-		return m
-	}
-	eventually(t, "three are refused", func() bool { return len(refused()) == 3 })
-	for id, want := range map[ID]string{
-		"other/reg": "not your cluster", IntentID: "never published", "c/future": "ahead of this server's clock",
-	} {
-		if got := refused()[id]; !strings.Contains(got, want) {
-			t.Errorf("%s: refused %q, want %q", id, got, want)
-		}
-		if l, ok := a.set.Get(id); ok && !l.Position().IsZero() {
-			t.Errorf("%s was taken", id)
-		}
-	}
-	relay := memory(t)
-	followWith(t, FollowerConfig{Set: relay, Peers: peersOf(a), Want: func(ID) (Filter, bool) { return Filter{}, true }})
-	l, _ := set.Get("c/reg")
-	eventually(t, "the relay reads what it may", func() bool { return equal(l, relay) })
-	if _, ok := relay.Get("c/secret"); ok {
-		t.Error("the relay reads what it may not")
-	}
-}
-
-func TestRejectionIsReportedAndTheRecordPassedOn(t *testing.T) {
-	a := startServer(t, memory(t), "127.0.0.1:0", func(c *ServiceConfig) {
-		c.Validator = func(_ ID, r *Record) error {
-			if string(r.Value) == "bad" {
-				return errors.New("port: 0: must be 1 to 65535")
-			}
-			return nil
-		}
-	})
-	relay := memory(t)
-	follow(t, relay, a)
-	set, l := agent(t, change("a", "good"), change("b", "bad"))
-	told := make(chan Rejection, 10)
-	pub := publishWith(t, PublisherConfig{
-		Set: set, One: peersOf(a), OnAhead: func(ID, Position) {},
-		OnRejected: func(peer string, id ID, rs []Rejection) { told <- rs[0] },
-	})
-	if r := <-told; r.Key != "b" || r.Reason != "port: 0: must be 1 to 65535" || r.At != l.Position() {
-		t.Errorf("told %+v", r)
-	}
-	eventually(t, "everybody holds the rejected record too", func() bool { return equal(l, a.set, relay) })
-	if f := pub.Status()[0].Feeds[0]; f.Rejected != 1 || len(f.Rejections) != 1 {
-		t.Errorf("status %+v", f)
-	}
 }
 
 func TestRelayFollowsIntentFromAnyServerAndIsNeverAskedForIt(t *testing.T) {
