@@ -180,10 +180,16 @@ func surely(err error) error {
 		refused = true
 	}
 	if refused {
-		return fmt.Errorf("%w: %w", storage.ErrNotWritten, err)
+		return fmt.Errorf("%w: %w", storage.ErrNotWritten, plain{err})
 	}
 	return err
 }
+
+// plain is an error of a call without what gRPC says around it.
+type plain struct{ error }
+
+func (p plain) Error() string { return status.Convert(p.error).Message() }
+func (p plain) Unwrap() error { return p.error }
 
 // retryable says whether another attempt, perhaps at another leader, may help.
 func retryable(err error) bool {
