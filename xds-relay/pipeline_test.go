@@ -74,7 +74,7 @@ func ports(t *testing.T, resources *feed.Log) string {
 
 func eventually(t *testing.T, want string, got func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); got() != want; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); got() != want; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("got %q, want %q", got(), want)
 		}
@@ -205,7 +205,7 @@ func TestRulesAreToldWhenTheyChangeAndNotWhenOwnershipDoes(t *testing.T) {
 		owned(t, 1, modelpb.RangeState_RANGE_STATE_OPEN))
 	select {
 	case <-news:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("nobody is told of new rules")
 	}
 	told, news = p.rules()

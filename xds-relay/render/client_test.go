@@ -65,7 +65,7 @@ func TestClientFailsOverWhenATierDies(t *testing.T) {
 	eventually(t, conn, "hz-a")
 	local.Stop()
 	// The relay knows nothing of it: the priorities that the client has must do.
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		name, err := call(conn, "", time.Second)
 		if name == "hz-b" {
 			break
@@ -90,7 +90,7 @@ func TestClientDemotesASilentCluster(t *testing.T) {
 	eventually(t, conn, "sh-a")
 	// Silent, but all that is left.
 	remote.Stop()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if name, _ := call(conn, "", time.Second); name == "hz-a" {
 			break
 		}
@@ -149,7 +149,7 @@ func TestClientOfAnAbsentNameIsRefusedAtOnceAndServedWhenItAppears(t *testing.T)
 	// Gone again: refused, not left running.
 	r.withdraw("orders", "hz-a")
 	r.render()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if _, err := call(conn, "", time.Second); status.Code(err) == codes.Unavailable {
 			break
 		}
@@ -164,7 +164,7 @@ func TestClientOfAnAbsentNameIsRefusedAtOnceAndServedWhenItAppears(t *testing.T)
 
 func appears(t testing.TB, conn *grpc.ClientConn, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		name, err := call(conn, "", time.Second)
 		if name == want {
 			return
@@ -198,7 +198,7 @@ func TestClientIsBoundByThePolicysTimeout(t *testing.T) {
 	r.policy(v1alpha1.ServicePolicySpec{Service: "orders",
 		Timeouts: &v1alpha1.Timeouts{Request: &metav1.Duration{Duration: 100 * time.Millisecond}}})
 	r.render()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if timeSlow(t, conn, 2*time.Second) < time.Second {
 			return
 		}
@@ -240,7 +240,7 @@ func TestServerServesWithItsListener(t *testing.T) {
 				if err != nil {
 					t.Fatalf("the server doesn't serve: %v", err)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("the server doesn't serve")
 			}
 			_, port, _ := net.SplitHostPort(listener.Addr().String())

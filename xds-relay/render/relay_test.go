@@ -148,7 +148,7 @@ func answers(t testing.TB, conn *grpc.ClientConn, n int) map[string]int {
 func eventually(t testing.TB, conn *grpc.ClientConn, want ...string) {
 	t.Helper()
 	var got []string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		got = slices.Sorted(maps.Keys(answers(t, conn, 40)))
 		if slices.Equal(got, want) {
 			return

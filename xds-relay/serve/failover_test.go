@@ -73,8 +73,8 @@ func failOver(t testing.TB, f faults) *moved {
 	m.ahead = startRelay(t, content(ownedRoute(7, "svc", "new", "old")), "", owners(f))
 	m.behind = startRelay(t, content(ownedRoute(5, "svc", "old", "new")), "", owners(f))
 	m.conn = client(t, "svc", "ipv4:"+m.ahead.address+","+m.behind.address)
-	becomes(t, m.conn, 5*time.Second, "two")
-	waitFor(t, 5*time.Second, func() bool { return strings.HasPrefix(acked(m.ahead, RouteType), "7.") })
+	becomes(t, m.conn, 30*time.Second, "two")
+	waitFor(t, 30*time.Second, func() bool { return strings.HasPrefix(acked(m.ahead, RouteType), "7.") })
 	m.ahead.grpc.Stop() // abruptly, as a killed process
 	m.ahead.stop()
 	return m

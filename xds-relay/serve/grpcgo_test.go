@@ -19,9 +19,9 @@ func TestGRPCClientsAndServers(t *testing.T) {
 	one, two := backend(t, "one", r.address), backend(t, "two", r.address)
 	r.commit(service("svc", one)...)
 	conn := client(t, "svc", r.address)
-	first := becomes(t, conn, 5*time.Second, "one")
+	first := becomes(t, conn, 30*time.Second, "one")
 	r.commit(endpointsOf("svc", one, two))
-	waitFor(t, 5*time.Second, func() bool { got, _ := who(conn, time.Second); return got == "two" })
+	waitFor(t, 30*time.Second, func() bool { got, _ := who(conn, time.Second); return got == "two" })
 	r.commit(endpointsOf("svc", two))
 	removed := becomes(t, conn, time.Second, "two")
 	// Nothing goes to the one that was removed.
@@ -93,8 +93,8 @@ func TestGRPCRefusalAndRepair(t *testing.T) {
 	one, two := backend(t, "one", r.address), backend(t, "two", r.address)
 	r.commit(append(service("svc", one), service("other", one)...)...)
 	conn, other := client(t, "svc", r.address), client(t, "other", r.address)
-	becomes(t, conn, 5*time.Second, "one")
-	becomes(t, other, 5*time.Second, "one")
+	becomes(t, conn, 30*time.Second, "one")
+	becomes(t, other, 30*time.Second, "one")
 	// A locality without a name is what grpc-go refuses.
 	broken := &endpointv3.ClusterLoadAssignment{
 		ClusterName: "svc", Endpoints: []*endpointv3.LocalityLbEndpoints{{Priority: 3}},
@@ -140,7 +140,7 @@ func TestGRPCRelayRestart(t *testing.T) {
 	one, two := backend(t, "one", r.address), backend(t, "two", r.address)
 	r.commit(service("svc", one)...)
 	conn := client(t, "svc", r.address)
-	becomes(t, conn, 5*time.Second, "one")
+	becomes(t, conn, 30*time.Second, "one")
 	for i, want := range []string{"one", "two"} {
 		r.stop()
 		for range 20 {
@@ -175,7 +175,7 @@ func awayAndHome(t testing.TB, f faults) error {
 	faulty := func(c *Config) { estate(c); c.faults = f }
 	a, b := startRelay(t, content(one), "", faulty), startRelay(t, content(two), "", faulty)
 	conn := client(t, "svc", a.address, b.address)
-	becomes(t, conn, 5*time.Second, "one")
+	becomes(t, conn, 30*time.Second, "one")
 	// grpc-go leaves A only while something is missing (A71): routes now name a cluster that A does not answer for, since
 	// it has no stand-in for clusters.
 	a.commit(routeOf("svc", "svc", "unknown"))

@@ -176,7 +176,7 @@ func (e *estate) cut(name string, cut bool) {
 }
 
 // writers write from as many goroutines until stop is called, which returns what was acknowledged.
-func (e *estate) writers(n int) (stop func() map[string]*ledgerpb.AppendResponse) {
+func (e *estate) writers(n int) (acknowledged func() int, stop func() map[string]*ledgerpb.AppendResponse) {
 	e.t.Helper()
 	client, err := NewClient(ClientConfig{Store: simStore, Members: e.peers(""), Patience: soon})
 	check(e.t, err)
@@ -199,7 +199,12 @@ func (e *estate) writers(n int) (stop func() map[string]*ledgerpb.AppendResponse
 			}
 		})
 	}
-	return func() map[string]*ledgerpb.AppendResponse {
+	acknowledged = func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acked)
+	}
+	return acknowledged, func() map[string]*ledgerpb.AppendResponse {
 		cancel()
 		all.Wait()
 		client.Close()

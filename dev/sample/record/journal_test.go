@@ -85,9 +85,14 @@ func TestAJournalIsReadAsItWasWritten(t *testing.T) {
 	for _, e := range want {
 		j.Add(e)
 	}
-	time.Sleep(20 * record.JournalFlush)
-	if got, err := record.ReadJournal(path); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("while it is open: %+v, %v", got, err)
+	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(record.JournalFlush) {
+		got, err := record.ReadJournal(path)
+		if err == nil && reflect.DeepEqual(got, want) {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("while it is open: %+v, %v", got, err)
+		}
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
