@@ -1,15 +1,11 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -116,81 +112,6 @@ func (e *estate) roles(c *client.Client, want map[string]string) {
 		}
 		return nil
 	})
-}
-
-// counting is a client that adds one to a number in an object, again and again.
-type counting struct {
-	name           string
-	acked, unknown int
-	err            error
-	// first is closed when a write was acknowledged.
-	first chan struct{}
-}
-
-const counterKey = "test/count"
-
-// load counts at these servers until stop; check then says whether a write was lost or was done twice.
-func (e *estate) load(c *client.Client, writers int) (check func()) {
-	e.t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	e.t.Cleanup(stop)
-	var group sync.WaitGroup
-	var all []*counting
-	for i := range writers {
-		w := &counting{name: fmt.Sprintf("count-%d", i), first: make(chan struct{})}
-		all = append(all, w)
-		if _, err := c.Centers().Create(e.t.Context(), center(w.name, "r1"), metav1.CreateOptions{}); err != nil {
-			e.t.Fatal(err)
-		}
-		group.Go(func() { w.run(ctx, c) })
-	}
-	return func() {
-		e.t.Helper()
-		for _, w := range all {
-			select {
-			case <-w.first:
-			case <-time.After(patient):
-				e.t.Errorf("%s: no write: the test shows nothing", w.name)
-			}
-		}
-		stop()
-		group.Wait()
-		for _, w := range all {
-			got, err := c.Centers().Get(e.t.Context(), w.name, metav1.GetOptions{})
-			if err != nil {
-				e.t.Fatal(err)
-			}
-			n, _ := strconv.Atoi(got.Annotations[counterKey])
-			e.t.Logf("%s is %d: %d writes were acknowledged, of %d it is unknown", w.name, n, w.acked, w.unknown)
-			if n < w.acked || n > w.acked+w.unknown || w.err != nil {
-				e.t.Errorf("%s is %d after %d acknowledged writes and %d that may have happened; %v", w.name, n, w.acked, w.unknown, w.err)
-			}
-		}
-	}
-}
-
-func (w *counting) run(ctx context.Context, c *client.Client) {
-	for ctx.Err() == nil {
-		o, err := c.Centers().Get(ctx, w.name, metav1.GetOptions{})
-		if err != nil {
-			continue
-		}
-		n, _ := strconv.Atoi(o.Annotations[counterKey])
-		if n < w.acked || n > w.acked+w.unknown {
-			w.err = fmt.Errorf("a read showed %d after %d acknowledged writes and %d that may have happened", n, w.acked, w.unknown)
-			return
-		}
-		o.Annotations = map[string]string{counterKey: strconv.Itoa(n + 1)}
-		switch _, err := c.Centers().Update(ctx, o, metav1.UpdateOptions{}); {
-		case err == nil:
-			if w.acked++; w.acked == 1 {
-				close(w.first)
-			}
-		case errors.Is(err, client.ErrOutcomeUnknown), ctx.Err() != nil:
-			w.unknown++
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }
 
 func TestServersJoinArePromotedDemotedAndRemovedUnderLoad(t *testing.T) {
@@ -301,77 +222,4 @@ func TestALostDiskIsRefusedAndTheServerJoinsAgain(t *testing.T) {
 	e.configs[2].DataDir = newDisk
 	e.start(2)
 	e.leader()
-}
-
-func TestATokenLetsOneServerInOnce(t *testing.T) {
-	t.Parallel()
-	e := newEstate(t, 1)
-	e.leader()
-	c := e.operator(0)
-	refused := func(what, token, want string) {
-		t.Helper()
-		i := e.joiner(token)
-		e.start(i)
-		var usage *process.UsageError
-		if err := e.ended(i); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: it ends with: %v; want %q", what, err, want)
-		}
-	}
-	refused("unknown", strings.Repeat("A", 43), "is unknown")
-	refused("no token", "secret", "holds no token")
-	short, err := c.Invite(t.Context(), 50*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(time.Until(short.Expires) + 10*time.Millisecond)
-	refused("expired", short.Token, "expired at")
-
-	comes(t, "level of revocation", func() error {
-		if level := e.servers[0].machine.Level(); level < 3 {
-			return fmt.Errorf("it is %d", level)
-		}
-		return nil
-	})
-	lost, err := c.Invite(t.Context(), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"is revoked: no server can join with it", "is revoked already"} {
-		if message, err := c.Revoke(t.Context(), lost.Name); err != nil || message != "token "+lost.Name+" "+want {
-			t.Errorf("revoking it: %q, %v", message, err)
-		}
-	}
-	refused("revoked", lost.Token, "was revoked")
-	if _, err := c.Revoke(t.Context(), lost.Token); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), "no token has that name") {
-		t.Errorf("revoking what is no token's name: %v", err)
-	}
-
-	token := e.invite(c)
-	i := e.joiner(token)
-	e.start(i)
-	comes(t, "ready", e.servers[i].ready)
-	refused("used", token, "was used by server "+strconv.Quote(e.configs[i].Name))
-	tokens, err := c.Tokens(t.Context())
-	used := slices.IndexFunc(tokens, func(t client.Token) bool { return t.Server != "" })
-	if used < 0 {
-		t.Fatalf("no token was used: %+v", tokens)
-	}
-	if _, err := c.Revoke(t.Context(), tokens[used].Name); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), "pentad member remove") {
-		t.Errorf("revoking a token that was used: %v", err)
-	}
-	if audit, err := os.ReadFile(filepath.Join(e.configs[0].DataDir, "audit.log")); err != nil ||
-		!strings.Contains(string(audit), `"requestURI":"/pentad/tokens/`+lost.Name+`","verb":"delete"`) {
-		t.Errorf("the audit log does not name the revocation (%v)", err)
-	}
-	if err != nil || len(tokens) != 3 || !slices.ContainsFunc(tokens, func(t client.Token) bool { return t.Server == e.configs[i].Name }) {
-		t.Errorf("the tokens are %+v, %v", tokens, err)
-	}
-	for _, known := range tokens {
-		if known.Token != "" || strings.Contains(known.Name, token) {
-			t.Errorf("a secret is told: %+v", known)
-		}
-	}
-	if _, err := c.Invite(t.Context(), 1000*time.Hour); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), `ttl: "1000h0m0s"`) {
-		t.Errorf("a token for 1000 h: %v", err)
-	}
 }
