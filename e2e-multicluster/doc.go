@@ -1,9 +1,9 @@
 // Package e2e runs five real `pentad server` processes, each in a network namespace and on a file system of its own, does
 // to them what happens to servers, and checks that what clients saw of the API meanwhile is linearizable.
 //
-// It needs Linux, root, iproute2, mkfs.ext4, loop devices and tun. The tests are behind the build tag e2e; `make e2e` runs them all, `make e2e
-// SHORT=1` a form of some minutes, and `make e2e KILLS=50` measures for how long nobody can write after the leader was
-// killed. Where they cannot run they say why and are skipped; with PENTAD_E2E_REQUIRED=1 that is a failure.
+// It needs Linux, root, iproute2, mkfs.ext4, loop devices and tun. The tests are behind the build tag e2e; `make e2e` runs
+// them all, `make e2e SHORT=1` a form of some minutes, and `make e2e KILLS=50` measures for how long nobody can write after
+// the leader was killed. Where they cannot run they say why and are skipped; with PENTAD_E2E_REQUIRED=1 that is a failure.
 //
 //   - needs: what a machine must have, asked for before anything is made
 //   - netns: namespaces, the bridge between them, and a switch in user space for what is cut or far away
