@@ -42,6 +42,12 @@ func ownSyncHangs(t *testing.T, p plants) error {
 			release()
 		}
 	}()
+	_, _, term := l.node.Leader()
+	// On a slow machine it may lose its office meanwhile, and then nothing is acknowledged.
+	lost := func(err error) bool {
+		_, _, now := l.node.Leader()
+		return errors.Is(err, ErrNotLeader) || errors.Is(err, ErrOutcomeUnknown) && (now != term || !l.node.IsLeader())
+	}
 	proposed := make(chan error, 1)
 	go func() {
 		_, _, err := l.node.Propose(timeout(t, 30*time.Second), command{"x", "9"}.encode())
@@ -50,17 +56,20 @@ func ownSyncHangs(t *testing.T, p plants) error {
 	// The entry travels while the leader's own disk is busy with it.
 	eventually(t, "the other voter stores the entry", func() bool {
 		last, err := other.node.folder.log.LastIndex()
-		return err == nil && last > before
+		return err == nil && last > before || len(proposed) > 0
 	})
-	eventually(t, "the leader hears of it", func() bool { return held(l, other) > before })
+	eventually(t, "the leader hears of it", func() bool { return held(l, other) > before || len(proposed) > 0 })
 	select {
 	case err := <-proposed:
+		if lost(err) {
+			return nil
+		}
 		return fmt.Errorf("acknowledged (%v) while the leader's own copy was not synced and one voter was down", err)
 	case <-time.After(time.Second):
 	}
 	release()
 	released = true
-	if err := <-proposed; err != nil && p == (plants{}) {
+	if err := <-proposed; err != nil && p == (plants{}) && !lost(err) {
 		t.Errorf("the disk is done: %v", err)
 	}
 	return nil
@@ -156,7 +165,8 @@ func TestAFailedSyncOfALeadersOwnEntriesEndsTheProcess(t *testing.T) {
 		}
 		return nil
 	})
-	if err := s.StoreLog(entry(1, 1, 10)); err != nil {
+	// The sync may have failed before the write returns.
+	if err := s.StoreLog(entry(1, 1, 10)); err != nil && !errors.Is(err, ErrStopped) {
 		t.Fatal(err)
 	}
 	if err := s.synced(1, nil); !errors.Is(err, ErrStopped) {
