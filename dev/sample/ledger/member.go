@@ -140,7 +140,20 @@ func (m *Member) Run(ctx context.Context) error {
 	if m.client != nil {
 		group.Go(func() error { return m.client.Run(ctx) })
 	}
-	return errors.Join(group.Wait(), m.disk.close())
+	return errors.Join(group.Wait(), m.shut())
+}
+
+// errStopped is what a handler gets that outlived Run: a server that is stopped cuts connections and waits for nobody.
+var errStopped = errors.New("this member has stopped")
+
+// shut closes the files, with nobody at them and nobody after.
+func (m *Member) shut() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead == nil {
+		m.dead = errStopped
+	}
+	return m.disk.close()
 }
 
 func ignore(err, expected error) error {

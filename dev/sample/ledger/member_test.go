@@ -181,3 +181,12 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	})
 }
+
+// Handlers may outlive the servers that a member stops.
+func TestAStoppedMemberLetsNobodyAtItsFiles(t *testing.T) {
+	e := newEstate(t)
+	e.stop("sz")
+	if err := e.members["sz"].member.do(func(*core) { t.Error("a late handler is at the core") }); !errors.Is(err, errStopped) {
+		t.Errorf("got %v, want %v", err, errStopped)
+	}
+}
