@@ -29,7 +29,7 @@ func sentAsAnother(t *testing.T, p plants) error {
 	}
 	var resp raft.AppendEntriesResponse
 	if err := to.AppendEntries(raft.ServerID(victim.id), raft.ServerAddress(victim.address),
-		&raft.AppendEntriesRequest{RPCHeader: as(l.id), Term: l.node.Status().Term, Leader: []byte(l.id)}, &resp); err == nil {
+		&raft.AppendEntriesRequest{RPCHeader: as(l.id), Term: l.node.Status().Term}, &resp); err == nil {
 		return fmt.Errorf("%s took a heartbeat of %s from the connection of %s: %+v", victim.id, l.id, liar.id, resp)
 	}
 	return nil
