@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pentad.dev/pentad/client"
+	"pentad.dev/pentad/federation/consensus"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/process"
@@ -80,12 +81,20 @@ func (e *estate) lay(i int) Config {
 		Name: name, Place: process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}, DataDir: e.t.TempDir(),
 		Listen:          Listen{Raft: freePort(e.t), GRPC: freePort(e.t), API: freePort(e.t), Admin: freePort(e.t)},
 		ElectionTimeout: electionTimeout(),
-		adjust:          Adjust{ShortPermits: true}, // else each test of permits takes many seconds
+		adjust:          e.adjust(name, true), // else each test of permits takes many seconds
 	}
 	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
 	config.Certificates, config.RaftCertificates = issue(e.t, e.authority, id), issue(e.t, e.raft, id)
 	config.APIClientCA = config.Certificates.CA
 	return config
+}
+
+// adjust has a server wait for a busy machine's disk, and end its test, not the process of all tests, when it fails.
+func (e *estate) adjust(name string, shortPermits bool) Adjust {
+	return Adjust{ShortPermits: shortPermits, Consensus: func(c *consensus.Config) {
+		c.DiskTimeout = patient
+		c.Fatal = func(err error) { e.t.Errorf("the disk of server %s: %v", name, err) }
+	}}
 }
 
 func peerOf(config Config) Peer {

@@ -13,7 +13,7 @@ import (
 func TestPermitsThatAnElectionEndsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := layEstate(t, 1)
-	e.configs[0].adjust = Adjust{}
+	e.configs[0].adjust.ShortPermits = false
 	e.configs[0].ElectionTimeout = &metav1.Duration{Duration: 300 * time.Millisecond}
 	e.configs[0].RoundTrip = &metav1.Duration{Duration: 60 * time.Millisecond}
 	e.start(0)

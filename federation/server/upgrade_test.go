@@ -24,7 +24,7 @@ import (
 func (e *estate) old(i int, level uint32) *fatal {
 	died := &fatal{}
 	e.configs[i].adjust.Intent = func(c *intent.Config) { c.Level = level }
-	e.configs[i].adjust.Consensus = func(c *consensus.Config) { c.Fatal = died.set }
+	e.configs[i].adjust.Consensus = func(c *consensus.Config) { c.Fatal, c.DiskTimeout = died.set, patient }
 	return died
 }
 
@@ -68,7 +68,7 @@ func TestARollingUpgradeGoesOnUnderLoad(t *testing.T) {
 		}
 		t.Logf("with %d upgraded: %v", i, err)
 		e.stop(i)
-		e.configs[i].adjust = Adjust{}
+		e.configs[i].adjust = e.adjust(e.configs[i].Name, false)
 		e.start(i)
 		comes(t, "ready", e.servers[i].ready)
 		comes(t, "its announcement", func() error {
