@@ -41,7 +41,7 @@ func bubble() string {
 // transferring are goroutines that wait for an answer which raft gives nobody once it has been stopped in the middle of
 // handing its leadership over: the process is about to end.
 var transferring = []string{
-	"consensus.(*Node).transferTo", "consensus.(*Node).endTransfers", "raft.(*Raft).leadershipTransfer(",
+	"consensus.(*Node).transferTo", "consensus.(*pending).end", "raft.(*Raft).leadershipTransfer(",
 }
 
 // rotating is the one goroutine of a log that was not closed: a node that has ended itself does not wait long for what
