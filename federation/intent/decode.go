@@ -14,14 +14,6 @@ import (
 // decodeValue decodes an object's JSON strictly: unknown and repeated fields are mistakes, as what is stored but not
 // understood would be lost by the next writer.
 func decodeValue(kind string, value []byte) (v1alpha1.Object, field.ErrorList) {
-	if object, ok := (&plain{data: value}).object(kind); ok {
-		return object, nil
-	}
-	return decodeStrict(kind, value)
-}
-
-// decodeStrict is decodeValue by the library.
-func decodeStrict(kind string, value []byte) (v1alpha1.Object, field.ErrorList) {
 	object := v1alpha1.New(kind)
 	if object == nil {
 		return nil, field.ErrorList{field.NotSupported(field.NewPath("kind"), kind, v1alpha1.Kinds())}
