@@ -227,7 +227,7 @@ func TestWhoProposedHasAnAnswerWhenTheNodeStops(t *testing.T) {
 		go func() { // the machine goes on when raft has stopped, which it should not while commands wait
 			for over := false; !over; time.Sleep(time.Millisecond) {
 				node.proposing.mu.Lock()
-				over = node.proposing.over
+				over = node.proposing.none != nil
 				node.proposing.mu.Unlock()
 			}
 			for range 20 {

@@ -13,31 +13,39 @@ import (
 // So raft is stopped behind those.
 type pending struct {
 	mu    sync.Mutex
-	over  bool
-	tasks sync.WaitGroup
+	count int
+	none  chan struct{} // closed when nothing is under way and nothing begins any more; nil before end
 }
 
 func (p *pending) begin() (begun bool, ended func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.none != nil {
 		return false, nil
 	}
-	p.tasks.Add(1)
-	return true, p.tasks.Done
+	p.count++
+	return true, p.done
+}
+
+func (p *pending) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.count--; p.count == 0 && p.none != nil {
+		close(p.none)
+	}
 }
 
 // end lets nothing begin any more, and returns a channel that is closed when raft has answered everything.
 func (p *pending) end() <-chan struct{} {
 	p.mu.Lock()
-	p.over = true
-	p.mu.Unlock()
-	ended := make(chan struct{})
-	go func() { // ends when raft has stopped, at the latest
-		p.tasks.Wait()
-		close(ended)
-	}()
-	return ended
+	defer p.mu.Unlock()
+	if p.none == nil {
+		p.none = make(chan struct{})
+		if p.count == 0 {
+			close(p.none)
+		}
+	}
+	return p.none
 }
 
 // pendingPatience is how long raft has to answer before it is stopped all the same.
