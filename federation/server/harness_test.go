@@ -113,6 +113,11 @@ func (e *estate) start(i int) {
 	environment.RLock()
 	began := time.Now()
 	s, err := New(e.configs[i], e.log.With("server", e.configs[i].Name))
+	for deadline := time.Now().Add(patient); err != nil && strings.Contains(err.Error(), "can't be bound") && time.Now().Before(deadline); {
+		time.Sleep(100 * time.Millisecond) // tests of other packages took the port of a server that was stopped
+		began = time.Now()
+		s, err = New(e.configs[i], e.log.With("server", e.configs[i].Name))
+	}
 	started(time.Since(began))
 	environment.RUnlock()
 	if err != nil {
