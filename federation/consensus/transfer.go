@@ -16,7 +16,8 @@ import (
 // node that is about to stop calls it first: the next leader is then there after a round trip or two instead of an
 // election timeout. ErrLastVoter: there is nobody to hand it to.
 //
-// A voter that does not take it in an election timeout is given up; without an id, the next one is tried until ctx ends.
+// A voter that does not take it in an election timeout is given up; without an id, the next one is tried until ctx ends,
+// or until this node stops (ErrStopped).
 func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	r := n.raft.Load()
 	if r == nil || r.State() != raft.Leader {
@@ -41,14 +42,15 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 			return fmt.Errorf("transfer: %w", ErrLastVoter)
 		case len(heirs) == 0: // right after an election nobody has answered yet
 			last = fmt.Errorf("%w: no other voter answers", ErrNoQuorum)
-			select {
-			case <-time.After(n.cfg.HeartbeatTimeout / 10):
-			case <-ctx.Done():
+		default:
+			last = n.transferTo(ctx, r, heirs[turn%len(heirs)].ID)
+			if last == nil || errors.Is(last, ErrStopped) {
+				return wrap("transfer", last)
 			}
-			continue
 		}
-		if last = n.transferTo(ctx, r, heirs[turn%len(heirs)].ID); last == nil {
-			return nil
+		select { // some refusals come at once: the main loop is busy, or another transfer is on its way
+		case <-time.After(n.cfg.HeartbeatTimeout / 10):
+		case <-ctx.Done():
 		}
 	}
 	return fmt.Errorf("transfer: %w", errors.Join(last, ctx.Err()))
@@ -84,12 +86,6 @@ func (n *Node) transferTo(ctx context.Context, r *raft.Raft, id string) error {
 	case err := <-done:
 		if err != nil && r.State() != raft.Leader {
 			err = nil
-		}
-		if errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
-			select { // the main loop is busy, or another transfer is on its way
-			case <-time.After(n.cfg.HeartbeatTimeout / 10):
-			case <-ctx.Done():
-			}
 		}
 		return err
 	case <-ctx.Done():

@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -29,5 +31,16 @@ func TestLeadershipIsHandedOverBeforeAStop(t *testing.T) {
 		if _, _, now := next.node.Leader(); now <= term {
 			t.Errorf("term %d after %d", now, term)
 		}
+	}
+}
+
+func TestAnUnfinishedTransferEndsWithItsNode(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l, _ := c.put("k", "0")
+	l.node.handing.end() // as when the node stops: raft takes no transfer any more, and still says that it leads
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := l.node.TransferLeadership(ctx, ""); !errors.Is(err, ErrStopped) || ctx.Err() != nil {
+		t.Errorf("a transfer by a node that stops: %v, want %v before its context ends (%v)", err, ErrStopped, ctx.Err())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,11 +29,19 @@ type outcomeOf struct {
 
 const clientsAtOnce = 4
 
+// patience is how long a run may take in real time. It takes some 20 s, and some minutes under the race detector.
+const patience = 15 * time.Minute
+
 // simulate runs a schedule in a bubble of its own.
 func simulate(t *testing.T, s schedule, p plant) (o outcomeOf) {
 	t.Helper()
 	o.schedule = s
 	began := time.Now()
+	// In the bubble time stands still while anybody is busy, so who spins there is found by the clock outside.
+	defer time.AfterFunc(patience, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("seed %d: the run does not end: its time stands still, or it is far too slow", s.Seed))
+	}).Stop()
 	if p.during != nil {
 		defer p.during()()
 	}
