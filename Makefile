@@ -61,8 +61,8 @@ HOURS ?= 20
 SEED  ?= 1
 sim: check-go ## HOURS simulated hours of five servers under faults; REPLAY=file runs a kept run again
 	@$(GO) test -c -o $(BIN)/sim.test ./federation/sim
-	@PENTAD_SIM_HOURS=$(HOURS) PENTAD_SIM_SEED=$(SEED) PENTAD_SIM_REPLAY=$(REPLAY) PENTAD_SIM_KEEP=$(abspath $(BIN))/sim \
-	 $(BIN)/sim.test -test.timeout 0 -test.run '^Test(Simulation|Replay)$$'
+	@export PENTAD_SIM_KEEP=$(abspath $(BIN))/sim PENTAD_SIM_REPLAY=$(REPLAY); if [ -n "$(REPLAY)" ]; \
+	 then $(BIN)/sim.test -test.timeout 0 -test.run '^TestReplay$$'; else HOURS=$(HOURS) SEED=$(SEED) tools/sim.sh $(BIN)/sim.test; fi
 
 RULE ?= all
 sim-planted: check-go ## bugs put in on purpose, and how long the simulation takes to find each; RULE='ownership 5': one rule's
