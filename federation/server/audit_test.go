@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // audits are the files of the audit log, and their size together.
@@ -42,31 +40,6 @@ func TestTheAuditLogStaysWithinItsBounds(t *testing.T) {
 	}
 	if newest, err := os.ReadFile(filepath.Join(dir, auditFile)); err != nil || !bytes.HasSuffix(newest, []byte("\nthe last\n")) {
 		t.Errorf("the newest line is not at the end of audit.log, %v", err)
-	}
-}
-
-// TestAnAuditLogThatCannotBeWrittenStopsNobody: the disk has no room for it.
-func TestAnAuditLogThatCannotBeWrittenStopsNobody(t *testing.T) {
-	t.Parallel()
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full here")
-	}
-	e := layEstate(t, 1)
-	path := filepath.Join(e.configs[0].DataDir, auditFile)
-	check(t, os.Symlink("/dev/full", path))
-	if file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0); err != nil {
-		t.Fatal(err)
-	} else if _, err := file.Write([]byte("x")); err == nil {
-		t.Fatal("it can be written")
-	}
-	e.start(0)
-	e.leader()
-	c := e.operator(0)
-	_, err := c.Centers().Create(t.Context(), center("hz-a", "hangzhou"), createOptions)
-	check(t, err)
-	check(t, c.Centers().Delete(t.Context(), "hz-a", metav1.DeleteOptions{}))
-	if info, err := os.Lstat(path); err != nil || info.Mode().IsRegular() {
-		t.Errorf("audit.log is another file now: %v, %v", info, err)
 	}
 }
 
