@@ -44,23 +44,24 @@ func TestAnHTTPTransportTakesIt(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {})}
 	go func() { _ = server.Serve(e.listeners[szA]) }()
 	defer server.Close()
-	c := &http.Client{Transport: &http.Transport{DialContext: e.cut.DialContext}, Timeout: 2 * short}
-	get := func() error {
+	transport := &http.Transport{DialContext: e.cut.DialContext}
+	get := func(within time.Duration) error {
+		c := &http.Client{Transport: transport, Timeout: within}
 		response, err := c.Get("http://" + e.address(szA))
 		if err == nil {
 			_ = response.Body.Close()
 		}
 		return err
 	}
-	if err := get(); err != nil {
+	if err := get(soon); err != nil {
 		t.Fatal(err)
 	}
 	e.set(hangzhouLost)
-	if err := get(); err == nil {
+	if err := get(short); err == nil {
 		t.Fatal("a request passed the cut")
 	}
 	e.set()
-	if err := get(); err != nil {
+	if err := get(soon); err != nil {
 		t.Fatal(err)
 	}
 }
