@@ -98,7 +98,7 @@ func hammered(t testing.TB, broken breakage) error {
 			}
 		})
 	}
-	ends := time.Now().Add(20 * time.Second)
+	ends := time.Now().Add(5 * patience)
 	for range freezes {
 		if violation.Load() != nil {
 			break
@@ -113,7 +113,7 @@ func hammered(t testing.TB, broken breakage) error {
 			}
 			select {
 			case <-b.wakes:
-			case <-time.After(5 * time.Second):
+			case <-time.After(patience):
 				close(stop)
 				wg.Wait()
 				return fmt.Errorf("freeze %d: no ask when its last write had ended", epoch)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
 )
 
@@ -20,7 +21,7 @@ func TestEveryRefusalIsFailedPreconditionWithItsReason(t *testing.T) {
 	three.Ranges[1].To = 49
 	three.Ranges = append(three.Ranges, &permitpb.Range{From: 50, To: 99, Unit: "rz02", Cells: []string{ownCell},
 		Since: 2})
-	r := newRelay(t, 5*time.Second, three)
+	r := newRelay(t, permit.Longest, three)
 	w := newWorkload(t, nil, r)
 	for _, c := range []struct {
 		method string
@@ -63,8 +64,8 @@ func TestEveryRefusalIsFailedPreconditionWithItsReason(t *testing.T) {
 }
 
 func TestFreezeIsClosedWhenTheLastWriteEndsAndNotBefore(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
-	w := newWorkload(t, nil, r)
+	r := newRelay(t, permit.Longest, users(3, nil))
+	w := newWorkload(t, func(c *Config) { c.Every = time.Hour }, r) // the next ask is far
 	inside, leave := w.hold()
 	done := make(chan error, 1)
 	go func() { done <- w.call(write, "7") }()
@@ -79,27 +80,25 @@ func TestFreezeIsClosedWhenTheLastWriteEndsAndNotBefore(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("the write in flight: %v", err)
 	}
-	if after := eventually(t, "the freeze is closed",
-		func() bool { return r.heardClosed(4) }); after > 500*time.Millisecond {
-		t.Errorf("closed %s after the last write, as if it had waited for the next ask", after)
-	} else {
-		t.Logf("refused %s after the hint, closed %s after the last write", spread, after)
-	}
+	after := eventually(t, "the freeze is closed", func() bool { return r.heardClosed(4) })
+	t.Logf("refused %s after the hint, closed %s after the last write", spread, after)
 	r.tell(users(5, nil))
 	eventually(t, "writes pass again", func() bool { return refusedFor(t, w.call(write, "8")) == "" })
 }
 
 func TestWithoutRelayWritesEndWithThePermitAndReadsGoOn(t *testing.T) {
-	r := newRelay(t, 600*time.Millisecond, users(3, nil))
-	w := newWorkload(t, func(c *Config) { c.Every = 50 * time.Millisecond }, r)
-	if err := w.call(write, "7"); err != nil {
-		t.Fatal(err)
-	}
+	const holds = 5 * time.Second
+	r := newRelay(t, holds, users(3, nil))
+	clock := &handClock{mono: time.Hour}
+	w := newWorkload(t, func(c *Config) { c.Every, c.Clock = 50*time.Millisecond, clock }, r)
 	r.server.Stop()
-	stopped := time.Now()
-	eventually(t, "writes are refused", func() bool { return refusedFor(t, w.call(write, "7")) == NoPermit })
-	if after := time.Since(stopped); after > 700*time.Millisecond || after < 400*time.Millisecond {
-		t.Errorf("refused %s after the relay's end: the permit held 600ms", after)
+	clock.pass(holds - 1)
+	if err := w.call(write, "7"); err != nil {
+		t.Errorf("a moment before the permit's end: %v", err)
+	}
+	clock.pass(1)
+	if reason := refusedFor(t, w.call(write, "7")); reason != NoPermit {
+		t.Errorf("at the permit's end: %q", reason)
 	}
 	if err := w.call(read, "7"); err != nil {
 		t.Errorf("a read: %v", err)
@@ -136,8 +135,8 @@ func TestMovedGuardGoesOnAndNeverBack(t *testing.T) {
 }
 
 func TestStoppingGuardRefusesWaitsAndReleases(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
-	w := newWorkload(t, nil, r)
+	r := newRelay(t, permit.Longest, users(3, nil))
+	w := newWorkload(t, func(c *Config) { c.Drain = patience }, r)
 	inside, leave := w.hold()
 	done, stopped := make(chan error, 1), make(chan struct{})
 	go func() { done <- w.call(write, "7") }()
@@ -170,7 +169,7 @@ func TestStoppingGuardRefusesWaitsAndReleases(t *testing.T) {
 }
 
 func TestStoppingGuardDoesNotWaitForEver(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
+	r := newRelay(t, permit.Longest, users(3, nil))
 	w := newWorkload(t, func(c *Config) { c.Drain = 50 * time.Millisecond }, r)
 	inside, leave := w.hold()
 	go w.call(write, "7")
@@ -185,7 +184,7 @@ func TestStoppingGuardDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestRestartedGuardClosesAFreezeThatItFinds(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
+	r := newRelay(t, permit.Longest, users(3, nil))
 	newWorkload(t, nil, r).stop()
 	r.tell(users(4, frozen))
 	w := newWorkload(t, nil, r)
@@ -196,7 +195,7 @@ func TestRestartedGuardClosesAFreezeThatItFinds(t *testing.T) {
 }
 
 func TestMethodTableFollowsTheRules(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, frozen))
+	r := newRelay(t, permit.Longest, users(3, frozen))
 	w := newWorkload(t, nil, r)
 	if refusedFor(t, w.call(read, "7")) != "" || refusedFor(t, w.call(write, "7")) != Frozen {
 		t.Fatal("the first table is not in force")
@@ -222,7 +221,7 @@ func TestMethodTableFollowsTheRules(t *testing.T) {
 }
 
 func TestPermissionTellsTheHandlerAndAsksAgain(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
+	r := newRelay(t, permit.Longest, users(3, nil))
 	w := newWorkload(t, nil, r)
 	var seen Permission
 	var before, after error
@@ -256,7 +255,7 @@ func TestPermissionTellsTheHandlerAndAsksAgain(t *testing.T) {
 }
 
 func TestRefusalOfAnotherServiceIsNotPassedOnAsOurs(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
+	r := newRelay(t, permit.Longest, users(3, nil))
 	w := newWorkload(t, nil, r)
 	w.does(func(context.Context) error {
 		return (&Refusal{Reason: Frozen, Unitization: "merchants", Shard: 3}).GRPCStatus().Err()

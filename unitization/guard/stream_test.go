@@ -11,12 +11,14 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"pentad.dev/pentad/unitization/permit"
 )
 
 // eachMessage is rule 7 on a stream: a message after the freeze is refused, though the stream began before; and a
 // stream that nothing comes over holds up no freeze.
 func eachMessage(t testing.TB, broken breakage) error {
-	r := newRelay(t, 5*time.Second, users(3, nil))
+	r := newRelay(t, permit.Longest, users(3, nil))
 	w := newWorkload(t, func(c *Config) { c.broken = broken }, r)
 	defer w.stop()
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(context.Background(), HeaderShard, "7"))
@@ -54,7 +56,7 @@ func TestEachMessageOfAStreamIsChecked(t *testing.T) {
 }
 
 func TestMessageInHandIsInFlight(t *testing.T) {
-	r := newRelay(t, 5*time.Second, users(3, nil))
+	r := newRelay(t, permit.Longest, users(3, nil))
 	w := newWorkload(t, nil, r)
 	inside, leave := make(chan struct{}), make(chan struct{})
 	w.mu.Lock()
