@@ -13,6 +13,7 @@ import (
 func TestWhoMayDoWhat(t *testing.T) {
 	s := serve(t, newAuthority(t), newEstate(t, 1).members[0])
 	body := func(name string) string { return centerJSON(fmt.Sprintf(`"name":%q`, name)) }
+	s.ready(t)
 	for _, name := range []string{"hz-a", "hz-b", "hz-c"} {
 		mustCreate(t, s, name)
 	}

@@ -23,6 +23,7 @@ func decision(name, what, field, value string) (path, body string) {
 
 func TestDecisions(t *testing.T) {
 	a, e := newAuthority(t), newEstate(t, 2)
+	e.prompt = true
 	s := serve(t, a, e.members[1]) // decisions on a follower go to the leader
 	c, ctx := s.client(AdminGroup), t.Context()
 	unitized(t, c)

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -22,8 +23,14 @@ type estate struct {
 	refuse error
 	// lose, when set, is what Propose fails with after the command was done.
 	lose error
-	// silent lets ReadRevision wait for its context.
-	silent bool
+	// loseOnce is lose for one Propose.
+	loseOnce bool
+	// silent lets ReadRevision wait for its context, which patience says how long it was.
+	silent   bool
+	patience time.Duration
+	// prompt answers no command before every member has applied it: for callers that repeat nothing when a read at a
+	// member that is behind takes too long.
+	prompt bool
 }
 
 // member is one server's Backend.
@@ -66,37 +73,57 @@ func (e *estate) set(change func(*estate)) {
 
 func (m *member) State() *intent.FSM { return m.fsm }
 
-func (m *member) Propose(_ context.Context, command *intentpb.Command) (intent.Result, error) {
+func (m *member) Propose(ctx context.Context, command *intentpb.Command) (intent.Result, error) {
 	encoded, err := intent.Encode(command)
 	if err != nil {
 		return intent.Result{}, err
 	}
-	e := m.estate
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.refuse != nil {
-		return intent.Result{}, e.refuse
+	answer, prompt, err := m.estate.propose(encoded)
+	if err != nil {
+		return intent.Result{}, err
 	}
-	e.log = append(e.log, encoded)
-	answer := e.members[0].fsm.Apply(uint64(len(e.log)), encoded)
-	for _, other := range e.members[1:] {
-		other.poke()
-	}
-	if e.lose != nil {
-		return intent.Result{}, e.lose
+	for _, other := range m.estate.members[1:] {
+		if prompt {
+			_ = other.fsm.WaitRevision(ctx, m.estate.members[0].fsm.Revision())
+		}
 	}
 	return intent.DecodeResult(answer)
 }
 
+func (e *estate) propose(encoded []byte) (answer []byte, prompt bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refuse != nil {
+		return nil, false, e.refuse
+	}
+	e.log = append(e.log, encoded)
+	answer = e.members[0].fsm.Apply(uint64(len(e.log)), encoded)
+	for _, other := range e.members[1:] {
+		other.poke()
+	}
+	lost := e.lose
+	if e.loseOnce {
+		e.lose, e.loseOnce = nil, false
+	}
+	return answer, e.prompt, lost
+}
+
 func (m *member) ReadRevision(ctx context.Context) (uint64, error) {
-	m.estate.mu.Lock()
-	refuse, silent := m.estate.refuse, m.estate.silent
-	m.estate.mu.Unlock()
+	e := m.estate
+	e.mu.Lock()
+	refuse, silent := e.refuse, e.silent
+	if silent {
+		e.patience = math.MaxInt64
+		if deadline, ok := ctx.Deadline(); ok {
+			e.patience = time.Until(deadline)
+		}
+	}
+	e.mu.Unlock()
 	if silent {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
-	return m.estate.members[0].fsm.Revision(), refuse
+	return e.members[0].fsm.Revision(), refuse
 }
 
 func (m *member) poke() {
@@ -122,12 +149,12 @@ func (m *member) follow(ctx context.Context) {
 		case <-m.wake:
 		}
 		for {
-			m.mu.Lock()
-			lag, paused := m.lag, m.paused
-			m.mu.Unlock()
 			m.estate.mu.Lock()
 			log := m.estate.log
 			m.estate.mu.Unlock()
+			m.mu.Lock() // after the log was read: what comes into it after a pause is not applied
+			lag, paused := m.lag, m.paused
+			m.mu.Unlock()
 			if paused || m.applied == len(log) {
 				break
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -82,9 +83,22 @@ func serve(t testing.TB, a *authority, backend Backend, change ...func(*Config))
 	return s
 }
 
+// ready waits until the server says that it is: the library's own start-up hooks run beside the first requests.
+func (s *served) ready(t testing.TB) {
+	t.Helper()
+	a := s.do(t, viewers(), "GET", "/readyz", asJSON, "")
+	for deadline := time.Now().Add(time.Minute); a.code != http.StatusOK && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+		a = s.do(t, viewers(), "GET", "/readyz", asJSON, "")
+	}
+	if a.code != http.StatusOK {
+		t.Fatalf("ready: %d %s", a.code, a.body)
+	}
+}
+
 func plant(p registry.Planted) func(*Config) { return func(c *Config) { c.planted = p } }
 
-// client calls the servers as a user; the calls give up soon.
+// client calls the servers as a user, with as much patience as a busy machine may need.
 func (s *served) client(groups ...string) *client.Client {
 	return clientOf(s.users, []*served{s}, groups...)
 }
@@ -96,7 +110,7 @@ func clientOf(a *authority, servers []*served, groups ...string) *client.Client 
 		endpoints = append(endpoints, s.address)
 	}
 	c, err := client.New(client.Config{
-		Endpoints: endpoints, TLS: a.client("tester", groups...), Timeout: 3 * time.Second, UserAgent: "test",
+		Endpoints: endpoints, TLS: a.client("tester", groups...), Timeout: time.Minute, UserAgent: "test",
 	})
 	if err != nil {
 		a.t.Fatal(err)

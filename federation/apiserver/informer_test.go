@@ -60,7 +60,7 @@ func TestInformerListsAgainAfterARestore(t *testing.T) {
 
 func wait(t *testing.T, store cache.Store, name string) {
 	t.Helper()
-	for range 200 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if _, found, _ := store.GetByKey(name); found {
 			return
 		}

@@ -124,6 +124,7 @@ func (k *kubectl) run(args string, status int, words ...string) {
 func TestKubectl(t *testing.T) {
 	t.Parallel()
 	a, e := newAuthority(t), newEstate(t, 2)
+	e.prompt = true
 	k := newKubectl(t, serve(t, a, e.members[0]), serve(t, a, e.members[1]))
 	k.write("all.yaml", manifests)
 	k.write("longer.yaml", strings.ReplaceAll(manifests, "request: 2s", "request: 3s"))
@@ -145,7 +146,7 @@ func TestKubectl(t *testing.T) {
 	k.run("get ctr --field-selector spec.roel=Arbiter", 1, "field label not supported: spec.roel")
 	k.run("explain sp.spec.failover", 0, "scope is a place seen from the caller")
 	k.run("describe center hz-a", 0, "Region: hangzhou")
-	k.run("wait --for=jsonpath={.status.observedGeneration}=1 center/hz-a --timeout=5s", 0, "condition met")
+	k.run("wait --for=jsonpath={.status.observedGeneration}=1 center/hz-a --timeout=60s", 0, "condition met")
 
 	k.run("apply -f all.yaml", 0, "servicepolicy.pentad.dev/orders unchanged")
 	k.run("diff -f longer.yaml", 1, "+ request: 3s")
@@ -202,6 +203,7 @@ func TestKubectlIsToldWhatIsWrong(t *testing.T) {
 func TestKubectlAndUnits(t *testing.T) {
 	t.Parallel()
 	a, e := newAuthority(t), newEstate(t, 2)
+	e.prompt = true
 	k := newKubectl(t, serve(t, a, e.members[0]), serve(t, a, e.members[1]))
 	for _, name := range []string{"stores.yaml", "users.yaml", "evacuate-hangzhou.yaml"} {
 		content, err := os.ReadFile(filepath.Join(examples, name))
