@@ -32,18 +32,23 @@ func certified(t *testing.T) (server, client *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{mine}}, &tls.Config{RootCAs: pool, ServerName: "pentad"}
 }
 
-// listen serves at a port of this machine.
+// listen serves at a port of this machine. One that it had before may be another process's for a while.
 func listen(t *testing.T, address string, conf *tls.Config, p permitpb.PermitsServer) (bound string, kill func()) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var l net.Listener
+	eventually(t, "the port is free", patient, func() (is bool) {
+		var err error
+		l, err = net.Listen("tcp", address)
+		return err == nil
+	})
 	server := grpc.NewServer(append(ServerOptions(), grpc.Creds(credentials.NewTLS(conf)))...)
 	permitpb.RegisterPermitsServer(server, p)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
 	return l.Addr().String(), server.Stop
 }
+
+// patient is how long what takes moments may take on a machine that does much else.
+const patient = 2 * time.Minute
 
 // TestOverLoopbackWithTLS is the chain in real time over real sockets: a relay is killed and starts again at its port.
 func TestOverLoopbackWithTLS(t *testing.T) {
@@ -74,14 +79,14 @@ func TestOverLoopbackWithTLS(t *testing.T) {
 		Open: &permitpb.Open{Holder: permitpb.Holder_HOLDER_GUARD, Name: "g", Cells: []string{"rz01.hz-a"}},
 	}))
 	defer running(g.client.Run)()
-	eventually(t, "a permit", 20*time.Second, g.open)
+	eventually(t, "a permit", patient, g.open)
 	kill()
-	eventually(t, "the guard notices", 20*time.Second, func() bool { return g.client.Status().Peer == "" })
+	eventually(t, "the guard notices", patient, func() bool { return g.client.Status().Peer == "" })
 	relay(at, "s2")
-	eventually(t, "a permit by the next relay", 20*time.Second, func() bool {
+	eventually(t, "a permit by the next relay", patient, func() bool {
 		return g.open() && g.client.Status().Peer == "relay"
 	})
 	a.freeze()
-	took := eventually(t, "the guard closes", 20*time.Second, func() bool { return !g.open() })
+	took := eventually(t, "the guard closes", patient, func() bool { return !g.open() })
 	t.Logf("a freeze took %s", took)
 }

@@ -188,10 +188,10 @@ func TestRulesAreToldAgainWhenTheyChange(t *testing.T) {
 		changed = make(chan struct{})
 		a.mu.Unlock()
 		eventually(t, "other rules", 50*time.Millisecond, said("x-user-id", "x-merchant-id"))
-		near.stop()
 		a.mu.Lock()
-		header = "x-third"
+		header = "x-third" // for who asks from now on: the client asks another relay as soon as this one stops
 		a.mu.Unlock()
+		near.stop()
 		eventually(t, "another relay's rules", time.Second, said("x-user-id", "x-merchant-id", "x-third"))
 	})
 }
