@@ -152,8 +152,11 @@ func TestAWrittenOnceWriteIsFoundAndNotWrittenAgain(t *testing.T) {
 		t.Errorf("first %v, again %v", first, again)
 	}
 	for _, ask := range []*ledgerpb.FindRequest{{Id: "a"}, {Shard: 7}} {
-		found, err := client.Find(ctx, ask)
-		check(t, err)
+		var found *ledgerpb.FindResponse
+		eventually(t, "answer of a member that has heard of it", func() bool {
+			found, err = client.Find(ctx, ask)
+			return err == nil && len(found.GetEntries()) > 0
+		})
 		if len(found.GetEntries()) != 1 || found.GetEntries()[0].GetWrite().GetKey() != "1007" {
 			t.Errorf("found %v", found)
 		}

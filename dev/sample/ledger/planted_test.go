@@ -20,7 +20,7 @@ func TestNothingAcknowledgedIsLostWhateverHappens(t *testing.T) {
 		until = time.Now().Add(2 * time.Second)
 	}
 	acked, tokens, seeds := 0, 0, uint64(0)
-	for ; time.Now().Before(until); seeds++ {
+	for ; time.Now().Before(until) || acked < 1000 || tokens < 100; seeds++ {
 		s := newSimulation(seeds, 0, rightOrder)
 		if err := s.run(simSteps); err != nil {
 			t.Fatalf("seed %d: %v", seeds, err)
@@ -29,9 +29,6 @@ func TestNothingAcknowledgedIsLostWhateverHappens(t *testing.T) {
 		tokens += len(s.oracle.by)
 	}
 	t.Logf("%d runs: %d writes acknowledged under %d tokens", seeds, acked, tokens)
-	if acked < 1000 || tokens < 100 {
-		t.Errorf("the simulation does too little to show anything: %d writes, %d tokens", acked, tokens)
-	}
 }
 
 // TestPlantedBugsAreFound breaks one rule after the other: a test that does not notice shows nothing.

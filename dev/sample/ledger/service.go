@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -150,12 +151,12 @@ func (s *service) State(_ context.Context, r *ledgerpb.StateRequest) (*ledgerpb.
 func (m *Member) State() *ledgerpb.StateResponse {
 	state := &ledgerpb.StateResponse{Store: m.cfg.Store, Member: m.cfg.Member}
 	_, err := m.look(func(c *core) {
+		if _, left, named := c.permit(); named { // before it is asked for: who accepts had something left
+			state.PermitLeftMs = max(0, int64((left+time.Millisecond-1)/time.Millisecond))
+		}
 		state.Token, state.Position, state.Committed = c.token, c.positionProto(), c.committed
 		state.Role, state.Open, state.Accepting = c.role.String(), c.open, c.accepts()
 		state.Primary, state.Problem = c.heard, c.problem
-		if _, left, named := c.permit(); named {
-			state.PermitLeftMs = max(0, left.Milliseconds())
-		}
 	})
 	if err != nil {
 		state.Problem = err.Error()

@@ -113,9 +113,11 @@ func (s *simulation) crash(m *simMember) {
 	}
 	m.up = false
 	m.disk.crash(s.rand)
-	for pair := range s.pipes {
-		if pair[0] == m.name || pair[1] == m.name {
-			s.breakPipe(pair)
+	for _, p := range simNames { // in order: a seed is one history
+		for _, q := range simNames {
+			if p == m.name || q == m.name {
+				s.breakPipe([2]string{p, q})
+			}
 		}
 	}
 }
