@@ -4,8 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // TestAnAuditLogThatCannotBeWrittenStopsNobody: the disk has no room for it. The device is Linux's own.
@@ -22,9 +20,8 @@ func TestAnAuditLogThatCannotBeWrittenStopsNobody(t *testing.T) {
 	e.start(0)
 	e.leader()
 	c := e.operator(0)
-	_, err := c.Centers().Create(t.Context(), center("hz-a", "hangzhou"), createOptions)
-	check(t, err)
-	check(t, c.Centers().Delete(t.Context(), "hz-a", metav1.DeleteOptions{}))
+	create(t, c.Centers(), center("hz-a", "hangzhou"))
+	drop(t, c.Centers(), "hz-a")
 	if info, err := os.Lstat(path); err != nil || info.Mode().IsRegular() {
 		t.Errorf("audit.log is another file now: %v, %v", info, err)
 	}

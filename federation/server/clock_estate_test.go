@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // off gives a server a clock that is off, by what is told until it is told otherwise.
@@ -84,7 +82,5 @@ func TestAClockThatJumpsIsSaidAndDisturbsNothing(t *testing.T) {
 	e.stop(1) // nor does a start with it
 	e.start(1)
 	comes(t, "ready", e.servers[1].ready)
-	if _, err := e.api(1, 20*time.Second).Centers().Create(t.Context(), center("after", "r1"), metav1.CreateOptions{}); err != nil {
-		t.Errorf("a write at the server with that clock: %v", err)
-	}
+	create(t, e.api(1, patient).Centers(), center("after", "r1")) // a write at the server with that clock
 }

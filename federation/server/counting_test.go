@@ -34,9 +34,7 @@ func (e *estate) load(c *client.Client, writers int) (check func()) {
 	for i := range writers {
 		w := &counting{name: fmt.Sprintf("count-%d", i), first: make(chan struct{})}
 		all = append(all, w)
-		if _, err := c.Centers().Create(e.t.Context(), center(w.name, "r1"), metav1.CreateOptions{}); err != nil {
-			e.t.Fatal(err)
-		}
+		create(e.t, c.Centers(), center(w.name, "r1"))
 		group.Go(func() { w.run(ctx, c) })
 	}
 	return func() {

@@ -17,7 +17,6 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/agents"
 	"pentad.dev/pentad/client"
@@ -57,24 +56,19 @@ func newShop(t *testing.T, servers int, centers ...string) *shop {
 	s := &shop{estate: newEstate(t, servers), regions: map[string]string{}, plants: map[string]*plant{}}
 	s.leader()
 	s.api = s.client()
-	ctx := t.Context()
 	for i, name := range centers {
 		s.regions[name] = "east"
 		if i == len(centers)-1 {
 			s.regions[name] = "west"
 		}
-		_, err := s.api.Centers().Create(ctx, center(name, s.regions[name]), createOptions)
-		check(t, err)
-		_, err = s.api.Clusters().Create(ctx, &v1alpha1.Cluster{
-			ObjectMeta: named(cluster(name)), Spec: v1alpha1.ClusterSpec{Center: name},
-		}, createOptions)
-		check(t, err)
+		create(t, s.api.Centers(), center(name, s.regions[name]))
+		create(t, s.api.Clusters(), &v1alpha1.Cluster{ObjectMeta: named(cluster(name)), Spec: v1alpha1.ClusterSpec{Center: name}})
 		s.plants[name] = s.newPlant(name)
 	}
 	for _, name := range centers {
 		s.plants[name].startRelay()
 		s.plants[name].startAgent()
-		go s.plants[name].drive()
+		s.plants[name].startDataPlane()
 	}
 	return s
 }
@@ -84,7 +78,7 @@ func (s *shop) client() *client.Client {
 	s.t.Helper()
 	config := client.Config{
 		TLS:     s.source(identity.RoleOperator, "ops", "pentad:admins").Client(identity.RoleServer),
-		Timeout: 20 * time.Second,
+		Timeout: patient,
 	}
 	for _, c := range s.configs {
 		config.Endpoints = append(config.Endpoints, c.Listen.API)
@@ -161,7 +155,7 @@ func (p *plant) start(what string, run func(context.Context) error) (stop func()
 func (p *plant) startAgent() {
 	p.t.Helper()
 	environment.RLock()
-	agent, err := agents.New(p.agent, p.log.With("agent", p.center))
+	agent, err := bound(func() (*agents.Process, error) { return agents.New(p.agent, p.log.With("agent", p.center)) })
 	environment.RUnlock()
 	check(p.t, err)
 	p.stopAgent = p.start("agent", agent.Run)
@@ -170,21 +164,25 @@ func (p *plant) startAgent() {
 func (p *plant) startRelay() {
 	p.t.Helper()
 	environment.RLock()
-	relay, err := xdsrelay.New(p.relay, p.log.With("relay", p.center))
+	relay, err := bound(func() (*xdsrelay.Relay, error) { return xdsrelay.New(p.relay, p.log.With("relay", p.center)) })
 	environment.RUnlock()
 	check(p.t, err)
 	p.stopRelay = p.start("relay", relay.Run)
 }
 
-// drive is a data plane: it asks for the endpoints of orders, again whenever its stream ends, until the test does.
-func (p *plant) drive() {
+func (p *plant) startDataPlane() {
+	p.t.Helper()
 	workload := p.source(identity.RoleWorkload, "orders/"+p.center)
-	for ctx := p.t.Context(); ctx.Err() == nil; {
+	p.start("data plane", func(ctx context.Context) error { return p.drive(ctx, workload) })
+}
+
+// drive is a data plane: it asks for the endpoints of orders, again whenever its stream ends, until the test does.
+func (p *plant) drive(ctx context.Context, workload *identity.Source) error {
+	for ctx.Err() == nil {
 		conn, err := grpc.NewClient(p.relay.Listen.GRPC, grpc.WithTransportCredentials(
 			credentials.NewTLS(workload.Client(identity.RoleRelay))))
 		if err != nil {
-			p.t.Error(err)
-			return
+			return err
 		}
 		_ = p.listen(ctx, conn) // a relay that is gone
 		_ = conn.Close()
@@ -193,6 +191,7 @@ func (p *plant) drive() {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 func (p *plant) listen(ctx context.Context, conn *grpc.ClientConn) error {
@@ -277,9 +276,7 @@ func (p *plant) settles(want string, within time.Duration) {
 // keepFor declares how long a cluster is kept.
 func (s *shop) keepFor(center, keep string) {
 	s.t.Helper()
-	c, err := s.api.Clusters().Get(s.t.Context(), cluster(center), metav1.GetOptions{})
-	check(s.t, err)
-	c.Spec.OnSilence = &v1alpha1.OnSilence{KeepFor: keep}
-	_, err = s.api.Clusters().Update(s.t.Context(), c, metav1.UpdateOptions{})
-	check(s.t, err)
+	change(s.t, s.api.Clusters(), cluster(center), func(c *v1alpha1.Cluster) {
+		c.Spec.OnSilence = &v1alpha1.OnSilence{KeepFor: keep}
+	})
 }

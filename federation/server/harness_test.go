@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,8 +11,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/client"
 	"pentad.dev/pentad/federation/consensus"
@@ -35,6 +39,8 @@ type estate struct {
 	servers   []*Server
 	stops     []context.CancelFunc
 	done      []chan error
+	// election is the same for all: a leader is silent for as long as those would not wait whose timeout is shorter.
+	election *metav1.Duration
 }
 
 func newEstate(t *testing.T, n int) *estate {
@@ -49,7 +55,7 @@ func newEstate(t *testing.T, n int) *estate {
 // layEstate is newEstate with no server started yet.
 func layEstate(t *testing.T, n int) *estate {
 	t.Helper()
-	e := &estate{t: t, log: newJournal(t)}
+	e := &estate{t: t, log: newJournal(t), election: electionTimeout()}
 	var err error
 	if e.authority, err = ca.Open(t.TempDir(), trustDomain, time.Hour); err != nil {
 		t.Fatal(err)
@@ -80,7 +86,7 @@ func (e *estate) lay(i int) Config {
 	config := Config{
 		Name: name, Place: process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}, DataDir: e.t.TempDir(),
 		Listen:          Listen{Raft: freePort(e.t), GRPC: freePort(e.t), API: freePort(e.t), Admin: freePort(e.t)},
-		ElectionTimeout: electionTimeout(),
+		ElectionTimeout: e.election,
 		adjust:          e.adjust(name, true), // else each test of permits takes many seconds
 	}
 	id := identity.ID{TrustDomain: trustDomain, Role: identity.RoleServer, Name: name}
@@ -112,12 +118,10 @@ func (e *estate) start(i int) {
 	e.t.Helper()
 	environment.RLock()
 	began := time.Now()
-	s, err := New(e.configs[i], e.log.With("server", e.configs[i].Name))
-	for deadline := time.Now().Add(patient); err != nil && strings.Contains(err.Error(), "can't be bound") && time.Now().Before(deadline); {
-		time.Sleep(100 * time.Millisecond) // tests of other packages took the port of a server that was stopped
+	s, err := bound(func() (*Server, error) {
 		began = time.Now()
-		s, err = New(e.configs[i], e.log.With("server", e.configs[i].Name))
-	}
+		return New(e.configs[i], e.log.With("server", e.configs[i].Name))
+	})
 	started(time.Since(began))
 	environment.RUnlock()
 	if err != nil {
@@ -219,6 +223,24 @@ func freePort(t *testing.T) string {
 	return ""
 }
 
+// bound makes something that listens. Tests of other packages may have taken its port meanwhile, and give it back.
+func bound[T any](make func() (T, error)) (T, error) {
+	made, err := make()
+	for deadline := time.Now().Add(patient); taken(err) && time.Now().Before(deadline); made, err = make() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return made, err
+}
+
+// taken says that a port is. The parts that listen do not all wrap what the system says.
+func taken(err error) bool {
+	return err != nil && (errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), "can't be bound"))
+}
+
+func listen(address string) (net.Listener, error) {
+	return bound(func() (net.Listener, error) { return net.Listen("tcp", address) })
+}
+
 // journal keeps the last lines of everybody's log, for a test that fails.
 type journal struct {
 	mu    sync.Mutex
@@ -232,6 +254,8 @@ func newJournal(t *testing.T) *slog.Logger {
 	j := &journal{}
 	t.Cleanup(func() {
 		if t.Failed() {
+			j.mu.Lock()
+			defer j.mu.Unlock()
 			t.Logf("the last %d lines of the logs:\n%s", len(j.lines), strings.Join(j.lines, ""))
 		}
 	})

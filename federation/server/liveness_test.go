@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -26,18 +27,15 @@ func (s *shop) raised() {
 // withdrawals declares the Estate.
 func (s *shop) withdrawals(w v1alpha1.Withdrawals) {
 	s.t.Helper()
-	ctx := s.t.Context()
-	o, err := s.api.Estates().Get(ctx, v1alpha1.EstateName, metav1.GetOptions{})
-	if err != nil {
-		_, err = s.api.Estates().Create(ctx, &v1alpha1.Estate{
+	_, err := s.api.Estates().Get(s.t.Context(), v1alpha1.EstateName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		create(s.t, s.api.Estates(), &v1alpha1.Estate{
 			ObjectMeta: named(v1alpha1.EstateName), Spec: v1alpha1.EstateSpec{Withdrawals: w},
-		}, createOptions)
-		check(s.t, err)
+		})
 		return
 	}
-	o.Spec.Withdrawals = w
-	_, err = s.api.Estates().Update(ctx, o, metav1.UpdateOptions{})
 	check(s.t, err)
+	change(s.t, s.api.Estates(), v1alpha1.EstateName, func(o *v1alpha1.Estate) { o.Spec.Withdrawals = w })
 }
 
 // held waits until the Estate says that withdrawals are held back, and why; without a reason, that they are not.
@@ -162,7 +160,7 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	s.held(v1alpha1.ReasonStopped, "s2-vm, s3-vm")
 	shown := near.shows()
 
-	check(t, s.api.Estates().Delete(t.Context(), v1alpha1.EstateName, metav1.DeleteOptions{}))
+	drop(t, s.api.Estates(), v1alpha1.EstateName)
 	eventually(t, "a status that says so without an Estate", patient, func() bool {
 		return slices.ContainsFunc(s.servers, func(one *Server) bool {
 			held := one.status().Held
@@ -181,7 +179,7 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	for i, one := range s.servers {
 		eventually(t, "end of it in the status of "+s.configs[i].Name, patient, func() bool { return one.status().Held == nil })
 	}
-	check(t, s.api.Clusters().Delete(t.Context(), cluster("s3"), metav1.DeleteOptions{}))
+	drop(t, s.api.Clusters(), cluster("s3"))
 	eventually(t, "end of the liveness of a deleted cluster", patient, func() bool {
 		return !s.servers[0].machine.View().Expired(cluster("s3"))
 	})

@@ -3,7 +3,6 @@ package server
 import (
 	"testing"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/crds/v1alpha1"
@@ -30,14 +29,8 @@ func TestAClusterDeclaredAnewHasNothingOfTheEarlierOne(t *testing.T) {
 	s.plants["s2"].stopAgent()
 	s.stop(0)
 	c := s.operator(1, 2)
-	eventually(t, "end of the Cluster", patient, func() bool {
-		err := c.Clusters().Delete(t.Context(), cluster("s2"), metav1.DeleteOptions{})
-		return err == nil || apierrors.IsNotFound(err)
-	})
-	again, err := c.Clusters().Create(t.Context(), &v1alpha1.Cluster{
-		ObjectMeta: named(cluster("s2")), Spec: v1alpha1.ClusterSpec{Center: "s2"},
-	}, createOptions)
-	check(t, err)
+	drop(t, c.Clusters(), cluster("s2"))
+	again := create(t, c.Clusters(), &v1alpha1.Cluster{ObjectMeta: named(cluster("s2")), Spec: v1alpha1.ClusterSpec{Center: "s2"}})
 	s.start(0)
 	for i := range s.servers {
 		eventually(t, "end of what was at "+s.configs[i].Name, patient, func() bool {

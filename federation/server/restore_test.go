@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"pentad.dev/pentad/federation/backup"
 )
 
@@ -102,9 +100,7 @@ func TestAFolderInUseIsLeftAlone(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("a backup of %d bytes was written", out.Len())
 	}
-	if _, err := e.operator(0).Centers().Create(t.Context(), center("after", "r1"), metav1.CreateOptions{}); err != nil {
-		t.Errorf("the server does not go on: %v", err)
-	}
+	create(t, e.operator(0).Centers(), center("after", "r1")) // the server goes on
 }
 
 func TestAFolderThatIsNotEmptyIsNotTouched(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
 	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/switchover"
 )
 
@@ -76,7 +77,7 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 		}
 	}
 	u.saveCuts()
-	u.permit = scaled(shortestPermit).Round(10*time.Millisecond) * time.Duration(max(1, options.times))
+	u.permit = min(scaled(shortestPermit).Round(10*time.Millisecond)*time.Duration(max(1, options.times)), permit.Longest)
 	u.declare(options)
 	for _, name := range centers() {
 		u.sites[name].start(options.ledgers)
@@ -107,17 +108,12 @@ func (u *units) client() *client.Client {
 // declare declares centers, clusters, the store and the units.
 func (u *units) declare(options unitsOptions) {
 	u.t.Helper()
-	ctx := u.t.Context()
 	store := &v1alpha1.Store{ObjectMeta: named("db"), Spec: v1alpha1.StoreSpec{
 		Primary: "hz-a", Replication: v1alpha1.ReplicationSynchronous, HoldsPermit: options.holdsPermit || options.ledgers,
 	}}
 	for _, name := range centers() {
-		_, err := u.api.Centers().Create(ctx, center(name, regions[name]), createOptions)
-		check(u.t, err)
-		_, err = u.api.Clusters().Create(ctx, &v1alpha1.Cluster{
-			ObjectMeta: named(cluster(name)), Spec: v1alpha1.ClusterSpec{Center: name},
-		}, createOptions)
-		check(u.t, err)
+		create(u.t, u.api.Centers(), center(name, regions[name]))
+		create(u.t, u.api.Clusters(), &v1alpha1.Cluster{ObjectMeta: named(cluster(name)), Spec: v1alpha1.ClusterSpec{Center: name}})
 		url := "http://" + u.sites[name].ports["webhook"] + "/fence"
 		if !options.ledgers {
 			u.members[name] = newMember(u.t, u.sites[name].ports["webhook"], "db", name, name == "hz-a")
@@ -127,10 +123,8 @@ func (u *units) declare(options unitsOptions) {
 			Webhook: &v1alpha1.WebhookDriver{URL: url, Timeout: &metav1.Duration{Duration: 500 * time.Millisecond}},
 		})
 	}
-	_, err := u.api.Stores().Create(ctx, store, createOptions)
-	check(u.t, err)
-	_, err = u.api.Unitizations().Create(ctx, users(u.permit), createOptions)
-	check(u.t, err)
+	create(u.t, u.api.Stores(), store)
+	create(u.t, u.api.Unitizations(), users(u.permit))
 }
 
 // waited is how long the end of permits is waited for.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -40,7 +39,7 @@ func newMember(t *testing.T, address, store, name string, primary bool) *member 
 	if primary {
 		m.become(fence.State{Open: true, Primary: true, Position: fence.Position{Index: 1}})
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := listen(address)
 	check(t, err)
 	obey := m.handler()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -154,7 +153,7 @@ func (s *site) startRelay() {
 		Rules: func() (*permitpb.RulesResponse, <-chan struct{}) { return &permitpb.RulesResponse{}, rules }, Log: s.log,
 	})
 	check(s.t, err)
-	listener, err := net.Listen("tcp", s.ports["relay"])
+	listener, err := listen(s.ports["relay"])
 	check(s.t, err)
 	server := grpc.NewServer(stream.ServerOptions()...)
 	permitpb.RegisterPermitsServer(server, service)
@@ -200,7 +199,7 @@ func (s *site) startAgent() {
 	}
 	environment.Lock()
 	check(s.t, os.Setenv(cut.Env, s.cutFile))
-	agent, err := agents.New(config, s.log)
+	agent, err := bound(func() (*agents.Process, error) { return agents.New(config, s.log) })
 	check(s.t, errors.Join(err, os.Unsetenv(cut.Env)))
 	environment.Unlock()
 	s.stops = append(s.stops, s.runs("agent "+s.center, agent.Run))
@@ -220,9 +219,9 @@ func (s *site) startLedger() {
 		}
 	}
 	var err error
-	config.Listener, err = net.Listen("tcp", s.ports["ledger"])
+	config.Listener, err = listen(s.ports["ledger"])
 	check(s.t, err)
-	config.WebhookListener, err = net.Listen("tcp", s.ports["webhook"])
+	config.WebhookListener, err = listen(s.ports["webhook"])
 	check(s.t, err)
 	m, err := ledger.New(config)
 	check(s.t, err)

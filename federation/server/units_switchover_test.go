@@ -15,9 +15,7 @@ import (
 // plan creates a switchover.
 func (u *units) plan(name string, spec v1alpha1.SwitchoverSpec) *v1alpha1.Switchover {
 	u.t.Helper()
-	s, err := u.api.Switchovers().Create(u.t.Context(),
-		&v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec}, createOptions)
-	check(u.t, err)
+	s := create(u.t, u.api.Switchovers().Resource, &v1alpha1.Switchover{ObjectMeta: named(name), Spec: spec})
 	if s.Status.Phase != v1alpha1.PhasePlanned || s.Status.PlanHash == "" {
 		u.t.Fatalf("switchover %s is created as %+v", name, s.Status)
 	}

@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
@@ -38,7 +36,7 @@ func TestTheFeedsOfADeletedClusterAreGoneAndStayAway(t *testing.T) {
 	own := func() bool { return onDisk(t, s.plants["s2"].relay.DataDir, cluster("s2")) }
 	eventually(t, "copies on all disks", patient, func() bool { return kept() && own() })
 
-	check(t, s.api.Clusters().Delete(t.Context(), cluster("s2"), metav1.DeleteOptions{}))
+	drop(t, s.api.Clusters(), cluster("s2"))
 	near.settles("s1:1/s3:1", patient)
 	_, seen := near.since(0)
 	gone := func(i int) {
@@ -75,10 +73,7 @@ func TestTheFeedsOfADeletedClusterAreGoneAndStayAway(t *testing.T) {
 		}
 	}
 
-	_, err := s.api.Clusters().Create(t.Context(), &v1alpha1.Cluster{
-		ObjectMeta: named(cluster("s2")), Spec: v1alpha1.ClusterSpec{Center: "s2"},
-	}, createOptions)
-	check(t, err)
+	create(t, s.api.Clusters(), &v1alpha1.Cluster{ObjectMeta: named(cluster("s2")), Spec: v1alpha1.ClusterSpec{Center: "s2"}})
 	near.settles("s1:1/s2:2/s3:1 s3:2", patient)
 	s.plants["s3"].settles("s3:1 s3:2/s1:1 s2:2", patient)
 	answers, _ := near.since(seen)
@@ -116,12 +111,8 @@ func TestFeedsOfClustersThatNobodyKnowsAreCleanedUp(t *testing.T) {
 		t.Error("it was removed while no Cluster is declared yet")
 	}
 	c := e.operator(0)
-	_, err = c.Centers().Create(t.Context(), center("s1", "r1"), createOptions)
-	check(t, err)
-	_, err = c.Clusters().Create(t.Context(), &v1alpha1.Cluster{
-		ObjectMeta: named(cluster("s1")), Spec: v1alpha1.ClusterSpec{Center: "s1"},
-	}, createOptions)
-	check(t, err)
+	create(t, c.Centers(), center("s1", "r1"))
+	create(t, c.Clusters(), &v1alpha1.Cluster{ObjectMeta: named(cluster("s1")), Spec: v1alpha1.ClusterSpec{Center: "s1"}})
 	eventually(t, "news of the Cluster", patient, func() bool {
 		s.withdrawal.mu.Lock()
 		defer s.withdrawal.mu.Unlock()
