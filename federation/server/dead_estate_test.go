@@ -20,8 +20,8 @@ func votersAre(names ...string) map[string]string {
 // majority of the five that operators want.
 func TestDeadServersLoseTheirVotesAndGetThemBack(t *testing.T) {
 	t.Parallel()
-	const dead = 5 * time.Second // longer than what makes a server unhealthy
 	e := layEstate(t, 5)
+	dead := max(leastHealthy, 10*e.election.Duration) + 2*time.Second // longer than what makes a server unhealthy
 	for i := range e.configs {
 		e.configs[i].DeadAfter = &metav1.Duration{Duration: dead}
 		e.start(i)
@@ -56,7 +56,5 @@ func TestDeadServersLoseTheirVotesAndGetThemBack(t *testing.T) {
 	e.stop(0) // and they count: without two others, these three are a majority
 	e.stop(1)
 	e.leader()
-	if _, err := e.operator(2, 3, 4).Centers().Create(t.Context(), center("after", "r1"), metav1.CreateOptions{}); err != nil {
-		t.Errorf("a write by those that came back: %v", err)
-	}
+	create(t, e.operator(2, 3, 4).Centers(), center("after", "r1")) // a write by those that came back
 }
