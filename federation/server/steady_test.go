@@ -14,7 +14,7 @@ import (
 func TestAReaderThatStallsIsLetGoOf(t *testing.T) {
 	t.Parallel()
 	piece := make([]byte, 64<<10)
-	const pieces, patience = 256, time.Second // 16 MiB: more than any buffer on the way takes
+	const pieces, patience = 256, 5 * time.Second // 16 MiB: more than any buffer on the way takes
 	ended := make(chan error, 1)
 	site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		to := newSteady(w, patience)

@@ -177,7 +177,7 @@ func TestALateAnswerToAnOldOrderCountsForNothing(t *testing.T) {
 	w.flows(0, "rz01.hz-a")
 	eventually(t, "unfenced store", patient, func() bool { return hz.called(fence.Unfence) > 0 })
 	close(late)
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "late fence", patient, func() bool { return hz.called(fence.Fence) > 0 })
 	w.flows(0, "rz01.hz-a")
 	hz.answer(nil)
 	hz.hold(fence.Fence)
