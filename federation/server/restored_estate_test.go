@@ -42,15 +42,10 @@ func (e *estate) joins(api *client.Client, servers ...int) {
 		e.start(i)
 	}
 	for _, i := range servers {
-		var last error
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-			if _, last = api.OrderMember(e.t.Context(), e.configs[i].Name, client.Promote, false); last == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				e.t.Fatalf("%s is not promoted: %v", e.configs[i].Name, last)
-			}
-		}
+		comes(e.t, "promotion of "+e.configs[i].Name, func() error {
+			_, err := api.OrderMember(e.t.Context(), e.configs[i].Name, client.Promote, false)
+			return err
+		})
 	}
 	voters := func() (n int) {
 		members, err := api.Members(e.t.Context())
@@ -64,14 +59,14 @@ func (e *estate) joins(api *client.Client, servers ...int) {
 		}
 		return n
 	}
-	eventually(e.t, "vote for everyone", time.Minute, func() bool { return voters() == len(servers)+1 })
+	eventually(e.t, "vote for everyone", patient, func() bool { return voters() == len(servers)+1 })
 }
 
 // token has a server join at its next start.
 func (e *estate) token(api *client.Client, i int) {
 	e.t.Helper()
 	var token *client.Token
-	eventually(e.t, "token", time.Minute, func() (ok bool) {
+	eventually(e.t, "token", patient, func() (ok bool) {
 		var err error
 		token, err = api.Invite(e.t.Context(), time.Hour)
 		return err == nil
@@ -172,7 +167,7 @@ func (m *mirror) has(t *testing.T, api *client.Client) bool {
 func (e *estate) backup(i int) []byte {
 	e.t.Helper()
 	var file bytes.Buffer
-	check(e.t, e.api(i, time.Minute).Backup(e.t.Context(), &file))
+	check(e.t, e.api(i, patient).Backup(e.t.Context(), &file))
 	return file.Bytes()
 }
 
