@@ -27,7 +27,7 @@ type subject struct {
 	replica *replica
 }
 
-func newSubject(t testing.TB) subject {
+func newSubject(t testing.TB, bookmarkEvery time.Duration) subject {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, metav1.SchemeGroupVersion)
@@ -46,7 +46,7 @@ func newSubject(t testing.TB) subject {
 		NewObject:     func() runtime.Object { return &example.Pod{} },
 		Prefix:        "/pods/",
 		Transformer:   storagetesting.NewPrefixTransformer([]byte("test!"), false),
-		BookmarkEvery: time.Second,
+		BookmarkEvery: bookmarkEvery,
 		ReachPatience: 200 * time.Millisecond,
 	})
 	if err != nil {
@@ -169,9 +169,11 @@ func conformance() map[string]conformanceTest {
 		"WatchFromZero": func(ctx context.Context, t *testing.T, s subject) {
 			storagetesting.RunTestWatchFromZero(ctx, t, s, s.compact)
 		},
-		"DeleteTriggerWatch":   plain(storagetesting.RunTestDeleteTriggerWatch),
-		"WatchFromNonZero":     plain(storagetesting.RunTestWatchFromNonZero),
-		"DelayedWatchDelivery": plain(storagetesting.RunTestDelayedWatchDelivery),
+		"DeleteTriggerWatch": plain(storagetesting.RunTestDeleteTriggerWatch),
+		"WatchFromNonZero":   plain(storagetesting.RunTestWatchFromNonZero),
+		"DelayedWatchDelivery": func(ctx context.Context, t *testing.T, s subject) {
+			storagetesting.RunTestDelayedWatchDelivery(ctx, t, prompted(s))
+		},
 		"WatchError": func(ctx context.Context, t *testing.T, s subject) {
 			storagetesting.RunTestWatchError(ctx, t, s)
 		},
@@ -190,9 +192,11 @@ func conformance() map[string]conformanceTest {
 		"OptionalWatchBookmarksWithCorrectResourceVersion": plain(
 			storagetesting.RunTestOptionalWatchBookmarksWithCorrectResourceVersion),
 		"SendInitialEventsBackwardCompatibility": plain(storagetesting.RunSendInitialEventsBackwardCompatibility),
-		"WatchSemantics":                         plain(storagetesting.RunWatchSemantics),
-		"WatchSemanticInitialEventsExtended":     plain(storagetesting.RunWatchSemanticInitialEventsExtended),
-		"WatchListMatchSingle":                   plain(storagetesting.RunWatchListMatchSingle),
+		"WatchSemantics": func(ctx context.Context, t *testing.T, s subject) {
+			storagetesting.RunWatchSemantics(ctx, t, prompted(s))
+		},
+		"WatchSemanticInitialEventsExtended": plain(storagetesting.RunWatchSemanticInitialEventsExtended),
+		"WatchListMatchSingle":               plain(storagetesting.RunWatchListMatchSingle),
 		"WatchErrorIsBlockingFurtherEvents": func(ctx context.Context, t *testing.T, s subject) {
 			storagetesting.RunWatchErrorIsBlockingFurtherEvents(ctx, t, s)
 		},
@@ -218,9 +222,18 @@ func TestConformance(t *testing.T) {
 			if !setsFeatureGate[name] {
 				t.Parallel()
 			}
-			run(t.Context(), t, newSubject(t))
+			bookmarkEvery := time.Hour
+			if wantsBookmarks[name] {
+				bookmarkEvery = 100 * time.Millisecond
+			}
+			run(t.Context(), t, newSubject(t, bookmarkEvery))
 		})
 	}
+}
+
+// wantsBookmarks are tests that wait some seconds for a bookmark; others take one for an event too many.
+var wantsBookmarks = map[string]bool{
+	"ProgressNotify": true, "WatchDispatchBookmarkEvents": true, "OptionalWatchBookmarksWithCorrectResourceVersion": true,
 }
 
 // setsFeatureGate are tests that change a feature gate of the process, and so cannot run beside each other.

@@ -2,9 +2,12 @@ package storage
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"pentad.dev/pentad/federation/intent"
 	"pentad.dev/pentad/federation/intent/intentpb"
@@ -20,6 +23,8 @@ type follower struct {
 	applied int
 	// reading makes a consistent read bring the replica up to date, as a leader's heartbeat does.
 	reading bool
+	// patience is how long the last consistent read could take.
+	patience time.Duration
 }
 
 func newFollower(t testing.TB, leader *replica) *follower {
@@ -31,6 +36,9 @@ func (f *follower) State() *intent.FSM { return f.fsm }
 
 func (f *follower) ReadRevision(ctx context.Context) (uint64, error) {
 	revision, err := f.leader.ReadRevision(ctx)
+	f.mu.Lock()
+	f.patience = left(ctx)
+	f.mu.Unlock()
 	if f.reading {
 		go func() {
 			time.Sleep(10 * time.Millisecond)
@@ -51,4 +59,22 @@ func (f *follower) catchUp() {
 		f.applied++
 		f.fsm.Apply(uint64(f.applied), entry)
 	}
+}
+
+// left is the time that a context has.
+func left(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return math.MaxInt64
+}
+
+// patiently repeats a read or a write that needs one while it is unavailable: a replica may take longer to catch up than
+// one read waits.
+func patiently(call func() error) error {
+	err := call()
+	for deadline := time.Now().Add(time.Minute); apierrors.IsServiceUnavailable(err) && time.Now().Before(deadline); {
+		err = call()
+	}
+	return err
 }

@@ -22,13 +22,15 @@ func counted(t *testing.T, leader *replica, writers, each int) int {
 	for n := range writers {
 		writing.Go(func() {
 			for range each {
-				err := at[n%2].GuaranteedUpdate(t.Context(), centersPrefix+"hz-a", &v1alpha1.Center{}, false, nil,
-					storage.SimpleUpdate(func(obj runtime.Object) (runtime.Object, error) {
-						center := obj.(*v1alpha1.Center)
-						was, _ := strconv.Atoi(center.Labels["n"])
-						center.Labels = map[string]string{"n": strconv.Itoa(was + 1)}
-						return center, nil
-					}), nil)
+				err := patiently(func() error {
+					return at[n%2].GuaranteedUpdate(t.Context(), centersPrefix+"hz-a", &v1alpha1.Center{}, false, nil,
+						storage.SimpleUpdate(func(obj runtime.Object) (runtime.Object, error) {
+							center := obj.(*v1alpha1.Center)
+							was, _ := strconv.Atoi(center.Labels["n"])
+							center.Labels = map[string]string{"n": strconv.Itoa(was + 1)}
+							return center, nil
+						}), nil)
+				})
 				if err != nil {
 					t.Error(err)
 					return

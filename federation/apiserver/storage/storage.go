@@ -72,9 +72,9 @@ type Storage struct {
 }
 
 type planted struct {
-	lateWatch  bool // a watch starts where the state is when its goroutine runs
-	staleReads bool // a consistent read is answered from local state
-	sentAnswer bool // a write is answered with what was sent, not with what was made of it
+	lateWatch  <-chan struct{} // a watch starts where the state is when this is closed
+	staleReads bool            // a consistent read is answered from local state
+	sentAnswer bool            // a write is answered with what was sent, not with what was made of it
 }
 
 var _ storage.Interface = (*Storage)(nil)

@@ -42,7 +42,7 @@ func (s *Storage) Watch(ctx context.Context, key string, opts storage.ListOption
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	w.seen = revision
-	if !s.planted.lateWatch {
+	if s.planted.lateWatch == nil {
 		w.cursor, w.err = s.state.Watch(revision)
 	}
 	go w.run()
@@ -127,8 +127,8 @@ func (w *watcher) sendInitial() error {
 // has come: without them the resourceVersion of its last event falls out of the history, and its client lists again
 // for nothing.
 func (w *watcher) follow() error {
-	if w.s.planted.lateWatch {
-		time.Sleep(20 * time.Millisecond)
+	if late := w.s.planted.lateWatch; late != nil {
+		<-late
 		w.seen = w.s.state.Local().Revision()
 		w.cursor, w.err = w.s.state.Watch(w.seen)
 	}
