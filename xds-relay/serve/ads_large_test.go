@@ -97,18 +97,20 @@ func TestShutdownIsPaced(t *testing.T) {
 	}
 	start := time.Now()
 	done := make(chan struct{})
-	go func() { r.stop(); close(done) }()
-	time.Sleep(100 * time.Millisecond)
+	go func() { r.end(); close(done) }()
+	waitFor(t, func() bool { r.server.mu.Lock(); defer r.server.mu.Unlock(); return r.server.closing })
 	late := openStream(t, conn)
 	late.ask("n", EndpointType, "", "", "e")
-	late.ended(codes.Unavailable)
+	if m := late.ended(codes.Unavailable); !strings.Contains(m, "shutting down") {
+		t.Errorf("a new stream was refused with %q", m)
+	}
 	var after []time.Duration
 	for range n {
 		after = append(after, (<-ends).Sub(start))
 	}
 	<-done
 	slices.Sort(after)
-	if after[n-1] < 300*time.Millisecond || after[n/2] < 100*time.Millisecond || after[n-1] > 3*time.Second {
+	if after[n-1] < 300*time.Millisecond || after[n/2] < 100*time.Millisecond || after[n-1] > patience {
 		t.Fatalf("streams ended after %v", after)
 	}
 	if len(r.server.Streams()) != 0 {

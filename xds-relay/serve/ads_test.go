@@ -106,6 +106,8 @@ func TestStatusAndMetricsShowWhatClientsSay(t *testing.T) {
 			t.Errorf("the log does not say %q: %s", want, r.output)
 		}
 	}
+	// A response is counted once it is on its way, so it may be here before.
+	waitFor(t, func() bool { return gather(t, r.metrics)["pentad_xds_responses_total EDS"] > 0 })
 	numbers := gather(t, r.metrics)
 	for name, want := range map[string]float64{
 		"pentad_xds_streams": 1, "pentad_xds_responses_total RDS": 2, "pentad_xds_responses_total EDS": 1,

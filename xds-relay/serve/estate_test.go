@@ -168,7 +168,8 @@ func standIn(typeURL, name string) ([]byte, bool) {
 	return nil, false
 }
 
-func estate(c *Config) { c.OnDemand, c.Absent = serverListener, standIn }
+// estate keeps a removed cluster until its client has left it, however busy the machine is.
+func estate(c *Config) { c.OnDemand, c.Absent, c.Linger = serverListener, standIn, patience }
 
 // bootstrap names the relays, the preferred one first.
 func bootstrap(t testing.TB, node string, relays ...string) []byte {
@@ -252,19 +253,19 @@ func who(conn *grpc.ClientConn, wait time.Duration, opts ...grpc.CallOption) (st
 
 // becomes waits until every answer is one of want, and returns how long that took. The call itself never fails for want
 // of an answer: whatever goes wrong on the way is the test's business.
-func becomes(t testing.TB, conn *grpc.ClientConn, limit time.Duration, want string) time.Duration {
+func becomes(t testing.TB, conn *grpc.ClientConn, want string) time.Duration {
 	t.Helper()
 	start := time.Now()
 	var got string
 	var err error
 	for same := 0; same < 5; {
-		if got, err = who(conn, limit, grpc.WaitForReady(true)); err == nil && got == want {
+		if got, err = who(conn, patience, grpc.WaitForReady(true)); err == nil && got == want {
 			same++
 			continue
 		}
 		same = 0
-		if time.Since(start) > limit {
-			t.Fatalf("after %v: %q, %v; want %q", limit, got, err, want)
+		if time.Since(start) > patience {
+			t.Fatalf("after %v: %q, %v; want %q", patience, got, err, want)
 		}
 		time.Sleep(time.Millisecond)
 	}

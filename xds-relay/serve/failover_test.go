@@ -60,7 +60,7 @@ func owners(f faults) func(*Config) {
 }
 
 // failOver brings a client to the new owner by a relay that is ahead, which dies then. The one left is behind.
-func failOver(t testing.TB, f faults) *moved {
+func failOver(t testing.TB, f faults, prepare ...func(*Server)) *moved {
 	aside := startRelay(t, newLog(t), "", estate) // serves the backends only
 	m := &moved{
 		one: backend(t, "one", aside.address), two: backend(t, "two", aside.address),
@@ -71,20 +71,22 @@ func failOver(t testing.TB, f faults) *moved {
 			endpointsOf("new", m.two))
 	}
 	m.ahead = startRelay(t, content(ownedRoute(7, "svc", "new", "old")), "", owners(f))
-	m.behind = startRelay(t, content(ownedRoute(5, "svc", "old", "new")), "", owners(f))
+	m.behind = startRelayWith(t, content(ownedRoute(5, "svc", "old", "new")), "", owners(f), ServerOptions(), prepare...)
 	m.conn = client(t, "svc", "ipv4:"+m.ahead.address+","+m.behind.address)
-	becomes(t, m.conn, 30*time.Second, "two")
-	waitFor(t, 30*time.Second, func() bool { return strings.HasPrefix(acked(m.ahead, RouteType), "7.") })
+	becomes(t, m.conn, "two")
+	waitFor(t, func() bool { return strings.HasPrefix(acked(m.ahead, svcClient, RouteType), "7.") })
 	m.ahead.grpc.Stop() // abruptly, as a killed process
 	m.ahead.stop()
 	return m
 }
 
-// acked is the version of a type that the client of svc acknowledged last.
-func acked(r *testRelay, url string) string {
+const svcClient = "client of svc"
+
+// acked is the version of a type that a client acknowledged last.
+func acked(r *testRelay, node, url string) string {
 	for _, s := range r.server.Streams() {
 		for _, ty := range s.Types {
-			if s.Node == "client of svc" && ty.Type == url {
+			if s.Node == node && ty.Type == url {
 				return ty.Acked
 			}
 		}
@@ -99,7 +101,7 @@ func watch(conn *grpc.ClientConn, name string) (stop func() (of, failed int64)) 
 	var of, failed atomic.Int64
 	running.Go(func() {
 		for ctx.Err() == nil {
-			got, err := who(conn, 5*time.Second)
+			got, err := who(conn, patience)
 			if err != nil {
 				failed.Add(1)
 			} else if got == name {
@@ -124,28 +126,29 @@ func TestGRPCClientIsNotTakenBack(t *testing.T) {
 }
 
 func notTakenBack(t testing.TB, f faults) error {
-	m := failOver(t, f)
+	m := failOver(t, f, waiting) // so nothing but the commit that catches up can end the wait
+	limit := f.patience(5 * time.Second)
 	stop := watch(m.conn, "one")
 	defer stop()
-	if !within(5*time.Second, func() bool { return acked(m.behind, ListenerType) != "" }) {
+	if !within(limit, func() bool { return acked(m.behind, svcClient, ListenerType) != "" }) {
 		return errors.New("the client did not come, or nothing was answered")
 	}
 	// What the new owner's endpoints are is no part of what waits.
 	m.behind.commit(endpointsOf("new", m.three))
-	if !within(time.Second, func() bool { got, _ := who(m.conn, time.Second); return got == "three" }) {
+	if !within(limit, func() bool { got, _ := who(m.conn, limit); return got == "three" }) {
 		of, failed := stop()
 		return fmt.Errorf("no new endpoints; %d calls went back to the old owner, %d failed", of, failed)
 	}
 	// Neither are other clients, who have nothing to lose.
-	becomes(t, client(t, "svc", m.behind.address), time.Second, "one")
-	awaits, missed := waits(m.behind.server, "client of svc")
-	if awaits == 0 && acked(m.behind, RouteType) == "" || missed != nil {
-		return fmt.Errorf("awaits %d, missed %+v", awaits, missed)
+	becomes(t, client(t, "svc", m.behind.address), "one")
+	awaits, missed := waits(m.behind.server, svcClient)
+	if had := acked(m.behind, svcClient, RouteType); awaits != 7 || had != "" || missed != nil {
+		return fmt.Errorf("awaits %d, has %q, missed %+v", awaits, had, missed)
 	}
 	m.behind.commit(ownedRoute(7, "svc", "new", "old"))
 	start := time.Now()
-	if !within(time.Second, func() bool { return strings.HasPrefix(acked(m.behind, RouteType), "7.") }) {
-		return fmt.Errorf("caught up, and the client has %q", acked(m.behind, RouteType))
+	if !within(limit, func() bool { return strings.HasPrefix(acked(m.behind, svcClient, RouteType), "7.") }) {
+		return fmt.Errorf("caught up, and the client has %q", acked(m.behind, svcClient, RouteType))
 	}
 	t.Logf("routes %v after the relay caught up", time.Since(start))
 	if of, failed := stop(); of+failed != 0 {
@@ -173,7 +176,7 @@ func TestGRPCClientIsAnsweredInAnyCase(t *testing.T) {
 func answeredAnyway(t testing.TB, f faults) error {
 	m := failOver(t, f)
 	var came time.Time
-	if !within(5*time.Second, func() bool {
+	if !within(f.patience(5*time.Second), func() bool {
 		for _, s := range m.behind.server.Streams() {
 			came = s.Since
 		}
@@ -181,12 +184,13 @@ func answeredAnyway(t testing.TB, f faults) error {
 	}) {
 		return errors.New("the client did not come")
 	}
-	if !within(maxCatchUp+2*time.Second, func() bool { got, _ := who(m.conn, time.Second); return got == "one" }) {
+	limit := f.patience(maxCatchUp + 2*time.Second)
+	if !within(limit, func() bool { got, _ := who(m.conn, limit); return got == "one" }) {
 		return fmt.Errorf("not answered after %v", time.Since(came))
 	}
 	after := time.Since(came)
 	t.Logf("answered %v after the client came", after)
-	_, missed := waits(m.behind.server, "client of svc")
+	_, missed := waits(m.behind.server, svcClient)
 	if after < maxCatchUp || missed == nil || missed.Shown != 7 || missed.Had != 5 {
 		return fmt.Errorf("taken back after %v, missed %+v", after, missed)
 	}

@@ -3,10 +3,12 @@ package serve
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -19,21 +21,21 @@ func TestGRPCClientsAndServers(t *testing.T) {
 	one, two := backend(t, "one", r.address), backend(t, "two", r.address)
 	r.commit(service("svc", one)...)
 	conn := client(t, "svc", r.address)
-	first := becomes(t, conn, 30*time.Second, "one")
+	first := becomes(t, conn, "one")
 	r.commit(endpointsOf("svc", one, two))
-	waitFor(t, 30*time.Second, func() bool { got, _ := who(conn, time.Second); return got == "two" })
+	waitFor(t, func() bool { got, _ := who(conn, patience); return got == "two" })
 	r.commit(endpointsOf("svc", two))
-	removed := becomes(t, conn, time.Second, "two")
+	removed := becomes(t, conn, "two")
 	// Nothing goes to the one that was removed.
 	for range 50 {
-		if got, err := who(conn, time.Second); err != nil || got != "two" {
+		if got, err := who(conn, patience); err != nil || got != "two" {
 			t.Fatalf("after the removal: %q, %v", got, err)
 		}
 	}
 	// A new cluster, and the routes to it, in one commit. The old one goes.
 	r.commit(append(service("other", one), routeOf("svc", "other"), feed.Change{Kind: ClusterType, Key: "svc"},
 		feed.Change{Kind: EndpointType, Key: "svc"})...)
-	moved := becomes(t, conn, 2*time.Second, "one")
+	moved := becomes(t, conn, "one")
 	t.Logf("first answer after %v, removal in force after %v, new cluster after %v", first, removed, moved)
 	for _, s := range r.server.Streams() {
 		for _, ty := range s.Types {
@@ -44,12 +46,10 @@ func TestGRPCClientsAndServers(t *testing.T) {
 	}
 }
 
-func waitFor(t testing.TB, limit time.Duration, what func() bool) {
+func waitFor(t testing.TB, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); !what(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v", limit)
-		}
+	if !within(patience, what) {
+		t.Fatalf("not within %v", patience)
 	}
 }
 
@@ -61,7 +61,9 @@ func TestGRPCNamesThatDoNotExist(t *testing.T) {
 }
 
 func missingNames(t testing.TB, f faults) error {
-	r := startRelay(t, newLog(t), "", func(c *Config) { estate(c); c.faults = f })
+	told := &absences{names: make(map[string]bool)}
+	r := startRelayWith(t, newLog(t), "", func(c *Config) { estate(c); c.faults = f },
+		append(ServerOptions(), grpc.StreamInterceptor(told.intercept)))
 	one := backend(t, "one", r.address)
 	// Nothing of it exists; the listener does, but not its routes; everything but the assignment.
 	r.commit(append(service("later", one), listenerOf("no-routes"), listenerOf("no-endpoints"),
@@ -69,21 +71,56 @@ func missingNames(t testing.TB, f faults) error {
 	r.commit(feed.Change{Kind: ListenerType, Key: "later"})
 	for _, target := range []string{"nothing", "no-routes", "no-endpoints", "later"} {
 		conn := client(t, target, r.address)
-		start := time.Now()
-		if _, err := who(conn, 3*time.Second); status.Code(err) != codes.Unavailable {
+		limit, start := f.patience(3*time.Second), time.Now()
+		if _, err := who(conn, limit); status.Code(err) != codes.Unavailable {
 			return fmt.Errorf("%s: after %v: %w, want UNAVAILABLE at once", target, time.Since(start), err)
+		}
+		if !within(limit, func() bool { return told.of(target) }) {
+			return fmt.Errorf("%s: UNAVAILABLE after %v, and the relay told the client nothing", target, time.Since(start))
 		}
 		if target == "later" {
 			r.commit(listenerOf("later"))
-			becomes(t, conn, 2*time.Second, "one")
+			becomes(t, conn, "one")
 			r.commit(feed.Change{Kind: ListenerType, Key: "later"})
-			waitFor(t, 2*time.Second, func() bool {
-				_, err := who(conn, time.Second)
+			waitFor(t, func() bool {
+				_, err := who(conn, patience)
 				return status.Code(err) == codes.Unavailable
 			})
 		}
 	}
 	return nil
+}
+
+// absences are the names that clients were told do not exist.
+type absences struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (a *absences) intercept(server any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	return next(server, &toldStream{s, a})
+}
+
+func (a *absences) of(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.names[name]
+}
+
+type toldStream struct {
+	grpc.ServerStream
+	told *absences
+}
+
+func (s *toldStream) SendMsg(m any) error {
+	s.told.mu.Lock()
+	for _, res := range m.(*response).resources {
+		if res.missing {
+			s.told.names[res.name] = true
+		}
+	}
+	s.told.mu.Unlock()
+	return s.ServerStream.SendMsg(m)
 }
 
 // TestGRPCRefusalAndRepair: what a client refuses stops nothing: it goes on with what it had, takes what else changes,
@@ -93,8 +130,8 @@ func TestGRPCRefusalAndRepair(t *testing.T) {
 	one, two := backend(t, "one", r.address), backend(t, "two", r.address)
 	r.commit(append(service("svc", one), service("other", one)...)...)
 	conn, other := client(t, "svc", r.address), client(t, "other", r.address)
-	becomes(t, conn, 30*time.Second, "one")
-	becomes(t, other, 30*time.Second, "one")
+	becomes(t, conn, "one")
+	becomes(t, other, "one")
 	// A locality without a name is what grpc-go refuses.
 	broken := &endpointv3.ClusterLoadAssignment{
 		ClusterName: "svc", Endpoints: []*endpointv3.LocalityLbEndpoints{{Priority: 3}},
@@ -113,7 +150,7 @@ func TestGRPCRefusalAndRepair(t *testing.T) {
 		}
 		return nil
 	}
-	waitFor(t, 2*time.Second, func() bool { return refusal() != nil })
+	waitFor(t, func() bool { return refusal() != nil })
 	n := refusal()
 	if n.Type != EndpointType || n.Version == "" || n.Message == "" {
 		t.Fatalf("%+v", n)
@@ -121,15 +158,19 @@ func TestGRPCRefusalAndRepair(t *testing.T) {
 	if !strings.Contains(r.output.String(), "client of svc") {
 		t.Error("the log does not name the client")
 	}
+	// A response is counted once it is on its way, and before its answer is read.
+	var first string
+	waitFor(t, func() bool { first = acked(r, "client of other", EndpointType); return first != "" })
 	sent := gather(t, r.metrics)["pentad_xds_responses_total EDS"]
-	becomes(t, conn, time.Second, "one")
+	becomes(t, conn, "one")
 	r.commit(endpointsOf("other", two))
-	becomes(t, other, time.Second, "two")
+	becomes(t, other, "two")
+	waitFor(t, func() bool { return acked(r, "client of other", EndpointType) != first })
 	if now := gather(t, r.metrics)["pentad_xds_responses_total EDS"]; now != sent+1 {
 		t.Errorf("%v responses for one change: what was refused was sent again", now-sent)
 	}
 	r.commit(endpointsOf("svc", two))
-	becomes(t, conn, time.Second, "two")
+	becomes(t, conn, "two")
 }
 
 // TestGRPCRelayRestart: a relay that goes and comes back with the same disturbs nobody, and what changed meanwhile
@@ -140,11 +181,11 @@ func TestGRPCRelayRestart(t *testing.T) {
 	one, two := backend(t, "one", r.address), backend(t, "two", r.address)
 	r.commit(service("svc", one)...)
 	conn := client(t, "svc", r.address)
-	becomes(t, conn, 30*time.Second, "one")
+	becomes(t, conn, "one")
 	for i, want := range []string{"one", "two"} {
 		r.stop()
 		for range 20 {
-			if got, err := who(conn, time.Second); err != nil || got != "one" {
+			if got, err := who(conn, patience); err != nil || got != "one" {
 				t.Fatalf("without a relay: %q, %v", got, err)
 			}
 		}
@@ -154,7 +195,7 @@ func TestGRPCRelayRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		r = startRelay(t, log, r.address, estate)
-		becomes(t, conn, 10*time.Second, want)
+		becomes(t, conn, want)
 	}
 }
 
@@ -175,26 +216,19 @@ func awayAndHome(t testing.TB, f faults) error {
 	faulty := func(c *Config) { estate(c); c.faults = f }
 	a, b := startRelay(t, content(one), "", faulty), startRelay(t, content(two), "", faulty)
 	conn := client(t, "svc", a.address, b.address)
-	becomes(t, conn, 30*time.Second, "one")
+	becomes(t, conn, "one")
 	// grpc-go leaves A only while something is missing (A71): routes now name a cluster that A does not answer for, since
 	// it has no stand-in for clusters.
+	waitFor(t, func() bool { return acked(a, svcClient, ClusterType) != "" })
+	before := acked(a, svcClient, ClusterType)
 	a.commit(routeOf("svc", "svc", "unknown"))
-	waitFor(t, 2*time.Second, func() bool {
-		for _, s := range a.server.Streams() {
-			for _, ty := range s.Types {
-				if ty.Type == ClusterType && ty.Names == 2 && ty.Unanswered == 0 {
-					return true
-				}
-			}
-		}
-		return false
-	})
+	waitFor(t, func() bool { return acked(a, svcClient, ClusterType) != before })
 	a.stop()
-	away := becomes(t, conn, 10*time.Second, "two")
+	away := becomes(t, conn, "two")
 	a = startRelay(t, content(one), a.address, faulty)
 	start := time.Now()
-	for got := ""; got != "one"; got, _ = who(conn, time.Second) {
-		if time.Since(start) > 6*time.Second {
+	for got := ""; got != "one"; got, _ = who(conn, patience) {
+		if time.Since(start) > f.patience(6*time.Second) {
 			return fmt.Errorf("home at A for %v, and calls still go to where B said", time.Since(start))
 		}
 		time.Sleep(5 * time.Millisecond)

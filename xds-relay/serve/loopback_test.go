@@ -3,10 +3,13 @@ package serve
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,8 +35,23 @@ type testRelay struct {
 	address string
 	metrics *prometheus.Registry
 	output  *lines
-	stop    func()
+	// end has the Server end, while gRPC goes on; stop ends both.
+	end, stop func()
 }
+
+// patience bounds every wait: what takes milliseconds on an idle machine may take long on a busy one.
+const patience = 2 * time.Minute
+
+// patience is how long what is right is waited for; what a planted bug prevents, it prevents for good.
+func (f faults) patience(planted time.Duration) time.Duration {
+	if f == (faults{}) {
+		return patience
+	}
+	return planted
+}
+
+// waiting makes streams wait for what clients had elsewhere as long as a test takes, which is more than Config allows.
+func waiting(s *Server) { s.cfg.CatchUp = time.Hour }
 
 // lines is a log that several goroutines write.
 type lines struct {
@@ -60,7 +78,7 @@ func startRelay(t testing.TB, log *feed.Log, address string, change func(*Config
 }
 
 func startRelayWith(
-	t testing.TB, log *feed.Log, address string, change func(*Config), options []grpc.ServerOption,
+	t testing.TB, log *feed.Log, address string, change func(*Config), options []grpc.ServerOption, prepare ...func(*Server),
 ) *testRelay {
 	t.Helper()
 	r := &testRelay{t: t, log: log, metrics: prometheus.NewRegistry(), output: &lines{}}
@@ -75,34 +93,50 @@ func startRelayWith(
 	if r.server, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if address == "" {
-		address = "127.0.0.1:0"
+	for _, p := range prepare {
+		p(r.server)
 	}
-	var lis net.Listener
-	for range 50 {
-		if lis, err = net.Listen("tcp", address); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	lis := listen(t, address)
 	r.address = lis.Addr().String()
 	r.grpc = grpc.NewServer(options...)
 	r.server.Register(r.grpc)
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
+	var running, serving sync.WaitGroup
 	running.Go(func() { _ = r.server.Run(ctx) })
-	running.Go(func() { _ = r.grpc.Serve(lis) })
-	r.stop = sync.OnceFunc(func() {
+	serving.Go(func() { _ = r.grpc.Serve(lis) })
+	r.end = sync.OnceFunc(func() {
 		cancel()
-		r.server.running.Wait()
-		r.grpc.Stop()
 		running.Wait()
+	})
+	r.stop = sync.OnceFunc(func() {
+		r.end()
+		r.grpc.Stop()
+		serving.Wait()
 	})
 	t.Cleanup(r.stop)
 	return r
+}
+
+// ports are below those that the system gives to callers, so one that a relay had stays free for its return; each is
+// given once, so that nobody comes to another relay in its place.
+var ports = rand.Uint32N(2500)
+
+// listen listens at address, "" for any.
+func listen(t testing.TB, address string) net.Listener {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		at := address
+		if at == "" {
+			at = fmt.Sprintf("127.0.0.1:%d", 30000+atomic.AddUint32(&ports, 1)%2500)
+		}
+		lis, err := net.Listen("tcp", at)
+		if err == nil {
+			return lis
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func newLog(t testing.TB, changes ...feed.Change) *feed.Log {
@@ -139,7 +173,7 @@ func (r *testRelay) dial() *grpc.ClientConn {
 
 func openStream(t testing.TB, conn *grpc.ClientConn) rawStream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	s, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(ctx)
 	if err != nil {
