@@ -21,6 +21,12 @@ type bubble struct {
 	listeners map[string]*bufconn.Listener
 }
 
+// inBubble runs a test on simulated time, in which no stream breaks because the machine is busy.
+func inBubble(t *testing.T, test func(*testing.T, *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, &bubble{listeners: map[string]*bufconn.Listener{}}) })
+}
+
 func (b *bubble) dial(ctx context.Context, address string) (net.Conn, error) {
 	b.mu.Lock()
 	l := b.listeners[address]
@@ -32,14 +38,18 @@ func (b *bubble) dial(ctx context.Context, address string) (net.Conn, error) {
 }
 
 // serve serves a set at an address until the result is called.
-func (b *bubble) serve(t *testing.T, address string, set *Set) (stop func()) {
+func (b *bubble) serve(t *testing.T, address string, set *Set, changes ...func(*ServiceConfig)) (stop func()) {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
 	b.mu.Lock()
 	b.listeners[address] = l
 	b.mu.Unlock()
 	allow := func(context.Context, ID) error { return nil }
-	service, err := NewService(ServiceConfig{Set: set, Authorize: allow, AuthorizeRead: allow})
+	cfg := ServiceConfig{Set: set, Authorize: allow, AuthorizeRead: allow}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	service, err := NewService(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +57,15 @@ func (b *bubble) serve(t *testing.T, address string, set *Set) (stop func()) {
 	feedpb.RegisterFeedsServer(server, service)
 	var wg sync.WaitGroup
 	wg.Go(func() { server.Serve(l) })
-	return func() {
+	stop = sync.OnceFunc(func() {
 		b.mu.Lock()
 		delete(b.listeners, address)
 		b.mu.Unlock()
 		server.Stop()
 		wg.Wait()
-	}
+	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // TestWholeStackRunsInABubble runs publisher, two servers, a relay and their disks on simulated time: nothing in the

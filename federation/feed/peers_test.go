@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -24,44 +25,48 @@ func connectedTo(f *Follower, names ...string) bool {
 }
 
 func TestPeersComeAndGoWhileStreamsToOthersStay(t *testing.T) {
-	a, b := startServer(t, memory(t), "127.0.0.1:0"), startServer(t, memory(t), "127.0.0.1:0")
-	la, lb := a.set.Log("c/a"), b.set.Log("c/b")
-	la.Begin(1, []Change{change("a", "1")})
-	lb.Begin(1, []Change{change("b", "1")})
-	peers := peersOf(a, b)
-	relay := memory(t)
-	f := followWith(t, FollowerConfig{Set: relay, Peers: peers[:1]})
-	half := func(name string) *receiver {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, p := range f.peers {
-			if p.peer.Name == name {
-				return p.half
+	inBubble(t, func(t *testing.T, net *bubble) {
+		a, b, relay := memory(t), memory(t), memory(t)
+		net.serve(t, "s0", a)
+		net.serve(t, "s1", b)
+		la, lb := a.Log("c/a"), b.Log("c/b")
+		la.Begin(1, []Change{change("a", "1")})
+		lb.Begin(1, []Change{change("b", "1")})
+		peers := peersNamed("s0", "s1")
+		f := followWith(t, FollowerConfig{Set: relay, Peers: peers[:1], Dialer: net.dial})
+		half := func(name string) *receiver {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, p := range f.peers {
+				if p.peer.Name == name {
+					return p.half
+				}
 			}
+			return nil
 		}
-		return nil
-	}
-	eventually(t, "the first peer is followed", func() bool { return connectedTo(f, "s0") && equal(la, relay) })
-	first := half("s0")
-	f.SetPeers([]Peer{peers[1], peers[0]})
-	eventually(t, "the second peer is followed", func() bool { return connectedTo(f, "s1", "s0") && equal(lb, relay) })
-	if half("s0") != first {
-		t.Error("the stream to the peer that stayed was begun anew")
-	}
-	f.SetPeers(peers[1:])
-	la.Commit(change("a", "2"))
-	lb.Commit(change("b", "2"))
-	eventually(t, "the second peer alone is followed", func() bool { return connectedTo(f, "s1") && equal(lb, relay) })
-	if c, _ := relay.Get("c/a"); c.Position() == la.Position() || c.Len() != 1 {
-		t.Errorf("the first peer's feed is at %s with %d records", c.Position(), c.Len())
-	}
-	f.SetPeers([]Peer{{Name: "s1", Address: a.addr}}) // the peer moved
-	eventually(t, "the peer is followed at its new address", func() bool { return connectedTo(f, "s1") && equal(la, relay) })
-	lb.Commit(change("b", "3"))
-	f.SetPeers(nil)
-	eventually(t, "nobody is followed", func() bool { return connectedTo(f) })
-	f.SetPeers(peers)
-	eventually(t, "all are followed again", func() bool { return connectedTo(f, "s0", "s1") && equal(la, relay) && equal(lb, relay) })
+		eventually(t, "the first peer is followed", func() bool { return connectedTo(f, "s0") && equal(la, relay) })
+		first := half("s0")
+		f.SetPeers([]Peer{peers[1], peers[0]})
+		eventually(t, "the second peer is followed", func() bool { return connectedTo(f, "s1", "s0") && equal(lb, relay) })
+		if half("s0") != first {
+			t.Error("the stream to the peer that stayed was begun anew")
+		}
+		f.SetPeers(peers[1:])
+		synctest.Wait() // until the stream has ended
+		la.Commit(change("a", "2"))
+		lb.Commit(change("b", "2"))
+		eventually(t, "the second peer alone is followed", func() bool { return connectedTo(f, "s1") && equal(lb, relay) })
+		if c, _ := relay.Get("c/a"); c.Position() == la.Position() || c.Len() != 1 {
+			t.Errorf("the first peer's feed is at %s with %d records", c.Position(), c.Len())
+		}
+		f.SetPeers([]Peer{{Name: "s1", Address: "s0"}}) // the peer moved
+		eventually(t, "the peer is followed at its new address", func() bool { return connectedTo(f, "s1") && equal(la, relay) })
+		lb.Commit(change("b", "3"))
+		f.SetPeers(nil)
+		eventually(t, "nobody is followed", func() bool { return connectedTo(f) })
+		f.SetPeers(peers)
+		eventually(t, "all are followed again", func() bool { return connectedTo(f, "s0", "s1") && equal(la, relay) && equal(lb, relay) })
+	})
 }
 
 func TestWrongPeersAreLeftOut(t *testing.T) {

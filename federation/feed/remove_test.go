@@ -228,13 +228,11 @@ func TestRemovalAtTheHomeAndAfterwards(t *testing.T) {
 	if err := a.set.Remove(l.ID()); err != nil { // by mistake: the writer is there and may write
 		t.Fatal(err)
 	}
-	eventually(t, "it is back at once, above what it was", func() bool {
-		return was.Incarnation < l.Position().Incarnation && equal(l, a.set, relay)
+	var home *Log
+	eventually(t, "it is back at once, above what it was, and the server is its home", func() (ok bool) {
+		home, ok = a.set.Get(l.ID())
+		return ok && home.Home() && was.Incarnation < l.Position().Incarnation && equal(l, a.set, relay)
 	})
-	home, _ := a.set.Get(l.ID())
-	if !home.Home() {
-		t.Error("the server is not its home")
-	}
 	if err := set.Remove(l.ID()); err != nil {
 		t.Fatal(err)
 	}

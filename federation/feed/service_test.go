@@ -30,20 +30,19 @@ func TestServiceTakesOnlyWhatItMay(t *testing.T) {
 		set.Log(id).Begin(inc, []Change{change("a", "1")})
 	}
 	pub := publish(t, set, a)
-	refused := func() map[ID]string {
-		m := map[ID]string{}
+	refused := map[ID]string{}
+	eventually(t, "three are refused", func() bool {
 		for _, f := range pub.Status()[0].Feeds {
 			if f.Refused != "" {
-				m[f.ID] = f.Refused
+				refused[f.ID] = f.Refused
 			}
 		}
-		return m
-	}
-	eventually(t, "three are refused", func() bool { return len(refused()) == 3 })
+		return len(refused) == 3
+	})
 	for id, want := range map[ID]string{
 		"other/reg": "not your cluster", IntentID: "never published", "c/future": "ahead of this server's clock",
 	} {
-		if got := refused()[id]; !strings.Contains(got, want) {
+		if got := refused[id]; !strings.Contains(got, want) {
 			t.Errorf("%s: refused %q, want %q", id, got, want)
 		}
 		if l, ok := a.set.Get(id); ok && !l.Position().IsZero() {
@@ -60,27 +59,29 @@ func TestServiceTakesOnlyWhatItMay(t *testing.T) {
 }
 
 func TestRejectionIsReportedAndTheRecordPassedOn(t *testing.T) {
-	a := startServer(t, memory(t), "127.0.0.1:0", func(c *ServiceConfig) {
-		c.Validator = func(_ ID, r *Record) error {
-			if string(r.Value) == "bad" {
-				return errors.New("port: 0: must be 1 to 65535")
+	inBubble(t, func(t *testing.T, b *bubble) {
+		server, relay := memory(t), memory(t)
+		b.serve(t, "a", server, func(c *ServiceConfig) {
+			c.Validator = func(_ ID, r *Record) error {
+				if string(r.Value) == "bad" {
+					return errors.New("port: 0: must be 1 to 65535")
+				}
+				return nil
 			}
-			return nil
+		})
+		followWith(t, FollowerConfig{Set: relay, Peers: peersNamed("a"), Dialer: b.dial})
+		set, l := agent(t, change("a", "good"), change("b", "bad"))
+		told := make(chan Rejection, 10)
+		pub := publishWith(t, PublisherConfig{
+			Set: set, One: peersNamed("a"), OnAhead: func(ID, Position) {}, Dialer: b.dial,
+			OnRejected: func(peer string, id ID, rs []Rejection) { told <- rs[0] },
+		})
+		if r := <-told; r.Key != "b" || r.Reason != "port: 0: must be 1 to 65535" || r.At != l.Position() {
+			t.Errorf("told %+v", r)
+		}
+		eventually(t, "everybody holds the rejected record too", func() bool { return equal(l, server, relay) })
+		if f := pub.Status()[0].Feeds[0]; f.Rejected != 1 || len(f.Rejections) != 1 {
+			t.Errorf("status %+v", f)
 		}
 	})
-	relay := memory(t)
-	follow(t, relay, a)
-	set, l := agent(t, change("a", "good"), change("b", "bad"))
-	told := make(chan Rejection, 10)
-	pub := publishWith(t, PublisherConfig{
-		Set: set, One: peersOf(a), OnAhead: func(ID, Position) {},
-		OnRejected: func(peer string, id ID, rs []Rejection) { told <- rs[0] },
-	})
-	if r := <-told; r.Key != "b" || r.Reason != "port: 0: must be 1 to 65535" || r.At != l.Position() {
-		t.Errorf("told %+v", r)
-	}
-	eventually(t, "everybody holds the rejected record too", func() bool { return equal(l, a.set, relay) })
-	if f := pub.Status()[0].Feeds[0]; f.Rejected != 1 || len(f.Rejections) != 1 {
-		t.Errorf("status %+v", f)
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,21 +26,37 @@ type server struct {
 	wg      sync.WaitGroup
 }
 
-func startServer(t *testing.T, set *Set, addr string, changes ...func(*ServiceConfig)) *server {
+// reserved is an address that nobody else is given while the test runs, also while no server of the test listens there:
+// a socket is bound to it that never listens.
+func reserved(t *testing.T) string {
 	t.Helper()
-	s := &server{t: t, set: set}
-	var lis net.Listener
-	var err error
-	for range 50 {
-		if lis, err = net.Listen("tcp", addr); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.addr = lis.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	err = errors.Join(
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1), // as listeners have it: they may share it
+		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+	)
+	at, unnamed := syscall.Getsockname(fd)
+	bound, ok := at.(*syscall.SockaddrInet4)
+	if err := errors.Join(err, unnamed); err != nil || !ok {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", bound.Port)
+}
+
+func startServer(t *testing.T, set *Set, addr string, changes ...func(*ServiceConfig)) *server {
+	t.Helper()
+	s := &server{t: t, set: set, addr: addr}
+	if addr == "127.0.0.1:0" { // may be asked for again
+		s.addr = reserved(t)
+	}
+	lis, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.grpc = grpc.NewServer(ServerOptions()...)
 	allow := func(context.Context, ID) error { return nil }
 	cfg := ServiceConfig{Set: set, Authorize: allow, AuthorizeRead: allow, Heartbeat: 100 * time.Millisecond}

@@ -43,7 +43,5 @@ func TestServerThatRefusesAFeedKeepsItFromNobody(t *testing.T) {
 	}
 	l.Commit(change("a", "2"))
 	eventually(t, "the farther one takes it again", func() bool { return equal(l, far.set) && home(far) && !home(near) })
-	if s := pub.Status(); !s[0].Connected || !s[1].Connected {
-		t.Errorf("%+v", s)
-	}
+	eventually(t, "both are connected", func() bool { s := pub.Status(); return s[0].Connected && s[1].Connected })
 }

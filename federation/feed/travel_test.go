@@ -158,27 +158,30 @@ func TestRelayFollowsIntentFromAnyServerAndIsNeverAskedForIt(t *testing.T) {
 	intents[0].CommitAt(Position{1, 9}, gone("b"))
 	intents[0].CommitAt(Position{1, 10}, change("c", "10"))
 	eventually(t, "the relay goes on with the nearest", func() bool { return equal(intents[0], relay) })
-	if !f.Status()[0].Connected {
-		t.Error("the nearest is not connected")
-	}
+	eventually(t, "the nearest is connected", func() bool { return f.Status()[0].Connected })
 }
 
 func TestWriterThatResignsWithdrawsItsFeed(t *testing.T) {
-	a := startServer(t, memory(t), "127.0.0.1:0")
-	set, l := agent(t, change("a", "1"))
-	pub := publish(t, set, a)
-	var home *Log
-	eventually(t, "the server is the home", func() (ok bool) {
-		home, ok = a.set.Get(l.ID())
-		return ok && home.Home() && equal(l, a.set)
+	inBubble(t, func(t *testing.T, b *bubble) {
+		server := memory(t)
+		b.serve(t, "a", server)
+		set, l := agent(t, change("a", "1"))
+		pub := publishWith(t, PublisherConfig{Set: set, One: peersNamed("a"), Dialer: b.dial, OnAhead: func(id ID, p Position) {
+			t.Errorf("%s: a reader is at %s", id, p)
+		}})
+		var home *Log
+		eventually(t, "the server is the home", func() (ok bool) {
+			home, ok = server.Get(l.ID())
+			return ok && home.Home() && equal(l, server)
+		})
+		l.Resign()
+		eventually(t, "it is not any more, and keeps the feed", func() bool { return !home.Home() && home.Len() == 1 })
+		if _, err := l.Begin(l.Position().Incarnation+1, []Change{change("b", "1")}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is again", func() bool { return home.Home() && equal(l, server) })
+		if !pub.Status()[0].Connected {
+			t.Error("the stream broke")
+		}
 	})
-	l.Resign()
-	eventually(t, "it is not any more, and keeps the feed", func() bool { return !home.Home() && home.Len() == 1 })
-	if _, err := l.Begin(l.Position().Incarnation+1, []Change{change("b", "1")}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "it is again", func() bool { return home.Home() && equal(l, a.set) })
-	if !pub.Status()[0].Connected {
-		t.Error("the stream broke")
-	}
 }
