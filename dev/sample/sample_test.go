@@ -3,7 +3,7 @@ package sample
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -11,87 +11,17 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pentad.dev/pentad/dev/sample/record"
 	"pentad.dev/pentad/process"
 )
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// free is an address that nobody listens on now.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func here() process.Place { return process.Place{Region: "hangzhou", Center: "hz-a"} }
-
-// startServer runs a plain server with an instance of each service until stop is called.
-func startServer(t *testing.T) (cfg ServerConfig, stop func()) {
-	t.Helper()
-	cfg = ServerConfig{Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free(t)}}
-	for _, name := range ServiceNames() {
-		cfg.Instances = append(cfg.Instances, Instance{Name: name + "-1", Service: name, Listen: free(t)})
-	}
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	server, err := NewServer(cfg, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg, run(t, server)
-}
-
-// patience bounds every wait: the machine may be busy.
-const patience = 30 * time.Second
-
-// until waits for a condition.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("no %s after %s", what, patience)
-		}
-	}
-}
-
-func run(t *testing.T, r interface{ Run(context.Context) error }) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(patience):
-			t.Error("did not stop")
-		}
-	}
-	t.Cleanup(stop)
-	return stop
-}
 
 func TestEveryServiceAnswersWithItsOriginAndIsHealthy(t *testing.T) {
 	cfg, _ := startServer(t)
@@ -121,8 +51,8 @@ func TestEveryServiceAnswersWithItsOriginAndIsHealthy(t *testing.T) {
 func startLoad(t *testing.T, server ServerConfig, rate float64) (load *Load, records string, stop func()) {
 	t.Helper()
 	cfg := LoadConfig{
-		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free(t)}, Services: ServiceNames(), Rate: rate,
-		Records: t.TempDir(),
+		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free()}, Services: ServiceNames(), Rate: rate,
+		Records: t.TempDir(), Deadline: &metav1.Duration{Duration: patience},
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -163,14 +93,24 @@ func TestTheLoadIsOpenAndEveryRequestIsRecorded(t *testing.T) {
 	until(t, "few requests", func() bool { return load.requests.Load() >= few })
 	stop()
 	ended, lines := readAll(t, records)
-	first, last := ended[0].Start, ended[0].Start
+	var what []string
+	var begun, last record.Time
+	for _, l := range lines {
+		what = append(what, l.What)
+		if l.What == record.Ready {
+			begun = l.At
+		}
+	}
+	if strings.Join(what, " ") != "open ready close" {
+		t.Errorf("lines %v", what)
+	}
 	for _, r := range ended {
-		first, last = min(first, r.Start), max(last, r.Start)
+		last = max(last, r.Start)
 	}
 	// A tick that nobody took at once comes late, and the next one may come right after it.
 	services := len(ServiceNames())
-	if most := services * (2 + int(last.Sub(first).Seconds()*rate)); len(ended) < few || len(ended) > most {
-		t.Errorf("%d requests within %s, want at most %d", len(ended), last.Sub(first), most)
+	if most := services * (2 + int(last.Sub(begun).Seconds()*rate)); len(ended) < few || len(ended) > most {
+		t.Errorf("%d requests within %s, want at most %d", len(ended), last.Sub(begun), most)
 	}
 	addresses := map[string]string{}
 	for _, in := range server.Instances {
@@ -183,13 +123,6 @@ func TestTheLoadIsOpenAndEveryRequestIsRecorded(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 	}
-	var what []string
-	for _, l := range lines {
-		what = append(what, l.What)
-	}
-	if strings.Join(what, " ") != "open ready close" {
-		t.Errorf("lines %v", what)
-	}
 }
 
 func TestErrorsShowWithPeerAndCause(t *testing.T) {
@@ -198,6 +131,14 @@ func TestErrorsShowWithPeerAndCause(t *testing.T) {
 	until(t, "answers", func() bool { return load.requests.Load() >= 20 })
 	stopServer()
 	until(t, "errors", func() bool { return load.failed.Load() >= 20 })
+	until(t, "request that reaches nobody", func() bool { // those that were under way are cut in the middle
+		names, err := filepath.Glob(filepath.Join(records, "*"+record.FileExtension))
+		if err != nil || len(names) != 1 {
+			t.Fatal(names, err)
+		}
+		data, err := os.ReadFile(names[0])
+		return err == nil && strings.Contains(string(data), fmt.Sprintf("%q", record.CauseUnreachable))
+	})
 	stop()
 	ended, _ := readAll(t, records)
 	causes := map[string]int{}
@@ -263,7 +204,7 @@ func TestABusyAddressIsAUsageErrorAndNothingIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	admin := free(t)
+	admin := free()
 	cfg := ServerConfig{
 		Name:      "s",
 		Place:     here(),

@@ -27,10 +27,17 @@ func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) 
 	stopServer, stop := run(t, process), run(t, load)
 	begins(t, load)
 	until(t, "writes before the freeze", func() bool { return w.told(server, record.Admitted, "") >= 5 })
-	w.freeze(11)
-	until(t, "write that the freeze refuses", func() bool { return w.told(server, record.Refused, guard.Frozen) > 0 })
-	w.open(12)
-	until(t, "writes after the freeze", func() bool {
+	for epoch := uint64(11); w.outlasted(server) == 0; epoch += 2 { // one that is too long for all patience shows nothing
+		refused := w.told(server, record.Refused, guard.Frozen)
+		w.freeze(epoch)
+		until(t, "write that the freeze refuses", func() bool { return w.told(server, record.Refused, guard.Frozen) > refused })
+		admitted := w.told(server, record.Admitted, "")
+		w.open(epoch + 1)
+		until(t, "writes after the freeze", func() bool {
+			return w.outlasted(server) > 0 || w.told(server, record.Admitted, "") > admitted+20
+		})
+	}
+	until(t, "more writes after the freeze", func() bool {
 		return w.told(server, record.Admitted, "") >= 25 && w.told(server, record.Refused, guard.WrongCell) >= 20
 	})
 	stop()
@@ -50,19 +57,22 @@ func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) 
 	}
 	acknowledged, retried, readdressed := 0, 0, 0
 	for _, r := range ended {
+		late := r.End.Sub(r.Start) >= load.cfg.deadline() // on a machine that stood still
 		if r.WriteID == "" {
-			if !r.OK() {
+			if !r.OK() && !late {
 				t.Errorf("a read failed: %+v", r)
 			}
 			continue
 		}
 		e, there := stored[r.WriteID]
 		switch {
+		case r.Unknown() && late:
 		case r.Shard > 4: // of the other unit, and there is no route to it
 			if r.OK() || there || r.Refused == 0 || r.Reason != string(guard.WrongCell) || !r.Readdressed {
 				t.Errorf("a write of another cell: %+v, stored %v", r, there)
 			}
 			readdressed++
+		case !r.OK() && !there && r.Sent == r.Refused && r.End.Sub(r.Start) >= load.cfg.patience()/2: // given up in the end
 		case !r.OK():
 			t.Errorf("a write failed: %+v", r)
 		default:
@@ -79,23 +89,6 @@ func TestAcknowledgedWritesAreInTheLedgerOnceAndRefusedOnesAreNot(t *testing.T) 
 		t.Errorf("%d acknowledged, %d of them after a freeze, %d sent elsewhere: too few", acknowledged, retried, readdressed)
 	}
 	w.checkJournal(server, stored)
-}
-
-// told counts the guard's entries so far.
-func (w *world) told(server ServerConfig, what string, reason guard.Reason) (n int) {
-	w.t.Helper()
-	journals, err := record.ReadJournals(server.Records)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, entries := range journals {
-		for _, e := range entries {
-			if e.What == what && e.Reason == string(reason) {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // checkJournal compares what the guard wrote with the ledger: every write came through it, under the since that it
@@ -182,23 +175,31 @@ func TestAnOrderIsFoundWhereItWasPlacedAndAStoreThatIsClosedRefusesWithoutWritin
 			t.Fatal(err)
 		}
 	}
-	if err := place("w1"); err != nil {
-		t.Errorf("the same again: %v", err)
-	}
+	until(t, "answer to the same again", func() bool { return place("w1") == nil })
 	if err := place(""); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("without a name: %v", err)
 	}
-	listed, err := orders.ListOrders(ctx, &samplepb.ListOrdersRequest{User: "103"})
-	if err != nil || !slices.Equal(listed.GetOrders(), []string{"w1"}) || listed.GetOrigin().GetCell() != "rz01.hz-a" {
+	var listed *samplepb.ListOrdersResponse
+	lists := func() bool {
+		listed, err = orders.ListOrders(ctx, &samplepb.ListOrdersRequest{User: "103"})
+		return err == nil
+	}
+	until(t, "list of orders", lists)
+	if !slices.Equal(listed.GetOrders(), []string{"w1"}) || listed.GetOrigin().GetCell() != "rz01.hz-a" {
 		t.Errorf("listed %v, %v", listed, err)
 	}
-	got, err := orders.GetOrder(ctx, &samplepb.GetOrderRequest{User: "103", Order: "w1"})
-	if err != nil || !got.GetFound() || got.GetItem() != "tea" {
-		t.Errorf("got %v, %v", got, err)
+	get := func(user string) (got *samplepb.GetOrderResponse) {
+		until(t, "order", func() bool {
+			got, err = orders.GetOrder(ctx, &samplepb.GetOrderRequest{User: user, Order: "w1"})
+			return err == nil
+		})
+		return got
 	}
-	other, err := orders.GetOrder(ctx, &samplepb.GetOrderRequest{User: "113", Order: "w1"})
-	if err != nil || other.GetFound() {
-		t.Errorf("somebody else's order: %v, %v", other, err)
+	if got := get("103"); !got.GetFound() || got.GetItem() != "tea" {
+		t.Errorf("got %v", got)
+	}
+	if other := get("113"); other.GetFound() {
+		t.Errorf("somebody else's order: %v", other)
 	}
 
 	w.mu.Lock()
@@ -225,9 +226,7 @@ func TestAnOrderIsFoundWhereItWasPlacedAndAStoreThatIsClosedRefusesWithoutWritin
 	if refusal, _ := guard.RefusalOf(err); refusal.Reason != guard.NoPermit || refusal.Shard != 3 {
 		t.Errorf("a closed store's refusal: %v", err)
 	}
-	if _, err := orders.ListOrders(ctx, &samplepb.ListOrdersRequest{User: "103"}); err != nil {
-		t.Errorf("reads go on: %v", err)
-	}
+	until(t, "read of a closed store", lists)
 }
 
 func TestConfigurationsOfUnitsAreRefusedWithEveryField(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/unitization/guard"
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/unitization/permit/stream"
@@ -70,7 +71,7 @@ func (w *world) issue(role identity.Role, name string) identity.Files {
 		Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt"),
 	}
 	id := identity.ID{TrustDomain: "pentad.test", Role: role, Name: name}
-	err := w.authority.Issue(ca.Request{ID: id, Hosts: []string{"127.0.0.1"}, Validity: time.Hour}, files)
+	err := w.authority.Issue(ca.Request{ID: id, Hosts: []string{loopback()}, Validity: time.Hour}, files)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func (w *world) serve(name string, role identity.Role, identityName string) Peer
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	address := free(w.t)
+	address := free()
 	listeners, err := process.Listen(map[string]string{"grpc": address})
 	if err != nil {
 		w.t.Fatal(err)
@@ -184,20 +185,20 @@ func (w *world) startUnits() (ServerConfig, func()) {
 
 func (w *world) units() (ServerConfig, *Server) {
 	w.t.Helper()
-	dir, ledgerAddress := w.t.TempDir(), free(w.t)
+	dir, ledgerAddress := w.t.TempDir(), free()
 	cfg := ServerConfig{
-		Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free(w.t)}, Cluster: "hz-a-vm",
+		Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free()}, Cluster: "hz-a-vm",
 		Records: filepath.Join(dir, "records"), Relays: []Peer{w.relay}, Agents: []Peer{w.agent},
 		Stores: []StoreConfig{{Name: someStore, Members: []Member{{Name: "hz-a", GRPC: ledgerAddress}}}},
 		Ledgers: []Ledger{{
-			Store: someStore, Dir: filepath.Join(dir, "ledger"), GRPC: ledgerAddress, Webhook: free(w.t),
+			Store: someStore, Dir: filepath.Join(dir, "ledger"), GRPC: ledgerAddress, Webhook: free(),
 			Certificates: w.issue(identity.RoleWorkload, "store/"+someStore+".hz-a"),
 		}},
 	}
 	for _, unit := range []string{"rz01", "rz02"} {
 		cell := unit + ".hz-a"
 		cfg.Instances = append(cfg.Instances, Instance{
-			Name: "orders-" + unit, Service: "orders", Listen: free(w.t), Unit: unit, Cell: cell, Store: someStore,
+			Name: "orders-" + unit, Service: "orders", Listen: free(), Unit: unit, Cell: cell, Store: someStore,
 			Certificates: w.issue(identity.RoleWorkload, "cell/"+cell),
 		})
 	}
@@ -215,7 +216,7 @@ func (w *world) units() (ServerConfig, *Server) {
 func (w *world) writer(server ServerConfig) (records string, load *Load) {
 	w.t.Helper()
 	cfg := LoadConfig{
-		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free(w.t)}, Services: []string{"orders"}, Rate: 20,
+		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free()}, Services: []string{"orders"}, Rate: 20,
 		Records: w.t.TempDir(), Deadline: &metav1.Duration{Duration: 3 * time.Second}, Relays: []Peer{w.relay},
 		Writes:       []Writes{{Service: "orders", Unitization: "users", Shards: 10, Header: userHeader, Rate: 5}},
 		Certificates: w.issue(identity.RoleWorkload, "load-hz-a"),
@@ -236,4 +237,41 @@ func (w *world) writer(server ServerConfig) (records string, load *Load) {
 func begins(t *testing.T, load *Load) {
 	t.Helper()
 	until(t, "client", func() bool { return load.ready() == nil })
+}
+
+// entries are the guard's so far.
+func (w *world) entries(server ServerConfig) (all []record.Entry) {
+	w.t.Helper()
+	journals, err := record.ReadJournals(server.Records)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, entries := range journals {
+		all = append(all, entries...)
+	}
+	return all
+}
+
+// told counts the guard's entries so far.
+func (w *world) told(server ServerConfig, what string, reason guard.Reason) (n int) {
+	for _, e := range w.entries(server) {
+		if e.What == what && e.Reason == string(reason) {
+			n++
+		}
+	}
+	return n
+}
+
+// outlasted counts the writes that a freeze refused and that were admitted after it.
+func (w *world) outlasted(server ServerConfig) (n int) {
+	refused := map[string]bool{}
+	for _, e := range w.entries(server) {
+		switch {
+		case e.What == record.Refused && e.Reason == string(guard.Frozen):
+			refused[e.WriteID] = true
+		case e.What == record.Admitted && refused[e.WriteID]:
+			n++
+		}
+	}
+	return n
 }

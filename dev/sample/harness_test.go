@@ -1,0 +1,84 @@
+package sample
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pentad.dev/pentad/process"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// loopback is an address of the loopback network that is this process's own, and at which no connection begins: so
+// nobody else takes a port there, also while nobody listens.
+func loopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff)
+}
+
+var lastPort atomic.Uint32
+
+// free is an address that nobody else takes.
+func free() string { return fmt.Sprintf("%s:%d", loopback(), 10_000+lastPort.Add(1)%50_000) }
+
+func here() process.Place { return process.Place{Region: "hangzhou", Center: "hz-a"} }
+
+// startServer runs a plain server with an instance of each service until stop is called.
+func startServer(t *testing.T) (cfg ServerConfig, stop func()) {
+	t.Helper()
+	cfg = ServerConfig{Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free()}}
+	for _, name := range ServiceNames() {
+		cfg.Instances = append(cfg.Instances, Instance{Name: name + "-1", Service: name, Listen: free()})
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	server, err := NewServer(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg, run(t, server)
+}
+
+// patience bounds every wait: the machine may be busy.
+const patience = time.Minute
+
+// until waits for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("no %s after %s", what, patience)
+		}
+	}
+}
+
+func run(t *testing.T, r interface{ Run(context.Context) error }) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Error("did not stop")
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
