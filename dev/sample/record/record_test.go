@@ -1,12 +1,11 @@
 package record_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,59 +37,45 @@ func writeForEver(path string) {
 	for n := 0; ; n++ {
 		id := w.Start("quick", record.Now())
 		w.End(id, record.Line{End: record.Now(), Instance: fmt.Sprint(n)})
-		fmt.Println(n, int64(record.Now()))
+		fmt.Println(n)
 		time.Sleep(time.Millisecond)
 	}
 }
 
-func TestAKilledWriterLosesAtMostTheLastFlush(t *testing.T) {
+func TestAKilledWriterLosesOnlyTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x"+record.FileExtension)
-	cmd := exec.Command(os.Args[0], "write-for-ever", path)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
-	told := map[int]record.Time{}
-	var last record.Time
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var n int
-		var at int64
-		if _, err := fmt.Sscan(lines.Text(), &n, &at); err != nil {
-			break // a torn line
+	var r *record.Reader
+	var ended []record.Request
+	next := func() {
+		more, _, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
 		}
-		last = record.Time(at)
-		told[n] = last
+		ended = append(ended, more...)
 	}
-	_ = cmd.Wait()
-	r, err := record.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := told(t, "write-for-ever", path, func() (yes bool) {
+		if r == nil {
+			var err error
+			if r, err = record.Open(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next()
+		return len(ended) >= enough
+	})
 	defer r.Close()
-	ended, _, err := r.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range ended {
-		var n int
-		_, _ = fmt.Sscan(e.Instance, &n)
-		delete(told, n)
-	}
-	for n, at := range told {
-		if lost := last.Sub(at); lost > 2*record.FlushEvery {
-			t.Errorf("request %d is not in the file, though it ended %s before the kill", n, lost)
+	next()
+	for i, e := range ended {
+		if e.Instance != fmt.Sprint(i) {
+			t.Fatalf("ended request %d in the file is %s", i, e.Instance)
 		}
 	}
-	if open := r.InFlight(); len(open) != 1 || open[0].Service != "slow" || open[0].Client != "hz-a" {
+	open := r.InFlight()
+	slow := slices.IndexFunc(open, func(r record.Request) bool { return r.Service == "slow" && r.Client == "hz-a" })
+	if slow < 0 || len(open) > 2 { // a quick one may have been under way, too
 		t.Errorf("in flight: %+v, want the slow one", open)
 	}
-	if len(ended) < 100 {
-		t.Errorf("only %d requests in the file", len(ended))
-	}
+	t.Logf("%d of %d requests are in the file", len(ended), n)
 }
 
 // Whatever the order of starts, ends, flushes and reads, a reader has every request once, and knows what is under way.
