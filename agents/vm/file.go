@@ -12,8 +12,8 @@ import (
 const (
 	// settled is how long a file must have rested before it is read, where the system cannot say whether somebody writes.
 	settled = 30 * time.Millisecond
-	// patience is how long a file must have rested if somebody keeps it open for writing.
-	patience = 2 * time.Second
+	// defaultPatience is how long a file must have rested if somebody keeps it open for writing.
+	defaultPatience = 2 * time.Second
 	// maxSize is far above any registry, and below what would hurt.
 	maxSize = 64 << 20
 )
@@ -24,7 +24,8 @@ var errUnsettled = errors.New("being written")
 // file is the registry file. Editors and tools replace a file or write into it; a reader must never take a half-written
 // one for the whole, even where the half is good YAML.
 type file struct {
-	path string
+	path     string
+	patience time.Duration
 	// last is how the file looked at the last look, and since when it has looked so.
 	last  os.FileInfo
 	since time.Time
@@ -66,7 +67,7 @@ func (f *file) read(now time.Time) ([]byte, error) {
 		f.last, f.since = info, now
 	}
 	rested := now.Sub(f.since)
-	if !held && !f.careless && (busy && rested < patience || rested < settled) {
+	if !held && !f.careless && (busy && rested < f.patience || rested < settled) {
 		return nil, errUnsettled
 	}
 	if info.Size() > maxSize {

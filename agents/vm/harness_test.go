@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,17 +25,17 @@ import (
 // start runs a source over the file until the test ends, or until stop.
 func start(t testing.TB, path string, broken breakage) (r *recorder, stop func()) {
 	t.Helper()
-	return startPolling(t, path, broken, poll)
+	return startWith(t, path, poll, func(s *Source) { s.broken = broken })
 }
 
-// startPolling has a source look at its file that often, whatever events say.
-func startPolling(t testing.TB, path string, broken breakage, every time.Duration) (r *recorder, stop func()) {
+// startWith has a source look at its file that often, whatever events say.
+func startWith(t testing.TB, path string, every time.Duration, change func(*Source)) (r *recorder, stop func()) {
 	t.Helper()
 	s, err := New(Config{Path: path, Since: path + ".since", Poll: every, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.broken = broken
+	change(s)
 	r = newRecorder()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -169,20 +170,23 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
 
-// listen listens on loopback, on a port below those that the system gives to callers: one that a dead server had stays
-// free for its return.
+// lastPort counts ports below those that the system gives to callers, so one that a dead server had stays free for its
+// return; each is given once.
+var lastPort = rand.Uint32N(10000)
+
+// listen listens on loopback, at a port or at any.
 func listen(t testing.TB, port int) (net.Listener, int) {
 	t.Helper()
-	for try := 0; ; try++ {
+	for deadline := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
 		at := port
 		if at == 0 {
-			at = 10000 + rand.IntN(20000)
+			at = 20000 + int(atomic.AddUint32(&lastPort, 1)%10000)
 		}
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", at))
 		if err == nil {
 			return listener, at
 		}
-		if port != 0 || try == 100 {
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}

@@ -12,7 +12,7 @@ func TestANewInstanceIsShownOnlyAfterItsFirstCheck(t *testing.T) { check(t, firs
 
 // firstCheck adds an instance that is dead: it must never be shown as ready, nor may its neighbour be held up.
 func firstCheck(t testing.TB, broken breakage) error {
-	f := newFleet(t, "type: tcp, interval: 20ms")
+	f := newFleet(t, "type: tcp, interval: 20ms, timeout: 30s")
 	f.up("a")
 	f.up("b").kill()
 	f.says("a")
@@ -37,7 +37,7 @@ func firstCheck(t testing.TB, broken breakage) error {
 func TestADrainingInstanceTakesNoTrafficUnchecked(t *testing.T) { check(t, draining(t, breakage{})) }
 
 func draining(t testing.TB, broken breakage) error {
-	f := newFleet(t, "type: tcp, interval: 20ms")
+	f := newFleet(t, "type: tcp, interval: 20ms, timeout: 30s")
 	for _, name := range []string{"a", "b"} {
 		f.up(name)
 		f.says(name)
@@ -49,7 +49,7 @@ func draining(t testing.TB, broken breakage) error {
 	}
 	f.says("b", "state: Draining")
 	f.replace()
-	if err := r.until(soon, "b draining", func() bool { return r.seen[f.is("b", "DRAINING")] }); err != nil {
+	if err := r.until(broken.soon(), "b draining", func() bool { return r.seen[f.is("b", "DRAINING")] }); err != nil {
 		return err
 	}
 	f.servers["b"].kill()
@@ -73,7 +73,7 @@ func draining(t testing.TB, broken breakage) error {
 
 // An instance whose address moved is another instance.
 func TestAMovedInstanceIsCheckedAtItsNewAddress(t *testing.T) {
-	f := newFleet(t, "type: tcp, interval: 20ms")
+	f := newFleet(t, "type: tcp, interval: 20ms, timeout: 30s")
 	old := f.up("a")
 	f.says("a")
 	f.replace()
@@ -95,7 +95,7 @@ func TestAMovedInstanceIsCheckedAtItsNewAddress(t *testing.T) {
 
 // A rename, one more port and another check are no reason to withdraw an instance.
 func TestARenameOrAnotherCheckInterruptsNobody(t *testing.T) {
-	f := newFleet(t, "type: tcp, interval: 20ms")
+	f := newFleet(t, "type: tcp, interval: 20ms, timeout: 30s")
 	for _, name := range []string{"a", "b"} {
 		f.up(name)
 		f.says(name)

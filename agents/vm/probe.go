@@ -97,7 +97,8 @@ func (httpProbe) close()                {}
 type grpcProbe struct {
 	target, service string
 	conn            *grpc.ClientConn
-	unwatch         context.CancelFunc
+	tcp             net.Conn
+	unwatch         context.CancelFunc // nil: nobody watches the connection
 	broken          chan struct{}
 }
 
@@ -112,14 +113,17 @@ func (p *grpcProbe) ask(ctx context.Context) error {
 	}
 	answer, err := healthpb.NewHealthClient(p.conn).Check(ctx, &healthpb.HealthCheckRequest{Service: p.service})
 	switch status.Code(err) {
-	case codes.OK:
+	case codes.OK, codes.Unimplemented, codes.NotFound:
+		p.watch()
+	default:
+		p.close()
+		return fmt.Errorf("health at %s: %w", p.target, err)
+	}
+	switch status.Code(err) {
 	case codes.Unimplemented:
 		return fmt.Errorf("%s has no grpc.health.v1.Health: register it there, or check by tcp", p.target)
 	case codes.NotFound:
 		return fmt.Errorf("health of %s at %s: not known there", p.service, p.target)
-	default:
-		p.close()
-		return fmt.Errorf("health at %s: %w", p.target, err)
 	}
 	if answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		return fmt.Errorf("health at %s: %s, want SERVING", p.target, answer.GetStatus())
@@ -140,30 +144,38 @@ func (p *grpcProbe) open(ctx context.Context) error {
 		_ = tcp.Close()
 		return err
 	}
-	watched, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	p.conn, p.unwatch = conn, func() {
-		cancel()
-		<-done          // what follows is no loss
-		_ = tcp.Close() // also where gRPC never asked for it
-	}
-	go func() {
-		defer close(done)
-		watchConn(watched, conn, p.broken)
-	}()
+	p.conn, p.tcp = conn, tcp
 	return nil
 }
 
-// watchConn signals when the connection leaves Ready, until ctx ends.
+// watch begins to watch a connection that gave an answer, if nobody does yet: however late the watch begins, it sees that
+// the connection is not good any more.
+func (p *grpcProbe) watch() {
+	if p.unwatch != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	p.unwatch = func() {
+		cancel()
+		<-done // what follows is no loss
+	}
+	conn := p.conn
+	go func() {
+		defer close(done)
+		watchConn(ctx, conn, p.broken)
+	}()
+}
+
+// watchConn signals when a connection that was good leaves Ready, until ctx ends. gRPC gives out the connection before it
+// notes that it is Ready.
 func watchConn(ctx context.Context, conn *grpc.ClientConn, broken chan<- struct{}) {
-	for state := conn.GetState(); conn.WaitForStateChange(ctx, state); {
-		if state == connectivity.Ready {
-			select {
-			case broken <- struct{}{}:
-			default:
-			}
-		}
-		state = conn.GetState()
+	if !conn.WaitForStateChange(ctx, connectivity.Connecting) || !conn.WaitForStateChange(ctx, connectivity.Ready) {
+		return
+	}
+	select {
+	case broken <- struct{}{}:
+	default:
 	}
 }
 
@@ -173,7 +185,11 @@ func (p *grpcProbe) close() {
 	if p.conn == nil {
 		return
 	}
-	p.unwatch()
+	if p.unwatch != nil {
+		p.unwatch()
+		p.unwatch = nil
+	}
+	_ = p.tcp.Close() // also where gRPC never asked for it
 	_ = p.conn.Close()
 	p.conn = nil
 }

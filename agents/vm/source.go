@@ -66,6 +66,8 @@ type breakage struct {
 type Source struct {
 	cfg    Config
 	broken breakage
+	// patience is the file's.
+	patience time.Duration
 
 	mu sync.Mutex
 	// estate is what the present Run holds; nil between Runs.
@@ -85,7 +87,7 @@ func New(cfg Config) (*Source, error) {
 	if cfg.Checks == 0 {
 		cfg.Checks = defaultChecks
 	}
-	return &Source{cfg: cfg}, nil
+	return &Source{cfg: cfg, patience: defaultPatience}, nil
 }
 
 // Run follows the file and checks the instances until ctx ends. When it returns, everything that it started has
@@ -100,7 +102,7 @@ func (s *Source) Run(ctx context.Context, out source.Sink) error {
 	s.set(e)
 	readings := make(chan reading)
 	watch := watcher{
-		file: file{path: s.cfg.Path, careless: s.broken.halfFile},
+		file: file{path: s.cfg.Path, patience: s.patience, careless: s.broken.halfFile},
 		poll: s.cfg.Poll, log: s.cfg.Log, out: readings,
 	}
 	var watching sync.WaitGroup

@@ -39,7 +39,7 @@ func TestWhatIsShownFollowsTheFileAndTheInstances(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	f := newFleet(t, "type: tcp, interval: 10ms")
+	f := newFleet(t, "type: tcp, interval: 10ms, timeout: 30s")
 	names := []string{"a", "b", "c", "d", "e"}
 	alive, drains := map[string]bool{}, map[string]bool{}
 	for _, name := range append(names, "steady") {
@@ -183,7 +183,7 @@ func TestAnErrorOfTheSinkEndsRun(t *testing.T) {
 }
 
 func TestStatusSaysWhyAnInstanceIsUnhealthy(t *testing.T) {
-	f := newFleet(t, "type: tcp")
+	f := newFleet(t, "type: tcp, timeout: 30s")
 	f.up("a")
 	f.up("b").kill()
 	f.up("c")
