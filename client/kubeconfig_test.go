@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -48,6 +49,7 @@ contexts:
 	if len(c.endpoints) != 2 || c.endpoints[0].url != first.URL || c.endpoints[1].url != second.URL {
 		t.Fatalf("endpoints %+v, want %s then %s", c.endpoints, first.URL, second.URL)
 	}
+	c.timeout = time.Minute // as a busy machine may need
 	if _, err := c.Centers().Get(t.Context(), "hz-a", metav1.GetOptions{}); err != nil {
 		t.Error(err)
 	}

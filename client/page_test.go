@@ -21,14 +21,14 @@ func TestARefusalOfAPageIsSaidInItsOwnWords(t *testing.T) {
 	forbidden := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		refuse(apierrors.NewForbidden(schema.GroupResource{Resource: "servers"}, "", errGroups))(w, r)
 	})
-	_, err := newTestClient(t, 5*time.Second, forbidden).Members(t.Context())
+	_, err := newTestClient(t, time.Minute, forbidden).Members(t.Context())
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), errGroups.Error()) {
 		t.Errorf("forbidden: %v", err)
 	}
 	wrong := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "name: no such server", http.StatusUnprocessableEntity)
 	})
-	if _, err := newTestClient(t, 5*time.Second, wrong).OrderMember(t.Context(), "s9", Promote, false); err == nil ||
+	if _, err := newTestClient(t, time.Minute, wrong).OrderMember(t.Context(), "s9", Promote, false); err == nil ||
 		!strings.Contains(err.Error(), "refused: name: no such server") {
 		t.Errorf("a page's own refusal: %v", err)
 	}

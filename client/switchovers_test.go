@@ -29,7 +29,7 @@ func TestDecisionsArePosted(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&body)
 		approved(w, r)
 	})
-	c := newTestClient(t, time.Second, s).Switchovers()
+	c := newTestClient(t, time.Minute, s).Switchovers()
 	const at = "/apis/pentad.dev/v1alpha1/switchovers/s/"
 	out, err := c.Approve(t.Context(), "s", "abc")
 	if err != nil || out.Status.Phase != v1alpha1.PhaseApproved || method != "POST" || path != at+"approve" ||
@@ -47,7 +47,7 @@ func TestDecisionsAreRepeated(t *testing.T) {
 	for fault, answer := range map[string]http.HandlerFunc{
 		"hung up": hangUp, "timed out": refuse(apierrors.NewTimeoutError("leader lost", 0)),
 	} {
-		c := newTestClient(t, time.Second, newServer(t, answer), newServer(t, approved)).Switchovers()
+		c := newTestClient(t, time.Minute, newServer(t, answer), newServer(t, approved)).Switchovers()
 		if _, err := c.Approve(t.Context(), "s", "abc"); err != nil {
 			t.Errorf("approve, %s: %v", fault, err)
 		}
@@ -61,7 +61,7 @@ func TestAnotherPlanIsAConflict(t *testing.T) {
 	resource := v1alpha1.GroupVersion.WithResource("switchovers").GroupResource()
 	first := newServer(t, refuse(apierrors.NewConflict(resource, "s", errors.New("x"))))
 	second := newServer(t, approved)
-	_, err := newTestClient(t, time.Second, first, second).Switchovers().Approve(t.Context(), "s", "abc")
+	_, err := newTestClient(t, time.Minute, first, second).Switchovers().Approve(t.Context(), "s", "abc")
 	if !apierrors.IsConflict(err) || second.requests.Load() != 0 {
 		t.Errorf("%v after %d requests to another server, want a conflict that is final", err, second.requests.Load())
 	}
