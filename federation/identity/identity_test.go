@@ -115,6 +115,16 @@ func TestParseRefusesWhatIsNoIdentityOfTheEstate(t *testing.T) {
 	}
 }
 
+// written has the certificate written so long after it is: a file system may give two writes within milliseconds the
+// same time, by which a Source knows that there is something new.
+func written(t *testing.T, files identity.Files, later time.Duration) {
+	t.Helper()
+	at := time.Now().Add(later)
+	if err := os.Chtimes(files.Cert, at, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRotationIsTakenAndAWrongOneIsNot(t *testing.T) {
 	a := authority(t)
 	id := identity.ID{TrustDomain: domain, Role: identity.RoleAgent, Name: "hz-a-vm"}
@@ -124,6 +134,7 @@ func TestRotationIsTakenAndAWrongOneIsNot(t *testing.T) {
 	if err := os.WriteFile(files.Cert, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	written(t, files, time.Second)
 	if _, err := source.Reload(); err == nil {
 		t.Error("a half-written certificate was taken")
 	}
@@ -131,6 +142,7 @@ func TestRotationIsTakenAndAWrongOneIsNot(t *testing.T) {
 	if err := a.Issue(ca.Request{ID: other, Validity: time.Hour}, files); err != nil {
 		t.Fatal(err)
 	}
+	written(t, files, 2*time.Second)
 	if _, err := source.Reload(); err == nil {
 		t.Error("a certificate of somebody else was taken")
 	}
@@ -140,6 +152,7 @@ func TestRotationIsTakenAndAWrongOneIsNot(t *testing.T) {
 	if err := a.Issue(ca.Request{ID: id, Validity: time.Hour}, files); err != nil {
 		t.Fatal(err)
 	}
+	written(t, files, 3*time.Second)
 	if changed, err := source.Reload(); err != nil || !changed {
 		t.Errorf("rotation not taken: %v, %v", changed, err)
 	}
