@@ -78,7 +78,7 @@ func TestReadersWhileCommandsGoOn(t *testing.T) {
 	e.add(center("first", "hangzhou", ""))
 	start := e.Revision()
 	const changes = 500
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var readers sync.WaitGroup
 	for range 4 {
