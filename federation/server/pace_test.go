@@ -1,7 +1,10 @@
 package server
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
+	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,4 +56,71 @@ func scaled(idle time.Duration) time.Duration {
 // electionTimeout is short, since many tests wait for elections, but not so short that a busy machine has one after the other.
 func electionTimeout() *metav1.Duration {
 	return &metav1.Duration{Duration: time.Duration(float64(300*time.Millisecond) * min(max(1, slowness()/2), 6)).Round(time.Millisecond)}
+}
+
+const (
+	// probesEvery is how often hindrance looks, probesIn what one look costs at most where nothing is in the way.
+	probesEvery, probesIn = 20 * time.Millisecond, 20 * time.Millisecond
+)
+
+// hindrance knows how long the machine kept this process from its work, which no server can do anything about: from a
+// processor, and from its disk. Times that have an upper bound are judged without it.
+type hindrance struct {
+	mu     sync.Mutex
+	looks  []look
+	looked chan struct{} // closed and replaced after each look
+}
+
+// look is a nap, and a write to the disk.
+type look struct{ from, to time.Time }
+
+// hinders watches the machine until the test ends.
+func hinders(t *testing.T) *hindrance {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "probe"))
+	check(t, err)
+	h := &hindrance{looked: make(chan struct{})}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			from := time.Now()
+			select {
+			case <-end:
+				return
+			case <-time.After(probesEvery):
+			}
+			_, _ = file.WriteAt([]byte{1}, 0)
+			_ = file.Sync()
+			h.mu.Lock()
+			h.looks = append(h.looks, look{from, time.Now()})
+			close(h.looked)
+			h.looked = make(chan struct{})
+			h.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		close(end)
+		<-ended
+		_ = file.Close()
+	})
+	return h
+}
+
+// lost is how much of the time between two moments the machine took.
+func (h *hindrance) lost(from, to time.Time) (lost time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.looks) == 0 || h.looks[len(h.looks)-1].to.Before(to) {
+		looked := h.looked
+		h.mu.Unlock()
+		<-looked
+		h.mu.Lock()
+	}
+	for _, l := range h.looks {
+		if !l.to.Before(from) && !l.from.After(to) {
+			lost += max(0, l.to.Sub(l.from)-probesEvery-probesIn)
+		}
+	}
+	return lost
 }

@@ -100,15 +100,22 @@ func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
 // A new leader has seen nothing, so it waits for the end of permits in full again (rule 5 of ownership).
 func TestTheWaitBeginsAnewUnderANewLeader(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 3, unitsOptions{ledgers: true, times: 2})
+	u := newUnits(t, 3, unitsOptions{ledgers: true, times: frozenLong}) // much is left of T after a fraction of it
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	u.sites["hz-a"].vanish()
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
 	u.reaches("rescue", switchover.PhaseFrozen, patient)
-	u.stays("rescue", switchover.PhaseFrozen, u.permit/2)
-	began := time.Now()
-	check(t, u.api.TransferLeadership(t.Context(), u.configs[(u.leader()+1)%3].Name))
+	u.stays("rescue", switchover.PhaseFrozen, u.permit/4)
+	var began time.Time // before the new leader's term
+	for changed := false; !changed; {
+		began = time.Now()
+		_, _, before := u.servers[0].node.Leader()
+		check(t, u.api.TransferLeadership(t.Context(), u.configs[(u.leader()+1)%3].Name))
+		u.leader()
+		_, _, after := u.servers[0].node.Leader()
+		changed = after > before // else the one that is to lead was elected before it was told to
+	}
 	u.reaches("rescue", switchover.PhaseFencing, patient)
 	if took := time.Since(began); took < u.waited() {
 		t.Errorf("the new leader waited for %s, and must for %s", took, u.waited())

@@ -117,13 +117,15 @@ const heardWithin = 3 * time.Second
 // goesOn sees that a switchover ends, and was frozen no longer than that, and a moment.
 func (u *units) goesOn(name string, frozen time.Duration) {
 	u.t.Helper()
+	machine := hinders(u.t)
 	_, _, before := u.servers[0].node.Leader()
 	u.reaches(name, switchover.PhaseDone, patient)
 	_, _, after := u.servers[0].node.Leader()
 	frozen *= time.Duration(1 + after - before) // each new leader waits in full again (rule 5 of ownership)
 	s := u.read(name)
-	if is := between(s, v1alpha1.PhaseFrozen, v1alpha1.PhaseOpened); is > frozen+scaled(500*time.Millisecond) {
-		u.t.Errorf("frozen for %s, want %s at most", is, frozen)
+	lost := machine.lost(began(s, v1alpha1.PhaseFrozen), began(s, v1alpha1.PhaseOpened))
+	if is := between(s, v1alpha1.PhaseFrozen, v1alpha1.PhaseOpened); is-lost > frozen+scaled(500*time.Millisecond) {
+		u.t.Errorf("frozen for %s, of which the machine took %s, want %s at most", is, lost, frozen)
 	}
 	u.t.Log(timeline(s))
 }

@@ -96,11 +96,17 @@ func (u *units) read(name string) *v1alpha1.Switchover {
 
 // between is how long after one phase another one began, by the switchover's own history.
 func between(s *v1alpha1.Switchover, from, to v1alpha1.SwitchoverPhase) time.Duration {
-	at := map[v1alpha1.SwitchoverPhase]time.Time{}
+	return began(s, to).Sub(began(s, from))
+}
+
+// began is when a phase began, by the switchover's own history.
+func began(s *v1alpha1.Switchover, phase v1alpha1.SwitchoverPhase) (at time.Time) {
 	for _, h := range s.Status.History {
-		at[h.Phase] = h.Time.Time
+		if h.Phase == phase {
+			at = h.Time.Time
+		}
 	}
-	return at[to].Sub(at[from])
+	return at
 }
 
 // timeline is how long each phase took.
