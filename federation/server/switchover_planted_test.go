@@ -36,7 +36,7 @@ func found(t *testing.T, look func() error) {
 
 func TestPlantedALeaderThatDoesNotWaitIsFound(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 1, unitsOptions{ledgers: true, times: 4})
+	u := newUnits(t, 1, unitsOptions{ledgers: true, times: int(permit.Longest / shortestPermit)}) // the takeover comes before its end
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	u.isolate("hz-a", true)
@@ -77,6 +77,7 @@ func TestPlantedARelayThatHandsOnMoreThanItHoldsIsFound(t *testing.T) {
 	u.sites["hz-a"].relay.stretch.Store(int64((permit.Longest - time.Second) / u.permit)) // a longer one is no permit
 	w.flows(0, "rz01.hz-a")
 	time.Sleep(u.permit) // every permit below is stretched
+	w.flows(0, "rz01.hz-a")
 	u.isolate("hz-a", true)
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
 	w.flows(0, "rz01.sh-a")
