@@ -35,7 +35,7 @@ func (o *output) String() string {
 
 func (o *output) waitFor(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !strings.Contains(o.String(), text) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%q was not printed:\n%s", text, o)

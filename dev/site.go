@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -31,6 +33,8 @@ type Config struct {
 	Log *slog.Logger
 	// Notify, if not nil, is told of every start and end of a process. It must not block, nor call the Site.
 	Notify func(Event)
+	// StopGrace is how long a process may take to stop before it is killed; 0: two seconds.
+	StopGrace time.Duration
 	// Asynchronous plants a fault in all stores, for drills: see ledger.Config.
 	Asynchronous bool
 	// SkipDeclare leaves out the declaration of centers and clusters: for processes that have no API.
@@ -121,7 +125,7 @@ func (s *Site) prepare() error {
 	if notify == nil {
 		notify = func(Event) {}
 	}
-	s.supervisor = newSupervisor(s.cfg.Binary, s.path("logs"), s.cfg.Log, notify)
+	s.supervisor = newSupervisor(s.cfg.Binary, s.path("logs"), cmp.Or(s.cfg.StopGrace, stopGrace), s.cfg.Log, notify)
 	if err := s.layout(); err != nil {
 		s.supervisor.Close()
 		return err

@@ -45,7 +45,9 @@ func smallConfig(t *testing.T, data string) dev.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dev.Config{Estate: path, Data: data, Binary: binary, Out: io.Discard, Log: quiet(), SkipDeclare: true}
+	return dev.Config{
+		Estate: path, Data: data, Binary: binary, Out: io.Discard, Log: quiet(), StopGrace: patience, SkipDeclare: true,
+	}
 }
 
 func open(t *testing.T, cfg dev.Config) *dev.Site {

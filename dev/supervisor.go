@@ -14,13 +14,14 @@ import (
 	"pentad.dev/pentad/dev/sample/record"
 )
 
-// stopGrace is how long a child may take to stop before it is killed.
+// stopGrace is how long a child may take to stop before it is killed, if nothing else is configured.
 const stopGrace = 2 * time.Second
 
 // Supervisor starts, kills and stops the processes of a Site. Its methods are safe for concurrent use.
 type Supervisor struct {
 	binary string
 	logs   string
+	grace  time.Duration
 	log    *slog.Logger
 	// notify is told of every event, in the order of each child's events; it must not call back.
 	notify func(Event)
@@ -33,9 +34,9 @@ type Supervisor struct {
 }
 
 // newSupervisor starts the thread that forks; Close ends it.
-func newSupervisor(binary, logs string, log *slog.Logger, notify func(Event)) *Supervisor {
+func newSupervisor(binary, logs string, grace time.Duration, log *slog.Logger, notify func(Event)) *Supervisor {
 	s := &Supervisor{
-		binary: binary, logs: logs, log: log, notify: notify,
+		binary: binary, logs: logs, grace: grace, log: log, notify: notify,
 		forks: make(chan func()), done: make(chan struct{}), children: map[string]*child{},
 	}
 	go func() {
@@ -187,8 +188,8 @@ func (s *Supervisor) Stop(names ...string) {
 		all.Go(func() {
 			select {
 			case <-gone:
-			case <-time.After(stopGrace):
-				s.log.Warn("process did not stop in time, killed", "process", name, "grace", stopGrace)
+			case <-time.After(s.grace):
+				s.log.Warn("process did not stop in time, killed", "process", name, "grace", s.grace)
 				s.Kill(name)
 			}
 		})

@@ -88,10 +88,10 @@ func TestAKilledProcessIsGoneItsPortClosedAndTheSameAgainAfterAStart(t *testing.
 	if err := site.Supervisor().Start(name); err != nil {
 		t.Fatal(err)
 	}
-	if err := site.WaitReady(context.Background(), 5*time.Second, name); err != nil {
+	if err := site.WaitReady(context.Background(), patience, name); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.DialTimeout("tcp", address, time.Second)
+	conn, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		t.Fatalf("not at the same port: %v", err)
 	}
@@ -144,7 +144,7 @@ func TestAProcessThatDoesNotStopIsKilledInTheEnd(t *testing.T) {
 	t.Setenv("STANDIN_relay", "deaf")
 	seen := &events{}
 	cfg := smallConfig(t, t.TempDir())
-	cfg.Notify = seen.add
+	cfg.Notify, cfg.StopGrace = seen.add, 0
 	site := open(t, cfg)
 	if err := site.Up(context.Background()); err != nil {
 		t.Fatal(err)
