@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 const (
 	cluster = "vm-hz-a"
 	// soon bounds what happens within milliseconds but for a busy machine.
-	soon = 10 * time.Second
+	soon = 2 * time.Minute
 )
 
 var (
@@ -239,20 +240,23 @@ func check(t testing.TB, errs ...error) {
 
 func says(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-// listen listens on loopback, on a port below those that the system gives to callers: one that a dead server had stays
-// free for its return.
+// lastPort counts ports below those that the system gives to callers, so one that a dead server had stays free for its
+// return; each is given once.
+var lastPort = rand.Uint32N(10000)
+
+// listen listens on loopback, at a port or at any.
 func listen(t testing.TB, port int) (net.Listener, int) {
 	t.Helper()
-	for try := 0; ; try++ {
+	for deadline := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
 		at := port
 		if at == 0 {
-			at = 10000 + rand.IntN(20000)
+			at = 10000 + int(atomic.AddUint32(&lastPort, 1)%10000)
 		}
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", at))
 		if err == nil {
 			return listener, at
 		}
-		if port != 0 || try == 100 {
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}

@@ -34,7 +34,7 @@ func TestReadersFollowTheRegistry(t *testing.T) {
 	}
 	write := func() {
 		text := "services:\n- name: orders\n  ports: [{name: p, port: 80}]\n" +
-			"  check: {type: tcp, interval: 10ms}\n  instances:\n"
+			"  check: {type: tcp, interval: 10ms, timeout: 30s}\n  instances:\n"
 		for i, one := range instances {
 			if one.listed || i == 0 {
 				text += fmt.Sprintf("  - {name: i%d, address: 127.0.0.1, ports: {p: %d}}\n", i, one.port)
