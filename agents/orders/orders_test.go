@@ -25,7 +25,7 @@ import (
 
 const (
 	cluster = "vm-hz-a"
-	soon    = 10 * time.Second
+	soon    = 2 * time.Minute
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -167,7 +167,9 @@ func (a *agent) report(store string) *modelpb.StoreReport {
 
 func declared(center, cluster string) v1alpha1.StoreMember {
 	return v1alpha1.StoreMember{
-		Center: center, Cluster: cluster, Webhook: &v1alpha1.WebhookDriver{URL: "http://127.0.0.1:1/"},
+		Center: center, Cluster: cluster, Webhook: &v1alpha1.WebhookDriver{
+			URL: "http://127.0.0.1:1/", Timeout: &metav1.Duration{Duration: time.Minute},
+		},
 	}
 }
 
@@ -229,7 +231,7 @@ func TestAMemberThatHangsIsReportedAndSupersededByTheNextOrder(t *testing.T) {
 	s, m := newServer(t), &stand{hang: true}
 	a := newAgent(t, s, m)
 	slow := declared("hz-a", cluster)
-	slow.Webhook.Timeout = &metav1.Duration{Duration: 50 * time.Millisecond}
+	slow.Webhook.Timeout.Duration = 50 * time.Millisecond
 	s.store("orders-rz01", slow)
 	s.order(ordered(modelpb.StoreAction_STORE_ACTION_FENCE, "", 7, 1))
 	eventually(t, "error", func() bool { return a.report("orders-rz01").GetError() != "" })
