@@ -15,10 +15,18 @@ import (
 type held struct {
 	set *feed.Set
 	err error
+	// arrives is called, once, when the knowledge is asked whether it is whole, and makes it so.
+	arrives func()
 }
 
 func (h *held) Set() *feed.Set { return h.set }
-func (h *held) Ready() error   { return h.err }
+func (h *held) Ready() error {
+	if h.arrives != nil {
+		h.arrives()
+		h.arrives = nil
+	}
+	return h.err
+}
 
 func newHeld(t *testing.T) *held { return newHeldIn(t, "") }
 

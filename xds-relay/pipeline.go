@@ -176,6 +176,8 @@ func (p *pipeline) render(changed []string) error {
 		if err := p.upstream.Ready(); err != nil {
 			return nil // not an error: the next change or tick looks again
 		}
+		// All that made it ready, also what came after this step was begun, or what no step has been told of yet.
+		p.read(p.upstream.Set().IDs())
 		if err := p.begin(); err != nil {
 			return err
 		}
