@@ -16,7 +16,7 @@ func TestAddressesAreLookedUpWhereTheyWereToldLast(t *testing.T) {
 		m.node.SetAddresses(map[string]string{f.id: f.node.cfg.Listener.Addr().String()})
 	}
 	_, index := c.put("k", "2")
-	if err := f.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+	if err := f.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range c.leader().node.Members() {

@@ -65,10 +65,7 @@ func newClusterOf(t testing.TB, n, founders int, adjust func(i int, c *Config)) 
 	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
 	var listeners []net.Listener
 	for i := range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := listen(t)
 		m := &member{id: fmt.Sprintf("n%d", i+1), address: l.Addr().String(), fs: newMemFS(), dir: "data"}
 		m.adjust = func(cfg *Config) {
 			if adjust != nil {
@@ -123,18 +120,7 @@ func (c *cluster) found(members []*member) {
 
 func (c *cluster) start(m *member) {
 	c.t.Helper()
-	var l net.Listener
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		var err error
-		if l, err = net.Listen("tcp", m.address); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	c.startOn(m, l)
+	c.startOn(m, listenAt(c.t, m.address))
 }
 
 func (c *cluster) config(m *member, l net.Listener) Config {
@@ -142,6 +128,7 @@ func (c *cluster) config(m *member, l net.Listener) Config {
 	cfg := Config{
 		ID: m.id, Dir: m.dir, Listener: l, ServerTLS: server, ClientTLS: client, Voters: c.voters, Machine: newRegisters(),
 		HeartbeatTimeout: 300 * time.Millisecond, SegmentSize: 256 << 10,
+		DiskTimeout:   time.Minute, // a busy machine may stop anybody for seconds
 		CertificateOf: commonName, FS: m.fs, Logger: testLogger(m.id), gate: memberGate{c.links, m.id},
 	}
 	fatal := make(chan error, 1)
@@ -186,7 +173,7 @@ func (c *cluster) stop(m *member) {
 	m.cancel()
 	select {
 	case <-m.ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		c.t.Errorf("%s did not stop", m.id)
 	}
 	m.cancel = nil
@@ -195,7 +182,7 @@ func (c *cluster) stop(m *member) {
 // leader waits until exactly one running member leads with a majority behind it, other than those excluded.
 func (c *cluster) leader(not ...*member) *member {
 	c.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		for _, m := range c.members {
 			if m.cancel == nil || containsMember(not, m) || !m.node.IsLeader() {
 				continue
@@ -263,10 +250,13 @@ func (c *cluster) put(key, value string, not ...*member) (leader *member, index 
 	return nil, 0
 }
 
+// limit is for how long a test waits for what must happen: nobody waits that long but in vain.
+const limit = 2 * time.Minute
+
 // eventually waits for a condition that must come true.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !cond(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never happened: %s", what)
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,14 +22,12 @@ import (
 // soloConfig is that of a voter that is alone, on real files.
 func soloConfig(t *testing.T, dir string) Config {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	t.Cleanup(func() { l.Close() })
 	server, client := newAuthority(t).issue(t, "n1")
 	return Config{ID: "n1", Dir: dir, Listener: l, ServerTLS: server, ClientTLS: client, Machine: newRegisters(),
-		Voters: []Member{{ID: "n1", Address: l.Addr().String()}}, BootstrapAlone: true, Logger: testLogger("n1"), SegmentSize: 64 << 10}
+		Voters: []Member{{ID: "n1", Address: l.Addr().String()}}, BootstrapAlone: true, Logger: testLogger("n1"), SegmentSize: 64 << 10,
+		DiskTimeout: time.Minute} // a real disk may be busy for seconds
 }
 
 // filesIn returns what is in a folder, but for the lock, which whoever looks at it takes.
@@ -145,11 +142,7 @@ func TestRealFiles(t *testing.T) {
 		machine := newRegisters()
 		cfg.Machine = machine
 		if life > 0 {
-			l, err := net.Listen("tcp", cfg.Voters[0].Address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg.Listener = l
+			cfg.Listener = listenAt(t, cfg.Voters[0].Address)
 		}
 		n, err := New(cfg)
 		if err != nil {
@@ -159,7 +152,7 @@ func TestRealFiles(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- n.Run(ctx) }()
 		eventually(t, "it leads", n.IsLeader)
-		if _, err := n.ReadIndex(timeout(t, 10*time.Second)); err != nil {
+		if _, err := n.ReadIndex(timeout(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		want := ""
@@ -174,7 +167,7 @@ func TestRealFiles(t *testing.T) {
 			if i != 199 {
 				c.Value += strings.Repeat("x", 1000)
 			}
-			if _, _, err := n.Propose(timeout(t, 10*time.Second), c.encode()); err != nil {
+			if _, _, err := n.Propose(timeout(t, time.Minute), c.encode()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -21,13 +21,11 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 	var listeners []net.Listener
 	var voters []Member
 	for i := range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := listen(t)
 		listeners = append(listeners, l)
 		voters = append(voters, Member{ID: fmt.Sprint("n", i+1), Address: l.Addr().String()})
 	}
+	pause := &pausedAt{message: "election won", reached: make(chan struct{}), release: make(chan struct{})}
 	var voterLines []*raft.NetworkTransport
 	for i := 1; i < 3; i++ {
 		server, client := ca.issue(t, voters[i].ID)
@@ -35,16 +33,15 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 		cfg = cfg.withDefaults()
 		line := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: newStream(&cfg, parties{identity: func() (string, string, string) { return cfg.ID, "", aloneCluster(voters) }},
-				nil, hclog.NewNullLogger()), Timeout: 5 * time.Second, MaxPool: 2,
+				nil, hclog.NewNullLogger()), Timeout: time.Minute, MaxPool: 2,
 			Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true})
 		defer line.Close()
 		stop := make(chan struct{})
 		defer close(stop)
-		go sayYes(line, voters[i].ID, stop)
+		go sayYes(line, voters[i].ID, pause.reached, stop)
 		voterLines = append(voterLines, line)
 	}
 
-	pause := &pausedAt{message: "election won", reached: make(chan struct{}), release: make(chan struct{})}
 	server, client := ca.issue(t, "n1")
 	node, err := New(Config{ID: "n1", Dir: "data", Listener: listeners[0], ServerTLS: server, ClientTLS: client,
 		Voters: voters, BootstrapAlone: true, Machine: newRegisters(), HeartbeatTimeout: 200 * time.Millisecond, FS: newMemFS(),
@@ -59,7 +56,7 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 
 	select {
 	case <-pause.reached:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("n1 never won an election")
 	}
 	term := node.Status().Term + 1
@@ -76,13 +73,13 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 	select {
 	case <-answered: // beside the main loop, which stands still
 		answered <- nil
-	case <-time.After(300 * time.Millisecond):
+	case <-time.After(p.patience(300*time.Millisecond, time.Minute)):
 	}
 	close(pause.release)
 	if err := <-answered; err != nil {
 		t.Errorf("heartbeat of term %d: %v", term, err)
 	}
-	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(p.patience(300*time.Millisecond, 10*time.Second)); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		// In this order: raft leaves office before it raises the term.
 		if s := node.raft.Load(); s.CurrentTerm() == term && s.State() == raft.Leader && s.CurrentTerm() == term {
 			return fmt.Errorf("two leaders in term %d: n2, and n1, which won term %d", term, term-1)
@@ -95,16 +92,24 @@ func header(id string) raft.RPCHeader {
 	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: []byte(id)}
 }
 
-// sayYes is a voter that grants every vote and takes every entry.
-func sayYes(line *raft.NetworkTransport, id string, stop <-chan struct{}) {
+// sayYes is a voter that takes every entry, and grants every vote until somebody has won.
+func sayYes(line *raft.NetworkTransport, id string, won, stop <-chan struct{}) {
+	granted := func() bool {
+		select {
+		case <-won:
+			return false
+		default:
+			return true
+		}
+	}
 	for {
 		select {
 		case rpc := <-line.Consumer():
 			switch req := rpc.Command.(type) {
 			case *raft.RequestPreVoteRequest:
-				rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: header(id), Term: req.Term, Granted: true}, nil)
+				rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: header(id), Term: req.Term, Granted: granted()}, nil)
 			case *raft.RequestVoteRequest:
-				rpc.Respond(&raft.RequestVoteResponse{RPCHeader: header(id), Term: req.Term, Granted: true}, nil)
+				rpc.Respond(&raft.RequestVoteResponse{RPCHeader: header(id), Term: req.Term, Granted: granted()}, nil)
 			case *raft.AppendEntriesRequest:
 				last := req.PrevLogEntry + uint64(len(req.Entries))
 				rpc.Respond(&raft.AppendEntriesResponse{RPCHeader: header(id), Term: req.Term, LastLog: last, Success: true}, nil)

@@ -16,15 +16,6 @@ import (
 	"github.com/google/uuid"
 )
 
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 func TestWhoAnswersWhom(t *testing.T) {
 	const us, them = "7d444840-9dc0-11d1-b245-5ffdce74fad2", "7d444840-9dc0-11d1-b245-5ffdce74fad3"
 	self := func(node, cluster string) parties {
@@ -65,10 +56,10 @@ func TestWhoAnswersWhom(t *testing.T) {
 		a, b := net.Pipe()
 		received := make(chan error, 1)
 		go func() {
-			_, err := x.other.receive(b, 10*time.Second)
+			_, err := x.other.receive(b, time.Minute)
 			received <- err
 		}()
-		_, called := x.caller.call(a, x.means, 10*time.Second)
+		_, called := x.caller.call(a, x.means, time.Minute)
 		for end, err := range map[string]error{"caller": called, "other": <-received} {
 			if x.word == "" && err != nil {
 				t.Errorf("%s: %s: %v", name, end, err)
@@ -133,17 +124,14 @@ func strangerAtOurAddress(t *testing.T, p plants) error {
 	stranger := &member{id: gone.id, address: gone.address, fs: newMemFS(), dir: "data"}
 	stranger.adjust = func(cfg *Config) { cfg.break_ = p }
 	theirs.members, theirs.voters = []*member{stranger}, []Member{{ID: stranger.id, Address: stranger.address}}
-	var line net.Listener
-	eventually(t, "the address is free", func() (ok bool) {
-		var err error
-		line, err = net.Listen("tcp", gone.address)
-		return err == nil
-	})
-	theirs.open(stranger, line)
+	ours.silent(gone)
+	begun := time.Now()
+	theirs.open(stranger, listenAt(t, gone.address))
 	theirs.found(theirs.members)
 	theirs.run(stranger)
 	defer theirs.drop()
-	if err := theirs.writable(10 * time.Second); err != nil {
+	patience := p.patience(time.Minute, 10*time.Second)
+	if err := theirs.writable(patience); err != nil {
 		return fmt.Errorf("the stranger's own cluster is gone: %w", err)
 	}
 
@@ -160,11 +148,12 @@ func strangerAtOurAddress(t *testing.T, p plants) error {
 		return fmt.Errorf("the stranger follows %q with %d voters and holds x=%s", s.Leader, len(s.Voters),
 			stranger.machine.get("x"))
 	}
-	if err := theirs.writable(10 * time.Second); err != nil {
+	if err := theirs.writable(patience); err != nil {
 		return err
 	}
+	since := time.Since(begun)
 	for _, m := range ours.leader(gone).node.Members() {
-		if m.ID == gone.id && m.Match > 0 && m.LastHeard >= 0 && m.LastHeard < time.Second {
+		if m.ID == gone.id && m.Match > 0 && m.LastHeard >= 0 && m.LastHeard < since {
 			return fmt.Errorf("the stranger counts: %+v", m)
 		}
 	}
@@ -196,7 +185,7 @@ func TestGarbageDisturbsNobody(t *testing.T) {
 		}
 		conn.Write(b)
 		conn.CloseWrite()
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}

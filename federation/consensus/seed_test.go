@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -60,7 +61,7 @@ func TestSeedBecomesACluster(t *testing.T) {
 	}
 	_, index := c.put("end", "1")
 	for _, m := range c.members {
-		if err := m.node.WaitApplied(timeout(t, 20e9), index); err != nil {
+		if err := m.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
 			t.Fatal(err)
 		}
 		if m.machine.get("k") != "new" || m.machine.get("big") != big {
@@ -149,7 +150,7 @@ func TestReplayReadsAndWritesNothing(t *testing.T) {
 	for i := range 200 {
 		_, index = c.put(fmt.Sprint("k", i%7), fmt.Sprint(i))
 		if i == 150 {
-			if err := n1.node.WaitApplied(timeout(t, 20e9), index); err != nil {
+			if err := n1.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
 				t.Fatal(err)
 			}
 			if err := n1.node.raft.Load().Snapshot().Error(); err != nil {
@@ -157,7 +158,7 @@ func TestReplayReadsAndWritesNothing(t *testing.T) {
 			}
 		}
 	}
-	if err := n1.node.WaitApplied(timeout(t, 20e9), index); err != nil {
+	if err := n1.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{Dir: filepath.Join(dir, "data")}
@@ -227,7 +228,7 @@ func TestReplayOfDamage(t *testing.T) {
 	}
 	c.start(m)
 	l := c.leader()
-	l.node.Propose(timeout(t, 5e9), []byte("not JSON"))
+	l.node.Propose(timeout(t, time.Minute), []byte("not JSON"))
 	c.stop(l)
 	if _, err := Replay(Config{Dir: "data", FS: m.fs}, newRegisters()); err == nil || !strings.Contains(err.Error(), "cannot be applied") {
 		t.Errorf("an entry that is no command: %v", err)

@@ -3,7 +3,6 @@ package consensus
 import (
 	"fmt"
 	"maps"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,13 +22,7 @@ func (c *cluster) anew(m *member) (folders map[string]string) {
 	c.silent(m)
 	c.remove(m)
 	m.fs = newMemFS()
-	var l net.Listener
-	eventually(c.t, "the address is free", func() bool {
-		var err error
-		l, err = net.Listen("tcp", m.address)
-		return err == nil
-	})
-	c.open(m, l)
+	c.open(m, listenAt(c.t, m.address))
 	folders = map[string]string{}
 	for _, x := range c.members {
 		folders[x.id] = x.node.Folder().ID
@@ -75,6 +68,7 @@ func oldDiskComesBack(t *testing.T, p plants) error {
 		t.Errorf("%d voters, want 3", got)
 	}
 	c.stop(m)
+	c.silent(m) // whoever hears it from now on hears the old disk
 	m.fs = old
 	c.start(m)
 	attempts := c.attempts(m.id)
@@ -116,7 +110,7 @@ func namedByAnother(t *testing.T, p plants) error {
 	attempts := c.attempts(m.id)
 	_, index := c.put("k", "2", m)
 	eventually(t, "the others call it, or it them", func() bool { return attempts.Load() > 20 })
-	if m.node.WaitApplied(timeout(t, time.Second), index) == nil {
+	if m.node.WaitApplied(timeout(t, p.patience(time.Second, time.Minute)), index) == nil {
 		return fmt.Errorf("a node with the certificate of n9 is taken for %s", m.id)
 	}
 	return nil

@@ -58,7 +58,7 @@ func (e *estate) lose(w *writers, centers ...string) {
 	// All are there again before the next loss.
 	_, index := e.put("back", "1")
 	for _, m := range lost {
-		if err := m.node.WaitApplied(timeout(e.t, 20*time.Second), index); err != nil {
+		if err := m.node.WaitApplied(timeout(e.t, time.Minute), index); err != nil {
 			e.t.Fatal(err)
 		}
 	}

@@ -90,7 +90,7 @@ func (w *writers) stop() {
 func (w *writers) check(at *member) {
 	w.c.t.Helper()
 	_, index := w.c.put("end", "1")
-	if err := at.node.WaitApplied(timeout(w.c.t, 20*time.Second), index); err != nil {
+	if err := at.node.WaitApplied(timeout(w.c.t, time.Minute), index); err != nil {
 		w.c.t.Fatal(err)
 	}
 	for _, complaint := range w.former {
