@@ -38,11 +38,11 @@ func promoteTheDead(t *testing.T, p plants) error {
 	if p.changeBlindly = p.promoteAnyone; p.changeBlindly {
 		c.members[0].node.cfg.break_.changeBlindly = true // or the look at the majority would find it
 	}
-	err := c.members[0].node.Promote(timeout(t, time.Second), dead.id)
+	err := c.members[0].node.Promote(timeout(t, p.patience(time.Minute, time.Second)), dead.id)
 	if !p.promoteAnyone && !errors.Is(err, ErrLagging) {
 		t.Errorf("promotion of a replica that does not run: %v, want %v", err, ErrLagging)
 	}
-	return c.writable(3 * time.Second)
+	return c.writable(p.patience(time.Minute, 3*time.Second))
 }
 
 // removeTheLiving takes a voter out of three of which one is dead.
@@ -56,11 +56,11 @@ func removeTheLiving(t *testing.T, p plants) error {
 	if l = c.leader(); l == living {
 		living = c.others(dead, l)[0]
 	}
-	if err := l.node.Remove(timeout(t, time.Second), living.id); !p.changeBlindly && !errors.Is(err, ErrUnhealthy) &&
+	if err := l.node.Remove(timeout(t, time.Minute), living.id); !p.changeBlindly && !errors.Is(err, ErrUnhealthy) &&
 		!errors.Is(err, ErrNotLeader) {
 		t.Errorf("removal of a voter that is needed: %v, want %v", err, ErrUnhealthy)
 	}
-	return c.writable(3 * time.Second)
+	return c.writable(p.patience(time.Minute, 3*time.Second))
 }
 
 // readAfterGrowth has three voters become five, and cuts the leader off with one of the first: enough of three, and not
@@ -94,7 +94,7 @@ func readAfterGrowth(t *testing.T, p plants) error {
 		return nil
 	})
 	c.put("x", "8", old, with)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience(2*time.Second, 10*time.Second))
 	defer cancel()
 	if _, err := old.node.ReadIndex(ctx); err == nil {
 		if v := old.machine.get("x"); v != "8" {
@@ -119,14 +119,14 @@ func voterThatMissedTheGrowth(t *testing.T, p plants) error {
 	}
 	_, index := c.put("x", "8", away)
 	for _, m := range c.members[3:] {
-		if err := m.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+		if err := m.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c.stop(c.members[0])
 	c.stop(c.members[1])
 	c.links.set(nil)
-	if err := c.writable(10 * time.Second); err != nil {
+	if err := c.writable(p.patience(time.Minute, 10*time.Second)); err != nil {
 		return err
 	}
 	if got := c.leader().machine.get("x"); got != "8" {

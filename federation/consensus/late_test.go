@@ -16,10 +16,10 @@ import (
 // mouth sends messages as a member, over connections of its own. It takes none.
 func (m *member) mouth(t *testing.T) raft.Transport {
 	cfg := &m.node.cfg
-	s := &stream{parties: m.node.parties(), client: cfg.ClientTLS, dial: dialTCP, timeout: cfg.RPCTimeout,
+	s := &stream{parties: m.node.parties(), client: cfg.ClientTLS, dial: dialTCP, timeout: time.Minute,
 		logger: hclog.NewNullLogger(), conns: map[*trackedConn]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	over := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: deaf{s}, MaxPool: 1, Timeout: cfg.RPCTimeout,
+	over := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: deaf{s}, MaxPool: 1, Timeout: time.Minute,
 		Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true})
 	t.Cleanup(func() { over.Close() })
 	return over
@@ -39,11 +39,10 @@ func lateSnapshot(t *testing.T, p plants) error {
 		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 20, 5, 20*time.Millisecond
 	})
 	defer c.drop()
-	l := c.leader()
-	far := c.others(l)[0]
+	var l, far *member
 	var meta *raft.SnapshotMeta
 	for i := 0; meta == nil; i++ {
-		c.put("k", fmt.Sprint("before ", i))
+		l, _ = c.put("k", fmt.Sprint("before ", i))
 		if all, err := l.node.folder.snaps.List(); err == nil && len(all) > 0 {
 			meta = all[0]
 		}
@@ -57,25 +56,32 @@ func lateSnapshot(t *testing.T, p plants) error {
 	if err != nil {
 		t.Fatal(err)
 	}
+	far = c.others(l)[0]
 	_, index := c.put("k", "after")
-	if err := far.node.WaitApplied(timeout(t, 20*time.Second), index); err != nil {
+	if err := far.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
 		t.Fatal(err)
 	}
+	// From now on it hears only this snapshot, and no other leader either. Raft would panic at the next commit.
+	c.links.isolate(far.id)
 	applied := far.node.raft.Load().AppliedIndex()
 	req := &raft.InstallSnapshotRequest{
 		RPCHeader:       raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(l.id), Addr: []byte(l.id)},
-		SnapshotVersion: meta.Version, Term: l.node.raft.Load().CurrentTerm(), LastLogIndex: meta.Index, LastLogTerm: meta.Term,
+		SnapshotVersion: meta.Version, LastLogIndex: meta.Index, LastLogTerm: meta.Term,
 		Configuration: raft.EncodeConfiguration(meta.Configuration), ConfigurationIndex: meta.ConfigurationIndex,
 		Size: int64(len(snapshot)),
 	}
 	var resp raft.InstallSnapshotResponse
-	if err := l.mouth(t).InstallSnapshot(raft.ServerID(far.id), raft.ServerAddress(far.address), req, &resp, bytes.NewReader(snapshot)); err != nil || !resp.Success {
-		t.Fatalf("the answer to a late snapshot: %+v, %v", resp, err)
-	}
-	// Raft would panic at the next commit: no entry is proposed before this is known.
+	to := l.mouth(t)
+	eventually(t, "the late snapshot is taken", func() bool {
+		req.Term = far.node.raft.Load().CurrentTerm() // whoever leads by now
+		err := to.InstallSnapshot(raft.ServerID(far.id), raft.ServerAddress(far.address), req, &resp, bytes.NewReader(snapshot))
+		return err == nil && resp.Success
+	})
 	if now := far.node.raft.Load().AppliedIndex(); now < applied {
+		c.stop(far)
 		return fmt.Errorf("a snapshot up to %d came late: what was applied went back from %d to %d", meta.Index, applied, now)
 	}
+	c.links.set(nil)
 	_, index = c.put("k", "last")
-	return far.node.WaitApplied(timeout(t, 20*time.Second), index)
+	return far.node.WaitApplied(timeout(t, time.Minute), index)
 }

@@ -50,7 +50,7 @@ func ownSyncHangs(t *testing.T, p plants) error {
 	}
 	proposed := make(chan error, 1)
 	go func() {
-		_, _, err := l.node.Propose(timeout(t, 30*time.Second), command{"x", "9"}.encode())
+		_, _, err := l.node.Propose(timeout(t, time.Minute), command{"x", "9"}.encode())
 		proposed <- err
 	}()
 	// The entry travels while the leader's own disk is busy with it.
@@ -107,7 +107,7 @@ func termPassesSync(t *testing.T, p plants) error {
 	case err = <-stored:
 		release()
 		return fmt.Errorf("a term was stored (%v) before the entries that an answer in it may speak of", err)
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(p.patience(200*time.Millisecond, time.Minute)):
 	}
 	release()
 	return <-stored
@@ -119,7 +119,7 @@ func TestALeaderAloneSyncsBeforeItCounts(t *testing.T) {
 	release := hangSyncs(l.fs.(*memFS))
 	proposed := make(chan error, 1)
 	go func() {
-		_, _, err := l.node.Propose(timeout(t, 30*time.Second), command{"x", "8"}.encode())
+		_, _, err := l.node.Propose(timeout(t, time.Minute), command{"x", "8"}.encode())
 		proposed <- err
 	}()
 	select {
@@ -218,7 +218,7 @@ func TestBehindARefusalAnswersAreStillTaken(t *testing.T) {
 	for range 3 * maxInFlight {
 		select {
 		case inner.answers <- answer{success: true}:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("nobody takes answers any more: whoever sends into the full pipeline waits for ever")
 		}
 	}
