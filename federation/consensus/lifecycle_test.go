@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,10 +20,22 @@ import (
 // An entry that cannot be applied ends the process: it must not be skipped, nor anything be applied behind it.
 func TestUndecodableEntryEndsTheProcess(t *testing.T) {
 	c := newCluster(t, 3, nil)
-	l, _ := c.put("k", "1")
-	if _, _, err := l.node.Propose(timeout(t, 10*time.Second), []byte("not JSON")); !errors.Is(err, ErrOutcomeUnknown) {
-		t.Errorf("propose: %v, want %v", err, ErrOutcomeUnknown)
+	c.put("k", "1")
+	someEnded := func() bool {
+		return slices.ContainsFunc(c.members, func(m *member) bool { return len(m.fatal) > 0 })
 	}
+	eventually(t, "somebody ends", func() bool { // at the first attempt, unless the leader loses its office
+		for _, m := range c.members {
+			if someEnded() || !m.node.IsLeader() {
+				continue
+			}
+			_, _, err := m.node.Propose(timeout(t, 10*time.Second), []byte("not JSON"))
+			if !errors.Is(err, ErrOutcomeUnknown) && !errors.Is(err, ErrNotLeader) {
+				t.Errorf("propose: %v, want %v", err, ErrOutcomeUnknown)
+			}
+		}
+		return someEnded()
+	})
 	// The first to apply it ends, then the leader after it; the third alone never learns that it was committed.
 	ended := 0
 	eventually(t, "a majority ends", func() bool {
@@ -58,7 +71,7 @@ func TestNobodyWithoutACertificateOfOurs(t *testing.T) {
 			continue // refused during the handshake
 		}
 		// In TLS 1.3 the refusal comes after the client's side of the handshake.
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		if n, err := conn.Read(make([]byte, 1)); err == nil {
 			t.Errorf("%s: read %d bytes", name, n)
 		}
@@ -81,7 +94,7 @@ func TestNobodyWithoutACertificateOfOurs(t *testing.T) {
 func TestOneVoterAlone(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	l, index := c.put("k", "1")
-	if got, err := l.node.ReadIndex(timeout(t, 10*time.Second)); err != nil || got != index {
+	if got, err := l.node.ReadIndex(timeout(t, time.Minute)); err != nil || got != index {
 		t.Errorf("read index %d, want %d: %v", got, index, err)
 	}
 	if s := l.node.Status(); s.State != "leader" || s.Leader != "n1" || s.Applied != index || s.Commit < index {
@@ -131,9 +144,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	before := runtime.NumGoroutine()
 	c := newCluster(t, 3, nil)
 	c.put("k", "1")
-	if _, err := c.leader().node.ReadIndex(timeout(t, 10*time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	c.leader() // with a read
 	c.drop()
 	noneLeft(t, before)
 }
@@ -167,7 +178,7 @@ func TestAStopWhileHandingOverLeavesNothingBehind(t *testing.T) {
 // noneLeft waits until there are no more goroutines than before.
 func noneLeft(t *testing.T, before int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<20)
 			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
@@ -241,7 +252,7 @@ func TestWhoProposedHasAnAnswerWhenTheNodeStops(t *testing.T) {
 		waiting.Wait()
 		select {
 		case <-node.proposing.end():
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("of %d members: raft has stopped, and has not answered every proposal", size)
 		}
 		if _, _, err := node.Propose(timeout(t, 60*time.Second), command{"k", "late"}.encode()); !errors.Is(err, ErrNotLeader) || !errors.Is(err, ErrStopped) {

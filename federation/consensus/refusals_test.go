@@ -48,10 +48,13 @@ func TestAReplacedDiskSaysWhyItIsRefused(t *testing.T) {
 	}
 	says := func(at, peer *member) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%s says that it and %s do not talk", at.id, peer.id), func() bool { return refused(at, peer) != nil })
-		r := refused(at, peer)
+		var r *Refusal
+		eventually(t, fmt.Sprintf("%s says that it and %s do not talk", at.id, peer.id), func() bool {
+			r = refused(at, peer)
+			return r != nil
+		})
 		for _, word := range []string{m.id, "its disk was replaced", "empty its data folder and join again"} {
-			if r == nil || !strings.Contains(r.Reason, word) {
+			if !strings.Contains(r.Reason, word) {
 				t.Errorf("%s of %s: %+v: want %q", at.id, peer.id, r, word)
 			}
 		}

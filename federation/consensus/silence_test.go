@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,18 +45,29 @@ func TestADeadLeaderIsNoticedWithoutRaftsTimer(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	l, _ := c.put("x", "7")
 	follower := c.others(l)[0]
-	c.links.isolate(follower.id)
 	// Raft's timer alone may take three heartbeat timeouts; what is asked here is only that standing is tried at all,
 	// and that it does no harm to a term: a voter that is cut off asks before it votes.
 	r := follower.node.raft.Load()
-	term := r.CurrentTerm()
-	eventually(t, "it stands for election", func() bool { return r.State() == raft.Candidate })
+	var asked atomic.Int64
+	c.links.set(func(from, to string, req any, _ bool) error {
+		if _, asks := req.(*raft.RequestPreVoteRequest); asks && from == follower.id {
+			asked.Add(1)
+		}
+		if from == follower.id || to == follower.id {
+			return errCut
+		}
+		return nil
+	})
+	eventually(t, "it stands for election", func() bool { return r.State() == raft.Candidate && asked.Load() > 0 })
+	term := r.CurrentTerm() // nothing is on its way any more
+	asked.Store(0)
+	eventually(t, "it stands again", func() bool { return asked.Load() > 4 })
 	if got := r.CurrentTerm(); got != term {
 		t.Errorf("term %d became %d without a majority", term, got)
 	}
-	if got := r.ReloadableConfig().HeartbeatTimeout; got != longer(follower.node.cfg.HeartbeatTimeout) {
-		t.Errorf("heartbeat timeout %v stayed behind", got)
-	}
+	eventually(t, "the heartbeat timeout is what it was", func() bool { // standNow may be at it
+		return r.ReloadableConfig().HeartbeatTimeout == longer(follower.node.cfg.HeartbeatTimeout)
+	})
 	c.links.set(nil)
 	c.put("x", "8")
 }

@@ -149,17 +149,25 @@ func TestFullDeposedLeaderHeals(t *testing.T) {
 			cfg.SegmentSize = 64 << 10
 		})
 		c.put("k", "1")
-		old, _ := c.put("k", "2")
-		c.links.isolate(old.id)
-		lone, _ := old.node.folder.log.LastIndex()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		go old.node.Propose(ctx, command{"k", "lost"}.encode())
-		eventually(t, "the old leader wrote alone, or was deposed before", func() bool {
-			last, _ := old.node.folder.log.LastIndex()
-			return last > lone || !old.node.IsLeader()
+		var old *member
+		eventually(t, "a leader that is cut off writes alone", func() (alone bool) { // unless it was deposed before
+			old, _ = c.put("k", "2")
+			c.links.isolate(old.id)
+			lone, _ := old.node.folder.log.LastIndex()
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			go old.node.Propose(ctx, command{"k", "lost"}.encode())
+			eventually(t, "it wrote alone, or was deposed before", func() bool {
+				last, _ := old.node.folder.log.LastIndex()
+				alone = last > lone
+				return alone || !old.node.IsLeader()
+			})
+			if !alone {
+				c.links.set(nil)
+			}
+			return alone
 		})
 		c.put("k", "3", old)
-		cancel()
 		eventually(t, "it leads no more", func() bool { return !old.node.IsLeader() })
 		disk := old.fs.(*memFS)
 		if !spare {

@@ -16,13 +16,16 @@ func TestLeadershipIsHandedOverBeforeAStop(t *testing.T) {
 		c.stop(m)
 	}
 	for i := range 3 {
-		l, _ = c.put("k", fmt.Sprint(i))
-		_, _, term := l.node.Leader()
-		if err := l.node.TransferLeadership(timeout(t, 20*time.Second), ""); err != nil {
+		var term uint64
+		if err := c.atLeader(func(_ context.Context, n *Node) error {
+			_, _, term = n.Leader()
+			err := n.TransferLeadership(timeout(t, time.Minute), "")
+			if _, _, now := n.Leader(); err == nil && n.IsLeader() && now == term {
+				t.Error("it returned, and the node still leads")
+			}
+			return err
+		}); err != nil {
 			t.Fatal(err)
-		}
-		if l.node.IsLeader() {
-			t.Error("it returned, and the node still leads")
 		}
 		next, _ := c.put("k", fmt.Sprint(i, " again"))
 		if containsMember(dead, next) {
@@ -36,11 +39,12 @@ func TestLeadershipIsHandedOverBeforeAStop(t *testing.T) {
 
 func TestAnUnfinishedTransferEndsWithItsNode(t *testing.T) {
 	c := newCluster(t, 3, nil)
-	l, _ := c.put("k", "0")
-	l.node.handing.end() // as when the node stops: raft takes no transfer any more, and still says that it leads
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := l.node.TransferLeadership(ctx, ""); !errors.Is(err, ErrStopped) || ctx.Err() != nil {
+	if err := c.atLeader(func(_ context.Context, n *Node) error {
+		n.handing.end() // as when the node stops: raft takes no transfer any more, and still says that it leads
+		return n.TransferLeadership(ctx, "")
+	}); !errors.Is(err, ErrStopped) || ctx.Err() != nil {
 		t.Errorf("a transfer by a node that stops: %v, want %v before its context ends (%v)", err, ErrStopped, ctx.Err())
 	}
 }
