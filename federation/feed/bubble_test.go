@@ -143,3 +143,49 @@ func (s *site) write(id ID, whole []Change) *Log {
 	}
 	return l
 }
+
+// slowFS is a disk whose syncs take a second.
+type slowFS struct{ *memFS }
+
+func (s slowFS) SyncDir(dir string) error {
+	time.Sleep(time.Second)
+	return s.memFS.SyncDir(dir)
+}
+
+func (s slowFS) Create(name string) (File, error) {
+	f, err := s.memFS.Create(name)
+	return slowFile{f}, err
+}
+
+type slowFile struct{ File }
+
+func (s slowFile) Sync() error {
+	time.Sleep(time.Second)
+	return s.File.Sync()
+}
+
+// TestRemovalWaitsForASlowDisk on which another feed is being saved: simulated time goes on meanwhile.
+func TestRemovalWaitsForASlowDisk(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *bubble) {
+		s, err := OpenSet("d", Options{FS: slowFS{newMemFS()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []ID{"c/x", "c/y"} {
+			if _, err := s.Log(id).Begin(1, []Change{change("a", "1")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var saves sync.WaitGroup
+		saves.Go(func() {
+			if err := s.Save("c/x"); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait() // it waits for the disk
+		if err := s.Remove("c/y"); err != nil {
+			t.Error(err)
+		}
+		saves.Wait()
+	})
+}

@@ -74,7 +74,7 @@ func (s *Set) read(path, name string) (*Log, error) {
 	return l, nil
 }
 
-// save replaces the feed's snapshot in one step: a crash leaves the old one or the new one. s.saving is held.
+// save replaces the feed's snapshot in one step: a crash leaves the old one or the new one. s.saving is full.
 func (s *Set) save(l *Log) error {
 	if l.Position().IsZero() {
 		return nil
@@ -127,8 +127,8 @@ func (s *Set) Save(id ID) error {
 }
 
 func (s *Set) saveOne(id ID) error {
-	s.saving.Lock() // before the look: a feed that is removed meanwhile must not be written again
-	defer s.saving.Unlock()
+	s.saving <- struct{}{} // before the look: a feed that is removed meanwhile must not be written again
+	defer func() { <-s.saving }()
 	s.mu.RLock()
 	l, volatile := s.logs[id], s.volatile[id]
 	s.mu.RUnlock()

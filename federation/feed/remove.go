@@ -46,8 +46,8 @@ func (s *Set) Remove(id ID) error {
 	if volatile || s.dir == "" {
 		return nil
 	}
-	s.saving.Lock()
-	defer s.saving.Unlock()
+	s.saving <- struct{}{}
+	defer func() { <-s.saving }()
 	delete(s.saved, id)
 	if err := s.bury(id, ended); err != nil {
 		return fmt.Errorf("remove feed %s: %w", id, err)
@@ -112,7 +112,7 @@ func (l *Log) after(ended Position) {
 // removedSuffix marks the files that keep up to where a feed was removed.
 const removedSuffix = ".removed"
 
-// bury makes a removal survive: first the mark, then the snapshot goes. s.saving is held.
+// bury makes a removal survive: first the mark, then the snapshot goes. s.saving is full.
 func (s *Set) bury(id ID, ended Position) error {
 	base := filepath.Join(s.dir, url.PathEscape(string(id)))
 	if !ended.IsZero() {
@@ -129,7 +129,7 @@ func (s *Set) bury(id ID, ended Position) error {
 	return s.opts.FS.SyncDir(s.dir)
 }
 
-// resurrect drops the mark of a removal that a snapshot above it makes idle. s.saving is held.
+// resurrect drops the mark of a removal that a snapshot above it makes idle. s.saving is full.
 func (s *Set) resurrect(l *Log) error {
 	s.mu.Lock()
 	ended, marked := s.removed[l.id]

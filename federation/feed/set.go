@@ -19,8 +19,9 @@ type Set struct {
 	// volatile are the feeds that their owner rebuilds by itself; they are not saved.
 	volatile map[ID]bool
 
-	// saving is held while a snapshot is written; saved says what of each feed is on disk.
-	saving sync.Mutex
+	// saving is full while a snapshot is written; saved says what of each feed is on disk. It is no sync.Mutex: in simulated
+	// time (testing/synctest) the clock stands still while anybody waits for one, and the disk would never be done.
+	saving chan struct{}
 	saved  map[ID]stored
 
 	// watchers is guarded apart from mu: it is read under a log's lock.
@@ -37,7 +38,7 @@ type watcher interface{ observe(*Log, event) }
 func OpenSet(dir string, o Options) (*Set, error) {
 	s := &Set{
 		dir: dir, opts: o.withDefaults(), logs: map[ID]*Log{}, removed: map[ID]Position{}, readers: map[ID]*Log{}, volatile: map[ID]bool{},
-		saved: map[ID]stored{},
+		saving: make(chan struct{}, 1), saved: map[ID]stored{},
 	}
 	if dir != "" {
 		if err := s.load(); err != nil {
