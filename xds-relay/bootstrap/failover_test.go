@@ -131,11 +131,14 @@ func client(t *testing.T, c bootstrap.Config) *grpc.ClientConn {
 	return conn
 }
 
+// patience bounds every wait: what takes milliseconds on an idle machine may take long on a busy one.
+const patience = 2 * time.Minute
+
 // answers waits until the backend answers; with calm no call may fail meanwhile.
 func answers(t *testing.T, conn *grpc.ClientConn, want string, calm bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		var header metadata.MD
 		_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Header(&header))
 		cancel()
@@ -170,9 +173,18 @@ func TestClientMovesToTheNextRelayWhenItsOwnDies(t *testing.T) {
 	c.Relays = []string{one.address, two.address}
 	conn := client(t, c)
 	answers(t, conn, "first", false)
-	if len(one.xds.Streams()) != 1 || len(two.xds.Streams()) != 0 {
-		t.Fatalf("streams: %d at the first relay, %d at the second; want the first", len(one.xds.Streams()),
-			len(two.xds.Streams()))
+	// gRPC tries the second address when the first did not answer within 250 ms (gRFC A61), as on a busy machine.
+	for deadline := time.Now().Add(patience); len(one.xds.Streams()) != 1 || len(two.xds.Streams()) != 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("streams: %d at the first relay, %d at the second; want the first", len(one.xds.Streams()),
+				len(two.xds.Streams()))
+		}
+		conn.Close()
+		for len(one.xds.Streams())+len(two.xds.Streams()) > 0 && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+		}
+		conn = client(t, c)
+		answers(t, conn, "first", false)
 	}
 	one.kill()
 	answers(t, conn, "first", true)
@@ -253,7 +265,7 @@ func TestSchemeRefusesWhatIsNoAddress(t *testing.T) {
 	} {
 		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			_, err = healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 			cancel()
 			conn.Close()

@@ -71,10 +71,14 @@ func failOver(t testing.TB, f faults, prepare ...func(*Server)) *moved {
 			endpointsOf("new", m.two))
 	}
 	m.ahead = startRelay(t, content(ownedRoute(7, "svc", "new", "old")), "", owners(f))
-	m.behind = startRelayWith(t, content(ownedRoute(5, "svc", "old", "new")), "", owners(f), ServerOptions(), prepare...)
-	m.conn = client(t, "svc", "ipv4:"+m.ahead.address+","+m.behind.address)
+	// It listens later: gRPC tries the second address, too, when the first is slow (gRFC A61).
+	reserved := listen(t, "")
+	address := reserved.Addr().String()
+	_ = reserved.Close()
+	m.conn = client(t, "svc", "ipv4:"+m.ahead.address+","+address)
 	becomes(t, m.conn, "two")
 	waitFor(t, func() bool { return strings.HasPrefix(acked(m.ahead, svcClient, RouteType), "7.") })
+	m.behind = startRelayWith(t, content(ownedRoute(5, "svc", "old", "new")), address, owners(f), ServerOptions(), prepare...)
 	m.ahead.grpc.Stop() // abruptly, as a killed process
 	m.ahead.stop()
 	return m
