@@ -124,16 +124,6 @@ func TestClientStampsTheShardOverTheCallersOwn(t *testing.T) {
 	}
 }
 
-// two are workloads in two cells of which the second owns shard 7.
-func two(t *testing.T, r *relay) map[string]*workload {
-	return map[string]*workload{
-		ownCell: newWorkload(t, nil, r),
-		"rz01.sh-a": newWorkload(t, func(c *Config) {
-			c.Cells, c.Center, c.Name = []string{"rz01.sh-a"}, "sh-a", "orders-2"
-		}, r),
-	}
-}
-
 func TestWrongCellIsReaddressedOnceAlsoWithoutPatience(t *testing.T) {
 	r := newRelay(t, permit.Longest, users(3, moved))
 	workloads := two(t, r)

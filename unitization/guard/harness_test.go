@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 
 	"pentad.dev/pentad/unitization/permit"
@@ -117,4 +118,14 @@ func first(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+// two are workloads in two cells of which the second owns shard 7.
+func two(t *testing.T, r *relay) map[string]*workload {
+	return map[string]*workload{
+		ownCell: newWorkload(t, nil, r),
+		"rz01.sh-a": newWorkload(t, func(c *Config) {
+			c.Cells, c.Center, c.Name = []string{"rz01.sh-a"}, "sh-a", "orders-2"
+		}, r),
+	}
 }
