@@ -18,8 +18,10 @@ const (
 	arrivesIn = 3 * time.Second
 	// togglePause is between two changes.
 	togglePause = 60 * time.Millisecond
-	// servesFor is how long an added instance takes traffic before it is drained or killed.
+	// servesFor is how long an added instance takes traffic before it is drained or killed; longer, up to servesIn, if it has
+	// taken none yet: nothing is promised of how soon a process starts and its first request comes on a busy machine.
 	servesFor = 1500 * time.Millisecond
+	servesIn  = 30 * time.Second
 	// drainsFor is how long an instance that was taken out is kept running: requests under way end, and one that is sent
 	// too late would be seen.
 	drainsFor = 1500 * time.Millisecond
@@ -210,7 +212,7 @@ func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string
 		return err
 	}
 	defer d.site.Supervisor().Stop(process)
-	if err := d.site.WaitReady(ctx, arrivesIn, process); err != nil {
+	if err := d.site.WaitReady(ctx, servesIn, process); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -226,6 +228,17 @@ func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string
 	if err := pause(ctx, servesFor); err != nil {
 		return err
 	}
+	answers := func() (n int) {
+		for _, r := range d.book.since(from, record.Now()) {
+			if r.OK() && r.Instance == name {
+				n++
+			}
+		}
+		return n
+	}
+	if _, err := waitUntil(ctx, servesIn, readEvery, func() bool { return answers() > 0 }); err != nil {
+		return err
+	}
 	switch {
 	case kill:
 		err = d.killVisitor(ctx, place, in)
@@ -238,13 +251,7 @@ func (d *Drill) visit(ctx context.Context, place dev.Place, service, name string
 	if err != nil {
 		return err
 	}
-	answers := 0
-	for _, r := range d.book.since(from, record.Now()) {
-		if r.OK() && r.Instance == name {
-			answers++
-		}
-	}
-	d.visited = append(d.visited, visit{name, answers})
+	d.visited = append(d.visited, visit{name, answers()})
 	if err := pause(ctx, drainsFor); err != nil {
 		return err
 	}

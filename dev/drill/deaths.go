@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -101,17 +102,21 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := pause(ctx, quietFor/2); err != nil { // clients' own picking sets are read from files
+	n, reached := 0, 0
+	// Clients' own picking sets are read from files.
+	_, err := waitUntil(ctx, electionIn, readEvery, func() bool {
+		after, _ := d.tracker.results()
+		n, reached = len(after)-len(before), 0
+		for _, c := range after[len(before):] {
+			if len(c.Missing) == 0 {
+				reached++
+			}
+		}
+		return reached == n
+	})
+	if err != nil {
 		return err
 	}
-	after, _ := d.tracker.results()
-	reached := 0
-	for _, c := range after[len(before):] {
-		if len(c.Missing) == 0 {
-			reached++
-		}
-	}
-	n := len(after) - len(before)
 	d.book.expect(
 		"endpoint changes reach every relay without a quorum",
 		n > 0 && reached == n,
@@ -130,15 +135,23 @@ func (d *Drill) noQuorum(ctx context.Context) error {
 	return d.expectWrites(ctx)
 }
 
-// refused tries to write, at a server that lives, and expects a clear answer.
+// refused tries to write, at a server that lives, and expects a clear answer. One that has still to hear of the loss may
+// not know at first what becomes of a write.
 func (d *Drill) refused(ctx context.Context) {
 	const what = "a write is refused with a clear message"
-	took, status, message, err := d.rawWrite(ctx, d.site.API()[0])
+	var took time.Duration
+	var status int
+	var message string
+	var err error
+	_, _ = waitUntil(ctx, electionIn, lookEvery, func() bool {
+		took, status, message, err = d.rawWrite(ctx, d.site.API()[0])
+		return err == nil && status != http.StatusGatewayTimeout
+	})
 	if err != nil {
 		d.book.expect(what, false, err.Error())
 		return
 	}
-	clear := status == 503 && strings.Contains(message, "quorum")
+	clear := status == http.StatusServiceUnavailable && strings.Contains(message, "quorum")
 	d.book.expect(what, clear, fmt.Sprintf("status %d after %s: %s", status, short(took), message))
 }
 
@@ -248,7 +261,7 @@ func (d *Drill) allBack(ctx context.Context, stopWriting func()) error {
 }
 
 // convergesIn bounds the wait for equal holders, once nothing is written any more.
-const convergesIn = 10 * time.Second
+const convergesIn = 30 * time.Second
 
 // compareHolders waits until all are equal. Who was ended by somebody else is started again, and compared then.
 func (d *Drill) compareHolders(ctx context.Context) error {

@@ -21,7 +21,7 @@ import (
 )
 
 // staleIn bounds a write of somebody who has heard of nothing.
-const staleIn = 2 * time.Second
+const staleIn = 15 * time.Second
 
 // staleClients send writes, with the right stamp, straight to the cells and primaries that are no longer the owners', as a
 // client does whose routes are old: each must be refused, and a guard must name the right cell.

@@ -39,26 +39,40 @@ func (d *Drill) unitSteps(stopWriting func()) []step {
 
 // steadyUnits only looks.
 func (d *Drill) steadyUnits(ctx context.Context) error {
-	from := record.Now()
-	if err := pause(ctx, steadyFor); err != nil {
-		return err
-	}
-	d.expectWritten(from, record.Now(), "every shard takes writes", d.shards())
-	return nil
+	return d.expectWritten(ctx, steadyFor, "every shard takes writes")
 }
 
-// expectWritten expects acknowledged writes for so many shards, and says what became of the others.
-func (d *Drill) expectWritten(from, to record.Time, what string, shards int) {
+// shardsWritten are those that took writes since then.
+func (d *Drill) shardsWritten(from record.Time) map[string]bool {
 	seen := map[string]bool{}
+	for _, r := range d.book.since(from, record.Now()) {
+		if r.WriteID != "" && r.OK() {
+			seen[fmt.Sprint(r.Unitization, "/", r.Shard)] = true
+		}
+	}
+	return seen
+}
+
+// expectWritten looks on for a while, and longer until each shard has taken a write: how soon one comes hangs on the load
+// generators. It expects acknowledged writes for all shards, and says what became of the others.
+func (d *Drill) expectWritten(ctx context.Context, within time.Duration, what string) error {
+	from, shards := record.Now(), d.shards()
+	if err := pause(ctx, within); err != nil {
+		return err
+	}
+	written := func() bool { return len(d.shardsWritten(from)) >= shards }
+	if _, err := waitUntil(ctx, writtenIn, readEvery, written); err != nil {
+		return err
+	}
+	seen := d.shardsWritten(from)
 	acknowledged, refused, failed := 0, 0, map[string]int{}
-	for _, r := range d.book.since(from, to) {
+	for _, r := range d.book.since(from, record.Now()) {
 		if r.WriteID == "" {
 			continue
 		}
 		refused += r.Refused
 		if r.OK() {
 			acknowledged++
-			seen[fmt.Sprint(r.Unitization, "/", r.Shard)] = true
 		} else {
 			failed[r.Code+" "+r.Reason]++
 		}
@@ -68,7 +82,11 @@ func (d *Drill) expectWritten(from, to record.Time, what string, shards int) {
 		detail += fmt.Sprintf(", %d failed: %s", n, strings.TrimSpace(reason))
 	}
 	d.book.expect(what, len(seen) >= shards, detail)
+	return nil
 }
+
+// writtenIn bounds the wait for a write of each shard.
+const writtenIn = 15 * time.Second
 
 func (d *Drill) evacuate(ctx context.Context) error {
 	return d.leave(ctx, "evacuate-"+d.victim(), v1alpha1.SwitchoverPlanned, d.victim())
@@ -81,12 +99,9 @@ func (d *Drill) leave(ctx context.Context, name string, mode v1alpha1.Switchover
 		return err
 	}
 	from := record.Now()
-	if err := pause(ctx, holdFor); err != nil {
-		return err
-	}
+	err = d.expectWritten(ctx, holdFor, "every shard takes writes elsewhere")
 	d.expectNobodyIn(region, from, record.Now())
-	d.expectWritten(from, record.Now(), "every shard takes writes elsewhere", d.shards())
-	return nil
+	return err
 }
 
 // shards are all shards of all Unitizations.
@@ -120,12 +135,7 @@ func (d *Drill) baseline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from := record.Now()
-	if err := pause(ctx, holdFor); err != nil {
-		return err
-	}
-	d.expectWritten(from, record.Now(), "every shard takes writes at the baseline", d.shards())
-	return nil
+	return d.expectWritten(ctx, holdFor, "every shard takes writes at the baseline")
 }
 
 // killQuietLeader hands the leadership to the last region, where nothing else happens, and kills it there.
