@@ -24,6 +24,7 @@ func TestAllAreLostAndRebuilt(t *testing.T) {
 		s.written("at first")
 	}
 	s.must(s.clients.Stop())
+	s.settled()
 	before, revision, cluster := s.everything()
 	file := s.Path("estate.backup")
 	s.pentad("backup", "-o", file)

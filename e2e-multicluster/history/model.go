@@ -50,7 +50,7 @@ var registers = porcupine.Model{
 }
 
 // judged bounds the search for an order.
-const judged = 2 * time.Minute
+const judged = 10 * time.Minute
 
 // operations are what the model judges. What did not happen is left out, and what may have happened and was never seen:
 // it changes nothing for the others. What may have happened and was seen had no end by which it must have.
