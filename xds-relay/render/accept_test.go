@@ -48,7 +48,7 @@ func offer(t *testing.T, s scenario, v View) []string {
 	r.render()
 	conn := r.dial("xds:///" + s.Service)
 	conn.Connect()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		r.ads.mu.Lock()
 		done := len(r.ads.acked) == 4 || len(r.ads.nacks) > 0
 		r.ads.mu.Unlock()
@@ -86,7 +86,7 @@ func TestDeletionLeavesTrafficRunning(t *testing.T) {
 	r.withdraw("orders", "hz-a")
 	r.render()
 	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
-		if _, err := call(conn, "", time.Second); err != nil {
+		if _, err := call(conn, "", patience); err != nil {
 			t.Fatalf("this gRPC stops at a deletion: %v", err)
 		}
 	}

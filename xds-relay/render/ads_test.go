@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
@@ -58,6 +59,23 @@ func (s *adsServer) rejected() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.nacks)
+}
+
+// told waits until the client has acknowledged a type: what it does then is for what it was told. Of what it is not
+// told it takes gRPC 15 s to despair.
+func (s *adsServer) told(t testing.TB, typeURL string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		acked := s.acked[typeURL]
+		s.mu.Unlock()
+		if acked > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the client was told nothing of %s", typeURL)
+		}
+	}
 }
 
 type watch struct {

@@ -135,7 +135,7 @@ func answers(t testing.TB, conn *grpc.ClientConn, n int) map[string]int {
 	t.Helper()
 	out := map[string]int{}
 	for range n {
-		name, err := call(conn, "", 5*time.Second)
+		name, err := call(conn, "", patience)
 		if err != nil {
 			t.Fatalf("call failed: %v", err)
 		}

@@ -26,7 +26,7 @@ import (
 func newServed(t *testing.T, v View) *relay {
 	t.Helper()
 	r := newFeed(t, v)
-	server, err := serve.New(serve.Config{Resources: r.log, Drain: time.Millisecond,
+	server, err := serve.New(serve.Config{Resources: r.log, Drain: time.Millisecond, Linger: patience,
 		OnDemand: bodyOf(OnDemand),
 		Absent:   bodyOf(func(typeURL, name string) (Resource, bool) { return Absent(typeURL, name, v) })})
 	if err != nil {
@@ -102,7 +102,7 @@ func lands(t *testing.T, conn *grpc.ClientConn, path, cell string, headers ...st
 }
 
 // patience bounds every wait: what takes milliseconds on an idle machine may take long on a busy one.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 const (
 	writePath = "/shop.Orders/Put"
