@@ -55,7 +55,17 @@ func (n *Node) Leader() (id, address string, term uint64) {
 // Propose and ReadIndex can tell.
 func (n *Node) IsLeader() bool {
 	r := n.raft.Load()
-	return r != nil && r.State() == raft.Leader
+	return r != nil && n.state(r) == raft.Leader
+}
+
+// state is raft's state, and Shutdown once raft has stopped: its main loop may have taken up another one behind that.
+func (n *Node) state(r *raft.Raft) raft.RaftState {
+	select {
+	case <-n.stopped:
+		return raft.Shutdown
+	default:
+		return r.State()
+	}
 }
 
 // Leadership returns who leads, and a channel that is closed when that may have changed since.
@@ -107,7 +117,7 @@ func (n *Node) Status() Status {
 	if r == nil {
 		return s
 	}
-	state := r.State()
+	state := n.state(r)
 	if state != raft.Shutdown {
 		s.State = strings.ToLower(state.String())
 	}

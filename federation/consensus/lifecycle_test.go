@@ -115,6 +115,21 @@ func TestOneVoterAlone(t *testing.T) {
 	}
 }
 
+// Raft's main loop may take up another state behind its shutdown, also that of a leader, and keep it.
+func TestAStoppedNodeLeadsNothingWhateverRaftSays(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	r := c.leader().node.raft.Load()
+	n := &Node{stopped: make(chan struct{})}
+	n.raft.Store(r)
+	if !n.IsLeader() {
+		t.Fatal("raft does not say that it leads")
+	}
+	close(n.stopped)
+	if err := n.notLeader(r); n.IsLeader() || !errors.Is(err, ErrNotLeader) || !errors.Is(err, ErrStopped) {
+		t.Errorf("a stopped node leads: %v, and says %v", n.IsLeader(), err)
+	}
+}
+
 func TestMetricsAreRegisteredAndCount(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	c := newCluster(t, 1, func(_ int, cfg *Config) { cfg.Metrics = registry })

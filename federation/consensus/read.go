@@ -117,7 +117,7 @@ func (n *Node) unconfirmed(r *raft.Raft, err error) error {
 func (n *Node) notLeader(r *raft.Raft) error {
 	_, id := r.LeaderWithID()
 	switch {
-	case r.State() == raft.Shutdown:
+	case n.state(r) == raft.Shutdown:
 		return fmt.Errorf("%w: %w", ErrNotLeader, ErrStopped)
 	case id == "":
 		return fmt.Errorf("%w: no leader is known: %w", ErrNotLeader, ErrNoQuorum)
