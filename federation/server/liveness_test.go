@@ -154,11 +154,10 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	s.keepFor("s3", "10s")
 	all := int32(100)
 	s.withdrawals(v1alpha1.Withdrawals{Stopped: true, MaxPercent: &all})
+	_, settled := near.since(0)
 	s.plants["s2"].stopAgent()
 	s.plants["s3"].stopAgent()
-	near.settles("s1:1/s2:1/s3:1", patient)
 	s.held(v1alpha1.ReasonStopped, "s2-vm, s3-vm")
-	shown := near.shows()
 
 	drop(t, s.api.Estates(), v1alpha1.EstateName)
 	eventually(t, "a status that says so without an Estate", patient, func() bool {
@@ -170,8 +169,11 @@ func TestWithdrawalsAreHeldBackByTheSwitchAndTheBound(t *testing.T) {
 	one := int32(1)
 	s.withdrawals(v1alpha1.Withdrawals{MaxPercent: &all, MaxClusters: &one})
 	s.held(v1alpha1.ReasonTooMany, "s2-vm, s3-vm", "spec.withdrawals.maxClusters 1")
-	if got := near.shows(); got != shown || s.expired("s2") != "" || s.expired("s3") != "" {
-		t.Errorf("held back, %q is shown, conditions %q and %q", got, s.expired("s2"), s.expired("s3"))
+	near.settles("s1:1/s2:1/s3:1", patient)
+	answers, _ := near.since(settled) // in other orders while one alone is demoted
+	if slices.ContainsFunc(answers, func(answer string) bool { return !contains(answer, "s1:1", "s2:1", "s3:1") }) ||
+		s.expired("s2") != "" || s.expired("s3") != "" {
+		t.Errorf("held back, %q are shown, conditions %q and %q", answers, s.expired("s2"), s.expired("s3"))
 	}
 	s.withdrawals(v1alpha1.Withdrawals{MaxPercent: &all})
 	near.settles("s1:1", patient)

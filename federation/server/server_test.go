@@ -68,7 +68,7 @@ func TestWithoutAQuorumAWriteIsRefusedAndAStaleReadIsNamed(t *testing.T) {
 	for e.servers[last].vacancy.lasts() <= e.servers[last].backend.patience {
 		time.Sleep(50 * time.Millisecond)
 	}
-	api := e.api(last, scaled(3*time.Second)) // for so long it tries again
+	api := e.api(last, 3*time.Second) // for so long it tries again
 	says := func(what, want string, do func() error) {
 		t.Helper()
 		comes(t, what, func() error { // a machine that is too busy to answer in that time says nothing

@@ -48,10 +48,11 @@ func TestATokenLetsOneServerInOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"is revoked: no server can join with it", "is revoked already"} {
-		if message, err := c.Revoke(t.Context(), lost.Name); err != nil || message != "token "+lost.Name+" "+want {
-			t.Errorf("revoking it: %q, %v", message, err)
-		}
+	var told []string
+	for range 2 {
+		message, err := c.Revoke(t.Context(), lost.Name)
+		check(t, err)
+		told = append(told, message)
 	}
 	refused("revoked", lost.Token, "was revoked")
 	if _, err := c.Revoke(t.Context(), lost.Token); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), "no token has that name") {
@@ -71,14 +72,22 @@ func TestATokenLetsOneServerInOnce(t *testing.T) {
 	if _, err := c.Revoke(t.Context(), tokens[used].Name); !errors.Is(err, client.ErrOrder) || !strings.Contains(err.Error(), "pentad member remove") {
 		t.Errorf("revoking a token that was used: %v", err)
 	}
-	comes(t, "revocation in the audit log", func() error { // it is written when the answer is on its way
+	asked := 0
+	comes(t, "revocations in the audit log", func() error { // they are written when the answers are on their way
 		audit, err := os.ReadFile(filepath.Join(e.configs[0].DataDir, "audit.log"))
-		if err == nil && !strings.Contains(string(audit), `"requestURI":"/pentad/tokens/`+lost.Name+`","verb":"delete"`) {
-			err = errors.New("it is not named")
+		if asked = strings.Count(string(audit), `"requestURI":"/pentad/tokens/`+lost.Name+`","verb":"delete"`); asked < len(told) {
+			return fmt.Errorf("%d are named, %v", asked, err)
 		}
-		return err
+		return nil
 	})
-	if err != nil || len(tokens) != 3 || !slices.ContainsFunc(tokens, func(t client.Token) bool { return t.Server == e.configs[i].Name }) {
+	first, again := "token "+lost.Name+" is revoked: no server can join with it", "token "+lost.Name+" is revoked already"
+	if told[1] != again || told[0] != first && (told[0] != again || asked == 2) { // an answer that was late is asked for again
+		t.Errorf("revoking it, asked for %d times: %q", asked, told)
+	}
+	listed := func(name string) bool {
+		return slices.ContainsFunc(tokens, func(t client.Token) bool { return t.Name == name })
+	}
+	if err != nil || !listed(short.Name) || !listed(lost.Name) || tokens[used].Server != e.configs[i].Name {
 		t.Errorf("the tokens are %+v, %v", tokens, err)
 	}
 	for _, known := range tokens {
