@@ -224,7 +224,7 @@ func TestConformance(t *testing.T) {
 			}
 			bookmarkEvery := time.Hour
 			if wantsBookmarks[name] {
-				bookmarkEvery = 100 * time.Millisecond
+				bookmarkEvery = 10 * time.Millisecond
 			}
 			run(t.Context(), t, newSubject(t, bookmarkEvery))
 		})
