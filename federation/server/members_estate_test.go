@@ -36,7 +36,7 @@ func (e *estate) operator(servers ...int) *client.Client {
 	for _, i := range servers {
 		endpoints = append(endpoints, e.configs[i].Listen.API)
 	}
-	c, err := client.New(client.Config{Endpoints: endpoints, TLS: ops.Client(identity.RoleServer), Timeout: time.Minute})
+	c, err := client.New(client.Config{Endpoints: endpoints, TLS: ops.Client(identity.RoleServer), Timeout: patient})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -100,13 +100,13 @@ func TestASwitchoverGoesOnWhenTheLeaderStopsInEachPhase(t *testing.T) {
 // A new leader has seen nothing, so it waits for the end of permits in full again (rule 5 of ownership).
 func TestTheWaitBeginsAnewUnderANewLeader(t *testing.T) {
 	t.Parallel()
-	u := newUnits(t, 3, unitsOptions{ledgers: true, times: frozenLong}) // much is left of T after a fraction of it
+	u := newUnits(t, 3, unitsOptions{ledgers: true, times: 5}) // much is left of T after a fraction of it
 	w := u.write()
 	w.flows(0, "rz01.hz-a")
 	u.sites["hz-a"].vanish()
 	u.begin("rescue", evacuate(v1alpha1.SwitchoverDisaster, "hz-a"))
 	u.reaches("rescue", switchover.PhaseFrozen, patient)
-	u.stays("rescue", switchover.PhaseFrozen, u.permit/4)
+	u.stays("rescue", switchover.PhaseFrozen, u.permit/8)
 	var began time.Time // before the new leader's term
 	for changed := false; !changed; {
 		began = time.Now()

@@ -165,6 +165,7 @@ func TestALeaderHandsOverBeforeItStops(t *testing.T) {
 	for i := range e.configs {
 		e.start(i)
 	}
+	machine := hinders(t)
 	comes(t, "stop of a leader", func() error {
 		leader := e.leader()
 		comes(t, "all voters to answer", func() error {
@@ -178,17 +179,19 @@ func TestALeaderHandsOverBeforeItStops(t *testing.T) {
 		mu.Lock()
 		said.Reset()
 		mu.Unlock()
+		told := time.Now()
 		e.stop(leader)
+		lost := machine.lost(told, time.Now())
 		mu.Lock()
 		defer mu.Unlock()
 		switch all := said.String(); {
 		case strings.Contains(all, "leadership was handed over before the stop"):
 			return nil
-		case strings.Contains(all, "leadership was not handed over before the stop"):
+		case strings.Contains(all, "leadership was not handed over before the stop") && lost < handOverWithin/4:
 			t.Fatalf("the leader stopped with its office:\n%s", all)
 		}
 		e.start(leader)
-		return fmt.Errorf("%s had lost its office before", e.configs[leader].Name)
+		return fmt.Errorf("%s had lost its office before, or had no time: the machine took %s", e.configs[leader].Name, lost)
 	})
 }
 
