@@ -13,7 +13,10 @@ import (
 // returnsAfterLong keeps a member away until a replication that doubles its wait would have the next attempt more than
 // a second away, lets it come back, and counts the heartbeats that it answers before it is sent an entry.
 func returnsAfterLong(t *testing.T, p plants) error {
-	c := newCluster(t, 3, func(_ int, cfg *Config) { cfg.break_ = p })
+	c := newCluster(t, 3, func(_ int, cfg *Config) {
+		cfg.break_ = p
+		cfg.HeartbeatTimeout = 2 * time.Second // another leader would begin with short waits
+	})
 	defer c.drop()
 	away := c.others(c.leader())[0]
 	var cut atomic.Bool
@@ -43,16 +46,16 @@ func returnsAfterLong(t *testing.T, p plants) error {
 	c.put("k", "1")
 	cut.Store(true)
 	_, index := c.put("k", "2", away)
-	const attempts = 11 // the last wait is 5.1 s
+	const attempts = 13 // the last wait is 10 s, in which come more than 30 heartbeats
 	eventually(t, "the member is away for long", func() bool {
-		return vain.Load() >= attempts || heartbeats.Load() >= 30 && !p.stockBackoff
+		return vain.Load() >= attempts || heartbeats.Load() >= 8 && !p.stockBackoff
 	})
 	tried := vain.Load()
 	served.Store(0)
 	heartbeats.Store(0)
 	cut.Store(false)
 	eventually(t, "the member is served", func() bool { return served.Load() > 0 })
-	if n := heartbeats.Load(); n > 16 {
+	if n := heartbeats.Load(); n > 8 {
 		return fmt.Errorf("after %d attempts in vain the member answered %d heartbeats before it was sent an entry", tried, n)
 	}
 	if err := away.node.WaitApplied(timeout(t, time.Minute), index); err != nil {
