@@ -59,7 +59,11 @@ func TestAWrongFileIsRefusedAtTheStartAndLaterTheLastGoodOneHolds(t *testing.T) 
 	}
 	e := newEstate(t)
 	e.set(hangzhouLost)
-	if err := os.WriteFile(e.path, []byte("{"), 0o644); err != nil {
+	wrong := e.path + ".wrong"
+	if err := os.WriteFile(wrong, []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(wrong, e.path); err != nil { // whole: half a file may be a right one
 		t.Fatal(err)
 	}
 	time.Sleep(3 * pollEvery)

@@ -91,12 +91,6 @@ func (c *caller) call(ctx context.Context, method string, headers ...string) err
 	return c.UnaryClientInterceptor()(ctx, method, wrapperspb.String("x"), &wrapperspb.StringValue{}, nil, invoke)
 }
 
-func (c *caller) last() metadata.MD {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sent[len(c.sent)-1]
-}
-
 func TestClientStampsTheShardOverTheCallersOwn(t *testing.T) {
 	r := newRelay(t, permit.Longest, users(3, nil))
 	c := newCaller(t, 0, r, ownCell, map[string]*workload{ownCell: newWorkload(t, nil, r)})
@@ -158,15 +152,22 @@ func TestPatienceOutlastsASwitchover(t *testing.T) {
 	r := newRelay(t, permit.Longest, users(3, frozen))
 	workloads := two(t, r)
 	c := newCaller(t, patience, r, ownCell, workloads)
-	time.AfterFunc(150*time.Millisecond, func() { r.tell(users(4, moved)) })
-	begun := time.Now()
+	var told time.Time
+	go func() {
+		for c.Stats().Retried < 2 && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		told = time.Now()
+		r.tell(users(4, moved))
+	}()
 	if err := c.call(context.Background(), write, "x-user-id", "7"); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begun); took > patience/2 {
-		t.Errorf("took %s for a freeze of 150 ms", took)
+	if took := time.Since(told); took > patience/2 {
+		t.Errorf("took %s after the freeze", took)
 	}
-	if s := c.Stats(); s.Retried == 0 || s.Readdressed != 1 || s.GivenUp != 0 || s.Refused != s.Retried+s.Readdressed {
+	// The new owner's guard may hear of it after the old one's.
+	if s := c.Stats(); s.Retried < 2 || s.Readdressed == 0 || s.GivenUp != 0 || s.Refused != s.Retried+s.Readdressed {
 		t.Errorf("stats %+v", s)
 	}
 	if workloads["rz01.sh-a"].placed != 1 {
@@ -194,8 +195,8 @@ func TestPatienceEnds(t *testing.T) {
 		switch at := e.At.Sub(begun); {
 		case e.Kind == GivenUp && at < little-pauseMost:
 			t.Errorf("gave up after %s, patience is %s", at, little)
-		case e.Kind == Retried && last.At.Sub(begun) > little:
-			t.Errorf("attempt %d was tried again after %s, patience is %s", i, last.At.Sub(begun), little)
+		case e.Kind == Retried && last.At.Sub(c.events[0].At) > little:
+			t.Errorf("event %d: tried again after %s at least, patience is %s", i, last.At.Sub(c.events[0].At), little)
 		}
 		last = e
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/metadata"
+
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
 	"pentad.dev/pentad/unitization/permit/stream"
@@ -128,4 +130,10 @@ func two(t *testing.T, r *relay) map[string]*workload {
 			c.Cells, c.Center, c.Name = []string{"rz01.sh-a"}, "sh-a", "orders-2"
 		}, r),
 	}
+}
+
+func (c *caller) last() metadata.MD {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent[len(c.sent)-1]
 }
