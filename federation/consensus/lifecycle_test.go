@@ -84,11 +84,7 @@ func TestNobodyWithoutACertificateOfOurs(t *testing.T) {
 	}
 	defer mute.Close()
 	_, ours := c.ca.issue(t, "n1")
-	conn, err := tls.Dial("tcp", l.address, ours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
+	call(t, l.address, ours).Close()
 }
 
 func TestOneVoterAlone(t *testing.T) {

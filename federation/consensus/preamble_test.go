@@ -179,10 +179,7 @@ func TestGarbageDisturbsNobody(t *testing.T) {
 		"a message cut short":              append(enrolled.encode(), 0, 0x8a),
 	} {
 		before := l.fs.(*memFS).content()
-		conn, err := tls.Dial("tcp", l.address, client)
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := call(t, l.address, client)
 		conn.Write(b)
 		conn.CloseWrite()
 		conn.SetDeadline(time.Now().Add(time.Minute))
@@ -199,6 +196,17 @@ func TestGarbageDisturbsNobody(t *testing.T) {
 	if _, _, now := c.leader().node.Leader(); now != term {
 		t.Logf("term went from %d to %d", term, now) // a slow machine may lose a leader
 	}
+}
+
+// call calls a member, again if its patience with handshakes ends on a busy machine.
+func call(t *testing.T, address string, config *tls.Config) (conn *tls.Conn) {
+	t.Helper()
+	eventually(t, "a handshake", func() (ok bool) {
+		var err error
+		conn, err = tls.Dial("tcp", address, config)
+		return err == nil
+	})
+	return conn
 }
 
 // A node of ours at the wrong address is not taken for the one that is meant: it would vote twice.
