@@ -11,7 +11,7 @@ import (
 )
 
 // patient is how long these tests wait for something that takes a moment on an idle machine: it may be a busy one.
-const patient = 3 * time.Minute
+const patient = 5 * time.Minute
 
 // quickStart is what an idle machine needs at most to make a server. The race detector makes it some five times as long.
 const quickStart = 40 * time.Millisecond

@@ -123,7 +123,7 @@ func (u *units) declare(options unitsOptions) {
 		}
 		store.Spec.Members = append(store.Spec.Members, v1alpha1.StoreMember{
 			Center: name, Cluster: cluster(name),
-			Webhook: &v1alpha1.WebhookDriver{URL: url, Timeout: &metav1.Duration{Duration: 500 * time.Millisecond}},
+			Webhook: &v1alpha1.WebhookDriver{URL: url, Timeout: &metav1.Duration{Duration: scaled(500 * time.Millisecond).Round(time.Millisecond)}},
 		})
 	}
 	create(u.t, u.api.Stores(), store)
