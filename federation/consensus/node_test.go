@@ -27,7 +27,7 @@ func TestAcknowledgedWritesSurviveTheLeader(t *testing.T) {
 			t.Errorf("k%d = %q at the new leader, want %q", i, got, want)
 		}
 	}
-	n, index := c.put("after", "1")
+	_, index := c.put("after", "1")
 
 	// The old leader comes back as a follower and catches up.
 	c.start(l)
