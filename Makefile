@@ -36,7 +36,7 @@ test: check-go ## every test
 # and crash it (golang/go#78156). So packages with bubbles run on one thread there; the order of events is judged all the same.
 race: check-go ## every test under the race detector; needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "a C compiler is missing: the race detector needs one (set CC, or install gcc)." >&2; exit 1; }
-	@$(eval BUBBLES := $(shell $(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}' ./...))
+	@$(eval BUBBLES := $(shell $(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}} {{end}}{{end}}{{range .XTestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}} {{end}}{{end}}' ./...))
 	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(filter-out $(BUBBLES),$(shell $(GO) list ./...))
 	@CGO_ENABLED=1 $(GO) test -race -cpu 1 $(TESTFLAGS) $(BUBBLES)
 
