@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +18,7 @@ import (
 	"pentad.dev/pentad/federation/feed/feedpb"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/federation/model/modelpb"
+	"pentad.dev/pentad/process/loopback"
 )
 
 const (
@@ -40,7 +38,6 @@ type holder struct {
 	t       testing.TB
 	set     *feed.Set
 	peer    feed.Peer
-	port    int
 	stopped func()
 }
 
@@ -48,13 +45,13 @@ func newHolder(t testing.TB, name string) *holder {
 	t.Helper()
 	set, err := feed.OpenSet("", feed.Options{})
 	check(t, err)
-	h := &holder{t: t, set: set, peer: feed.Peer{Name: name}}
+	h := &holder{t: t, set: set, peer: feed.Peer{Name: name, Address: loopback.Address(t)}}
 	h.start()
 	t.Cleanup(func() { h.stopped() })
 	return h
 }
 
-// start serves, on the port that it had before if there is one, with what the set holds.
+// start serves what the set holds, at the same address each time.
 func (h *holder) start() {
 	h.t.Helper()
 	allow := func(context.Context, feed.ID) error { return nil }
@@ -62,8 +59,7 @@ func (h *holder) start() {
 		Set: h.set, Authorize: allow, AuthorizeRead: allow, Heartbeat: 50 * time.Millisecond, Validator: validator,
 	})
 	check(h.t, err)
-	listener, port := listen(h.t, h.port)
-	h.port, h.peer.Address = port, listener.Addr().String()
+	listener := loopback.Listen(h.t, h.peer.Address)
 	server := grpc.NewServer(feed.ServerOptions()...)
 	feedpb.RegisterFeedsServer(server, service)
 	go server.Serve(listener)
@@ -239,25 +235,3 @@ func check(t testing.TB, errs ...error) {
 }
 
 func says(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
-
-// lastPort counts ports below those that the system gives to callers, so one that a dead server had stays free for its
-// return; each is given once.
-var lastPort = rand.Uint32N(10000)
-
-// listen listens on loopback, at a port or at any.
-func listen(t testing.TB, port int) (net.Listener, int) {
-	t.Helper()
-	for deadline := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
-		at := port
-		if at == 0 {
-			at = 10000 + int(atomic.AddUint32(&lastPort, 1)%10000)
-		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", at))
-		if err == nil {
-			return listener, at
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"pentad.dev/pentad/federation/feed"
 	"pentad.dev/pentad/federation/model"
 	"pentad.dev/pentad/federation/model/modelpb"
+	"pentad.dev/pentad/process/loopback"
 )
 
 // After any sequence of edits of the registry file, deaths of instances, restarts of the agent and of its readers,
@@ -37,7 +38,7 @@ func TestReadersFollowTheRegistry(t *testing.T) {
 			"  check: {type: tcp, interval: 10ms, timeout: 30s}\n  instances:\n"
 		for i, one := range instances {
 			if one.listed || i == 0 {
-				text += fmt.Sprintf("  - {name: i%d, address: 127.0.0.1, ports: {p: %d}}\n", i, one.port)
+				text += fmt.Sprintf("  - {name: i%d, address: 127.0.0.1, ports: {p: %s}}\n", i, one.port())
 			}
 		}
 		check(t, os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path))
@@ -83,7 +84,7 @@ func TestReadersFollowTheRegistry(t *testing.T) {
 				if one.listener != nil {
 					state = modelpb.EndpointState_ENDPOINT_STATE_READY
 				}
-				want = append(want, fmt.Sprintf("%d %s", one.port, state))
+				want = append(want, fmt.Sprintf("%s %s", one.port(), state))
 			}
 		}
 		slices.Sort(want)
@@ -119,26 +120,32 @@ func (h *holder) endpoints() []string {
 	return all
 }
 
-// instance is a TCP server on a port of its own.
+// instance is a TCP server at an address of its own.
 type instance struct {
 	t        testing.TB
 	listed   bool
-	port     int
+	address  string
 	listener net.Listener
 }
 
 func newInstance(t testing.TB) *instance {
-	i := &instance{t: t}
+	i := &instance{t: t, address: loopback.Address(t)}
 	i.up()
 	t.Cleanup(i.kill)
 	return i
+}
+
+func (i *instance) port() string {
+	_, port, err := net.SplitHostPort(i.address)
+	check(i.t, err)
+	return port
 }
 
 func (i *instance) up() {
 	if i.listener != nil {
 		return
 	}
-	i.listener, i.port = listen(i.t, i.port)
+	i.listener = loopback.Listen(i.t, i.address)
 	listener := i.listener
 	go func() {
 		for {

@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // start runs a source over the file until the test ends, or until stop.
@@ -75,19 +75,20 @@ func newFleet(t testing.TB, check string) *fleet {
 // server is a listener that can be killed and brought back on its port.
 type server struct {
 	address string
-	port    int
 	kill    func()
 	health  *health.Server // of a gRPC server
 }
 
-// up starts an instance's TCP server; a name that was there before gets its port back.
+// up starts an instance's TCP server; a name that was there before gets its address back.
 func (f *fleet) up(name string) *server {
 	f.t.Helper()
-	port := 0
+	var address string
 	if old := f.servers[name]; old != nil {
-		port = old.port
+		address = old.address
+	} else {
+		address = loopback.Address(f.t)
 	}
-	listener, port := listen(f.t, port)
+	listener := loopback.Listen(f.t, address)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -97,7 +98,7 @@ func (f *fleet) up(name string) *server {
 			conn.Close()
 		}
 	}()
-	return f.add(name, &server{address: listener.Addr().String(), port: port, kill: func() { listener.Close() }})
+	return f.add(name, &server{address: address, kill: func() { listener.Close() }})
 }
 
 // upGRPC starts an instance's gRPC server with the health service.
@@ -169,25 +170,3 @@ func check(t testing.TB, errs ...error) {
 var quiet = slog.New(slog.DiscardHandler)
 
 func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
-
-// lastPort counts ports below those that the system gives to callers, so one that a dead server had stays free for its
-// return; each is given once.
-var lastPort = rand.Uint32N(10000)
-
-// listen listens on loopback, at a port or at any.
-func listen(t testing.TB, port int) (net.Listener, int) {
-	t.Helper()
-	for deadline := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
-		at := port
-		if at == 0 {
-			at = 20000 + int(atomic.AddUint32(&lastPort, 1)%10000)
-		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", at))
-		if err == nil {
-			return listener, at
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-}

@@ -3,6 +3,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +108,8 @@ func TestARenameOrAnotherCheckInterruptsNobody(t *testing.T) {
 	ported := strings.NewReplacer(
 		"port: 9000}", "port: 9000}, {name: q, port: 1}", "type: tcp", "type: tcp, port: p").Replace(text)
 	for i, name := range []string{"a", "b"} {
-		at := fmt.Sprintf("ports: {p: %d", f.servers[name].port)
+		_, port, _ := net.SplitHostPort(f.servers[name].address)
+		at := "ports: {p: " + port
 		ported = strings.Replace(ported, at, fmt.Sprintf("%s, q: %d", at, i+1), 1)
 	}
 	swapped := strings.NewReplacer("name: a", "name: b", "name: b", "name: x").Replace(text)

@@ -2,38 +2,24 @@ package sample
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/loopback"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// loopback is an address of the loopback network that is this process's own, and at which no connection begins: so
-// nobody else takes a port there, also while nobody listens.
-func loopback() string {
-	pid := os.Getpid()
-	return fmt.Sprintf("127.%d.%d.%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff)
-}
-
-var lastPort atomic.Uint32
-
-// free is an address that nobody else takes.
-func free() string { return fmt.Sprintf("%s:%d", loopback(), 10_000+lastPort.Add(1)%50_000) }
 
 func here() process.Place { return process.Place{Region: "hangzhou", Center: "hz-a"} }
 
 // startServer runs a plain server with an instance of each service until stop is called.
 func startServer(t *testing.T) (cfg ServerConfig, stop func()) {
 	t.Helper()
-	cfg = ServerConfig{Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free()}}
+	cfg = ServerConfig{Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: loopback.Address(t)}}
 	for _, name := range ServiceNames() {
-		cfg.Instances = append(cfg.Instances, Instance{Name: name + "-1", Service: name, Listen: free()})
+		cfg.Instances = append(cfg.Instances, Instance{Name: name + "-1", Service: name, Listen: loopback.Address(t)})
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)

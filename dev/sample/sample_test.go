@@ -21,6 +21,7 @@ import (
 
 	"pentad.dev/pentad/dev/sample/record"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/loopback"
 )
 
 func TestEveryServiceAnswersWithItsOriginAndIsHealthy(t *testing.T) {
@@ -51,7 +52,7 @@ func TestEveryServiceAnswersWithItsOriginAndIsHealthy(t *testing.T) {
 func startLoad(t *testing.T, server ServerConfig, rate float64) (load *Load, records string, stop func()) {
 	t.Helper()
 	cfg := LoadConfig{
-		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free()}, Services: ServiceNames(), Rate: rate,
+		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: loopback.Address(t)}, Services: ServiceNames(), Rate: rate,
 		Records: t.TempDir(), Deadline: &metav1.Duration{Duration: patience},
 	}
 	if err := cfg.Validate(); err != nil {
@@ -204,7 +205,7 @@ func TestABusyAddressIsAUsageErrorAndNothingIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	admin := free()
+	admin := loopback.Address(t)
 	cfg := ServerConfig{
 		Name:      "s",
 		Place:     here(),

@@ -17,6 +17,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/unitization/guard"
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
@@ -71,7 +72,7 @@ func (w *world) issue(role identity.Role, name string) identity.Files {
 		Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt"),
 	}
 	id := identity.ID{TrustDomain: "pentad.test", Role: role, Name: name}
-	err := w.authority.Issue(ca.Request{ID: id, Hosts: []string{loopback()}, Validity: time.Hour}, files)
+	err := w.authority.Issue(ca.Request{ID: id, Hosts: []string{"127.0.0.1"}, Validity: time.Hour}, files)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func (w *world) serve(name string, role identity.Role, identityName string) Peer
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	address := free()
+	address := loopback.Address(w.t)
 	listeners, err := process.Listen(map[string]string{"grpc": address})
 	if err != nil {
 		w.t.Fatal(err)
@@ -185,20 +186,20 @@ func (w *world) startUnits() (ServerConfig, func()) {
 
 func (w *world) units() (ServerConfig, *Server) {
 	w.t.Helper()
-	dir, ledgerAddress := w.t.TempDir(), free()
+	dir, ledgerAddress := w.t.TempDir(), loopback.Address(w.t)
 	cfg := ServerConfig{
-		Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: free()}, Cluster: "hz-a-vm",
+		Name: "sample-hz-a", Place: here(), Listen: Listen{Admin: loopback.Address(w.t)}, Cluster: "hz-a-vm",
 		Records: filepath.Join(dir, "records"), Relays: []Peer{w.relay}, Agents: []Peer{w.agent},
 		Stores: []StoreConfig{{Name: someStore, Members: []Member{{Name: "hz-a", GRPC: ledgerAddress}}}},
 		Ledgers: []Ledger{{
-			Store: someStore, Dir: filepath.Join(dir, "ledger"), GRPC: ledgerAddress, Webhook: free(),
+			Store: someStore, Dir: filepath.Join(dir, "ledger"), GRPC: ledgerAddress, Webhook: loopback.Address(w.t),
 			Certificates: w.issue(identity.RoleWorkload, "store/"+someStore+".hz-a"),
 		}},
 	}
 	for _, unit := range []string{"rz01", "rz02"} {
 		cell := unit + ".hz-a"
 		cfg.Instances = append(cfg.Instances, Instance{
-			Name: "orders-" + unit, Service: "orders", Listen: free(), Unit: unit, Cell: cell, Store: someStore,
+			Name: "orders-" + unit, Service: "orders", Listen: loopback.Address(w.t), Unit: unit, Cell: cell, Store: someStore,
 			Certificates: w.issue(identity.RoleWorkload, "cell/"+cell),
 		})
 	}
@@ -216,7 +217,7 @@ func (w *world) units() (ServerConfig, *Server) {
 func (w *world) writer(server ServerConfig) (records string, load *Load) {
 	w.t.Helper()
 	cfg := LoadConfig{
-		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: free()}, Services: []string{"orders"}, Rate: 20,
+		Name: "load-hz-a", Place: here(), Listen: Listen{Admin: loopback.Address(w.t)}, Services: []string{"orders"}, Rate: 20,
 		Records: w.t.TempDir(), Deadline: &metav1.Duration{Duration: 3 * time.Second}, Relays: []Peer{w.relay},
 		Writes:       []Writes{{Service: "orders", Unitization: "users", Shards: 10, Header: userHeader, Rate: 5}},
 		Certificates: w.issue(identity.RoleWorkload, "load-hz-a"),

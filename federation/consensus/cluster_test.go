@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // member is one node of a test's cluster, through all its lives.
@@ -65,7 +67,7 @@ func newClusterOf(t testing.TB, n, founders int, adjust func(i int, c *Config)) 
 	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
 	var listeners []net.Listener
 	for i := range n {
-		l := listen(t)
+		l := loopback.Listen(t, loopback.Address(t))
 		m := &member{id: fmt.Sprintf("n%d", i+1), address: l.Addr().String(), fs: newMemFS(), dir: "data"}
 		m.adjust = func(cfg *Config) {
 			if adjust != nil {
@@ -120,7 +122,7 @@ func (c *cluster) found(members []*member) {
 
 func (c *cluster) start(m *member) {
 	c.t.Helper()
-	c.startOn(m, listenAt(c.t, m.address))
+	c.startOn(m, loopback.Listen(c.t, m.address))
 }
 
 func (c *cluster) config(m *member, l net.Listener) Config {

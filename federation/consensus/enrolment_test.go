@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // content returns what a power cut now would leave.
@@ -170,7 +172,7 @@ func TestBootstrapWhileRunning(t *testing.T) {
 	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
 	for i := range 3 {
 		m := &member{id: fmt.Sprint("n", i+1), fs: newMemFS(), dir: "data", adjust: func(*Config) {}}
-		l := listen(t)
+		l := loopback.Listen(t, loopback.Address(t))
 		m.address = l.Addr().String()
 		c.members = append(c.members, m)
 		c.voters = append(c.voters, Member{ID: m.id, Address: m.address})
@@ -237,7 +239,7 @@ func FuzzEnrolment(f *testing.F) {
 // An enrolment that the disk did not take is an error at once, while the node runs and when it has ended itself.
 func TestAnEnrolmentThatFailsIsSaid(t *testing.T) {
 	c := newCluster(t, 1, nil)
-	l := listen(t)
+	l := loopback.Listen(t, loopback.Address(t))
 	m := &member{id: "late", address: l.Addr().String(), fs: newMemFS(), dir: "data", adjust: func(*Config) {}}
 	c.members = append(c.members, m)
 	c.startOn(m, l)

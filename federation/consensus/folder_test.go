@@ -17,12 +17,14 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // soloConfig is that of a voter that is alone, on real files.
 func soloConfig(t *testing.T, dir string) Config {
 	t.Helper()
-	l := listen(t)
+	l := loopback.Listen(t, loopback.Address(t))
 	t.Cleanup(func() { l.Close() })
 	server, client := newAuthority(t).issue(t, "n1")
 	return Config{ID: "n1", Dir: dir, Listener: l, ServerTLS: server, ClientTLS: client, Machine: newRegisters(),
@@ -142,7 +144,7 @@ func TestRealFiles(t *testing.T) {
 		machine := newRegisters()
 		cfg.Machine = machine
 		if life > 0 {
-			cfg.Listener = listenAt(t, cfg.Voters[0].Address)
+			cfg.Listener = loopback.Listen(t, cfg.Voters[0].Address)
 		}
 		n, err := New(cfg)
 		if err != nil {

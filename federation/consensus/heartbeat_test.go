@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // twoLeadersInATerm stops n1 between winning term t and taking office, and has n2 send it a heartbeat of term t+1, in
@@ -21,7 +23,7 @@ func twoLeadersInATerm(t *testing.T, p plants) error {
 	var listeners []net.Listener
 	var voters []Member
 	for i := range 3 {
-		l := listen(t)
+		l := loopback.Listen(t, loopback.Address(t))
 		listeners = append(listeners, l)
 		voters = append(voters, Member{ID: fmt.Sprint("n", i+1), Address: l.Addr().String()})
 	}

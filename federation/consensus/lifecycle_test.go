@@ -15,6 +15,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // An entry that cannot be applied ends the process: it must not be skipped, nor anything be applied behind it.
@@ -201,7 +203,7 @@ func noneLeft(t *testing.T, before int) {
 func TestADiskThatFailsBeforeRaftStarts(t *testing.T) {
 	c := &cluster{t: t, ca: newAuthority(t), links: &links{}}
 	m := &member{id: "n1", address: "127.0.0.1:1", fs: newMemFS(), dir: "data", adjust: func(*Config) {}}
-	c.open(m, listen(t))
+	c.open(m, loopback.Listen(t, loopback.Address(t)))
 	c.found([]*member{m})
 	m.fs.(*memFS).setHook(func(op, name string) error {
 		if op == "sync" {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 func TestWhoAnswersWhom(t *testing.T) {
@@ -126,7 +128,7 @@ func strangerAtOurAddress(t *testing.T, p plants) error {
 	theirs.members, theirs.voters = []*member{stranger}, []Member{{ID: stranger.id, Address: stranger.address}}
 	ours.silent(gone)
 	begun := time.Now()
-	theirs.open(stranger, listenAt(t, gone.address))
+	theirs.open(stranger, loopback.Listen(t, gone.address))
 	theirs.found(theirs.members)
 	theirs.run(stranger)
 	defer theirs.drop()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // seedOf writes the state of a machine that holds those values.
@@ -29,7 +31,7 @@ func TestSeedBecomesACluster(t *testing.T) {
 	t.Cleanup(c.drop)
 	big := strings.Repeat("x", 1<<20)
 	for i := range 3 {
-		l := listen(t)
+		l := loopback.Listen(t, loopback.Address(t))
 		m := &member{id: fmt.Sprint("n", i+1), address: l.Addr().String(), fs: newMemFS(), dir: "data", adjust: func(*Config) {}}
 		c.members = append(c.members, m)
 		c.voters = append(c.voters, Member{ID: m.id, Address: m.address})

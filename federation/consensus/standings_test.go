@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pentad.dev/pentad/process/loopback"
 )
 
 // tell tells every running member with which folders the others belong to the cluster.
@@ -22,7 +24,7 @@ func (c *cluster) anew(m *member) (folders map[string]string) {
 	c.silent(m)
 	c.remove(m)
 	m.fs = newMemFS()
-	c.open(m, listenAt(c.t, m.address))
+	c.open(m, loopback.Listen(c.t, m.address))
 	folders = map[string]string{}
 	for _, x := range c.members {
 		folders[x.id] = x.node.Folder().ID

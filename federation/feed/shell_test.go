@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"pentad.dev/pentad/federation/feed/feedpb"
+	"pentad.dev/pentad/process/loopback"
 )
 
 // server is a Set served over loopback that a test can kill and start again.
@@ -26,32 +26,11 @@ type server struct {
 	wg      sync.WaitGroup
 }
 
-// reserved is an address that nobody else is given while the test runs, also while no server of the test listens there:
-// a socket is bound to it that never listens.
-func reserved(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	err = errors.Join(
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1), // as listeners have it: they may share it
-		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
-	)
-	at, unnamed := syscall.Getsockname(fd)
-	bound, ok := at.(*syscall.SockaddrInet4)
-	if err := errors.Join(err, unnamed); err != nil || !ok {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", bound.Port)
-}
-
 func startServer(t *testing.T, set *Set, addr string, changes ...func(*ServiceConfig)) *server {
 	t.Helper()
 	s := &server{t: t, set: set, addr: addr}
 	if addr == "127.0.0.1:0" { // may be asked for again
-		s.addr = reserved(t)
+		s.addr = loopback.Address(t)
 	}
 	lis, err := net.Listen("tcp", s.addr)
 	if err != nil {

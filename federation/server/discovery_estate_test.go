@@ -23,6 +23,7 @@ import (
 	"pentad.dev/pentad/crds/v1alpha1"
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/loopback"
 	xdsrelay "pentad.dev/pentad/xds-relay"
 	"pentad.dev/pentad/xds-relay/render"
 )
@@ -96,11 +97,11 @@ func (s *shop) newPlant(center string) *plant {
 	name := cluster(center) + "/one"
 	p.relay = xdsrelay.Config{
 		Name: "one", Cluster: cluster(center), Place: place, DataDir: s.t.TempDir(),
-		Listen:       xdsrelay.Listen{GRPC: freePort(s.t), Admin: freePort(s.t)},
+		Listen:       xdsrelay.Listen{GRPC: loopback.Address(s.t), Admin: loopback.Address(s.t)},
 		Certificates: issue(s.t, s.authority, identity.ID{TrustDomain: trustDomain, Role: identity.RoleRelay, Name: name}),
 	}
 	p.agent = agents.Config{
-		Cluster: cluster(center), Place: place, DataDir: s.t.TempDir(), Listen: agents.Listen{Admin: freePort(s.t)},
+		Cluster: cluster(center), Place: place, DataDir: s.t.TempDir(), Listen: agents.Listen{Admin: loopback.Address(s.t)},
 		Certificates: issue(s.t, s.authority, identity.ID{TrustDomain: trustDomain, Role: identity.RoleAgent, Name: cluster(center)}),
 		Sources:      []agents.Source{{Name: "static", Type: agents.SourceFile, Path: p.registry}},
 		Relays:       []agents.Relay{{Name: "one", GRPC: p.relay.Listen.GRPC}},
@@ -155,7 +156,7 @@ func (p *plant) start(what string, run func(context.Context) error) (stop func()
 func (p *plant) startAgent() {
 	p.t.Helper()
 	environment.RLock()
-	agent, err := bound(func() (*agents.Process, error) { return agents.New(p.agent, p.log.With("agent", p.center)) })
+	agent, err := agents.New(p.agent, p.log.With("agent", p.center))
 	environment.RUnlock()
 	check(p.t, err)
 	p.stopAgent = p.start("agent", agent.Run)
@@ -164,7 +165,7 @@ func (p *plant) startAgent() {
 func (p *plant) startRelay() {
 	p.t.Helper()
 	environment.RLock()
-	relay, err := bound(func() (*xdsrelay.Relay, error) { return xdsrelay.New(p.relay, p.log.With("relay", p.center)) })
+	relay, err := xdsrelay.New(p.relay, p.log.With("relay", p.center))
 	environment.RUnlock()
 	check(p.t, err)
 	p.stopRelay = p.start("relay", relay.Run)

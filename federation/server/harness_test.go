@@ -2,16 +2,11 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +17,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/federation/identity/ca"
 	"pentad.dev/pentad/process"
+	"pentad.dev/pentad/process/loopback"
 )
 
 const trustDomain = "pentad.test"
@@ -85,7 +81,7 @@ func (e *estate) lay(i int) Config {
 	name := fmt.Sprintf("s%d", i+1)
 	config := Config{
 		Name: name, Place: process.Place{Region: fmt.Sprintf("r%d", i/2+1), Center: name}, DataDir: e.t.TempDir(),
-		Listen:          Listen{Raft: freePort(e.t), GRPC: freePort(e.t), API: freePort(e.t), Admin: freePort(e.t)},
+		Listen:          Listen{Raft: loopback.Address(e.t), GRPC: loopback.Address(e.t), API: loopback.Address(e.t), Admin: loopback.Address(e.t)},
 		ElectionTimeout: e.election,
 		adjust:          e.adjust(name, true), // else each test of permits takes many seconds
 	}
@@ -118,10 +114,7 @@ func (e *estate) start(i int) {
 	e.t.Helper()
 	environment.RLock()
 	began := time.Now()
-	s, err := bound(func() (*Server, error) {
-		began = time.Now()
-		return New(e.configs[i], e.log.With("server", e.configs[i].Name))
-	})
+	s, err := New(e.configs[i], e.log.With("server", e.configs[i].Name))
 	started(time.Since(began))
 	environment.RUnlock()
 	if err != nil {
@@ -199,46 +192,6 @@ func issue(t *testing.T, authority *ca.Authority, id identity.ID, organizations 
 		t.Fatal(err)
 	}
 	return files
-}
-
-// nextPort is where freePort looks next; tests in other processes begin elsewhere.
-var nextPort = func() *atomic.Uint32 {
-	next := &atomic.Uint32{}
-	next.Store(rand.Uint32N(1 << 20))
-	return next
-}()
-
-// freePort is one that nobody listens on, below those that the kernel gives to outgoing connections: one of these could
-// be taken before, or between, the servers that are told to listen there. It is given once.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 15000+nextPort.Add(1)%17000)
-		if listener, err := net.Listen("tcp", address); err == nil {
-			defer listener.Close()
-			return address
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
-// bound makes something that listens. Tests of other packages may have taken its port meanwhile, and give it back.
-func bound[T any](make func() (T, error)) (T, error) {
-	made, err := make()
-	for deadline := time.Now().Add(patient); taken(err) && time.Now().Before(deadline); made, err = make() {
-		time.Sleep(100 * time.Millisecond)
-	}
-	return made, err
-}
-
-// taken says that a port is. The parts that listen do not all wrap what the system says.
-func taken(err error) bool {
-	return err != nil && (errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), "can't be bound"))
-}
-
-func listen(address string) (net.Listener, error) {
-	return bound(func() (net.Listener, error) { return net.Listen("tcp", address) })
 }
 
 // journal keeps the last lines of everybody's log, for a test that fails.

@@ -16,6 +16,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
 	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/switchover"
 )
@@ -72,7 +73,7 @@ func newUnits(t *testing.T, servers int, options unitsOptions) *units {
 		s := &site{units: u, center: name, log: u.log.With("at", name), ports: map[string]string{}}
 		u.sites[name] = s
 		for _, what := range []string{"relay", "agent", "admin", "ledger", "webhook"} {
-			s.ports[what] = freePort(t)
+			s.ports[what] = loopback.Address(t)
 			u.network.Places[s.ports[what]] = process.Place{Region: regions[name], Center: name}
 		}
 	}

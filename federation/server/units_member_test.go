@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/unitization/fence"
 	"pentad.dev/pentad/unitization/fence/webhook"
 )
@@ -39,8 +40,7 @@ func newMember(t *testing.T, address, store, name string, primary bool) *member 
 	if primary {
 		m.become(fence.State{Open: true, Primary: true, Position: fence.Position{Index: 1}})
 	}
-	listener, err := listen(address)
-	check(t, err)
+	listener := loopback.Listen(t, address)
 	obey := m.handler()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"pentad.dev/pentad/federation/identity"
 	"pentad.dev/pentad/process"
 	"pentad.dev/pentad/process/cut"
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/unitization/guard"
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
@@ -153,8 +154,7 @@ func (s *site) startRelay() {
 		Rules: func() (*permitpb.RulesResponse, <-chan struct{}) { return &permitpb.RulesResponse{}, rules }, Log: s.log,
 	})
 	check(s.t, err)
-	listener, err := listen(s.ports["relay"])
-	check(s.t, err)
+	listener := loopback.Listen(s.t, s.ports["relay"])
 	server := grpc.NewServer(stream.ServerOptions()...)
 	permitpb.RegisterPermitsServer(server, service)
 	s.relay = r
@@ -199,7 +199,7 @@ func (s *site) startAgent() {
 	}
 	environment.Lock()
 	check(s.t, os.Setenv(cut.Env, s.cutFile))
-	agent, err := bound(func() (*agents.Process, error) { return agents.New(config, s.log) })
+	agent, err := agents.New(config, s.log)
 	check(s.t, errors.Join(err, os.Unsetenv(cut.Env)))
 	environment.Unlock()
 	s.stops = append(s.stops, s.runs("agent "+s.center, agent.Run))
@@ -218,11 +218,8 @@ func (s *site) startLedger() {
 			config.Peers = append(config.Peers, ledger.Peer{Member: other, Address: s.sites[other].ports["ledger"]})
 		}
 	}
-	var err error
-	config.Listener, err = listen(s.ports["ledger"])
-	check(s.t, err)
-	config.WebhookListener, err = listen(s.ports["webhook"])
-	check(s.t, err)
+	config.Listener = loopback.Listen(s.t, s.ports["ledger"])
+	config.WebhookListener = loopback.Listen(s.t, s.ports["webhook"])
 	m, err := ledger.New(config)
 	check(s.t, err)
 	s.stops = append(s.stops, s.runs("ledger "+s.center, m.Run))

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/xds-relay/bootstrap/ipv4"
 	"pentad.dev/pentad/xds-relay/render"
 )
@@ -72,9 +73,7 @@ func failOver(t testing.TB, f faults, prepare ...func(*Server)) *moved {
 	}
 	m.ahead = startRelay(t, content(ownedRoute(7, "svc", "new", "old")), "", owners(f))
 	// It listens later: gRPC tries the second address, too, when the first is slow (gRFC A61).
-	reserved := listen(t, "")
-	address := reserved.Addr().String()
-	_ = reserved.Close()
+	address := loopback.Address(t)
 	m.conn = client(t, "svc", "ipv4:"+m.ahead.address+","+address)
 	becomes(t, m.conn, "two")
 	waitFor(t, func() bool { return strings.HasPrefix(acked(m.ahead, svcClient, RouteType), "7.") })

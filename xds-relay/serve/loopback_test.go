@@ -3,13 +3,9 @@ package serve
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"pentad.dev/pentad/federation/feed"
+	"pentad.dev/pentad/process/loopback"
 )
 
 // testRelay is a server on loopback.
@@ -96,8 +93,11 @@ func startRelayWith(
 	for _, p := range prepare {
 		p(r.server)
 	}
-	lis := listen(t, address)
-	r.address = lis.Addr().String()
+	if address == "" {
+		address = loopback.Address(t)
+	}
+	r.address = address
+	lis := loopback.Listen(t, address)
 	r.grpc = grpc.NewServer(options...)
 	r.server.Register(r.grpc)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -115,28 +115,6 @@ func startRelayWith(
 	})
 	t.Cleanup(r.stop)
 	return r
-}
-
-// ports are below those that the system gives to callers, so one that a relay had stays free for its return; each is
-// given once, so that nobody comes to another relay in its place.
-var ports = rand.Uint32N(2500)
-
-// listen listens at address, "" for any.
-func listen(t testing.TB, address string) net.Listener {
-	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		at := address
-		if at == "" {
-			at = fmt.Sprintf("127.0.0.1:%d", 30000+atomic.AddUint32(&ports, 1)%2500)
-		}
-		lis, err := net.Listen("tcp", at)
-		if err == nil {
-			return lis
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
 }
 
 func newLog(t testing.TB, changes ...feed.Change) *feed.Log {

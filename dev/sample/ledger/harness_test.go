@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"pentad.dev/pentad/dev/sample/ledger/ledgerpb"
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/unitization/fence/webhook"
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
@@ -60,7 +60,7 @@ func newEstate(t testing.TB) *estate {
 		permits: &permitpb.StorePermit{Store: simStore, Primary: "hz"},
 	}
 	for _, name := range simNames {
-		r := &running{name: name, address: free(), orders: free()}
+		r := &running{name: name, address: loopback.Address(t), orders: loopback.Address(t)}
 		e.serveAgent(r)
 		driver, err := webhook.New(webhook.Config{URL: "http://" + r.orders})
 		check(t, err)
@@ -80,15 +80,6 @@ func newEstate(t testing.TB) *estate {
 	return e
 }
 
-var lastPort atomic.Uint32
-
-// free is an address that nobody else takes, also while nobody listens there: of the loopback network's addresses each
-// process has one of its own, and no connection begins at it.
-func free() string {
-	pid := os.Getpid()
-	return fmt.Sprintf("127.%d.%d.%d:%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff, 10_000+lastPort.Add(1)%50_000)
-}
-
 func (e *estate) peers(but string) (peers []Peer) {
 	for _, name := range simNames {
 		if name != but {
@@ -101,15 +92,10 @@ func (e *estate) peers(but string) (peers []Peer) {
 func (e *estate) start(name string) {
 	e.t.Helper()
 	r := e.members[name]
-	listen := func(address string) net.Listener {
-		l, err := net.Listen("tcp", address)
-		check(e.t, err)
-		return l
-	}
 	var err error
 	r.member, err = New(Config{
-		Store: simStore, Member: name, Dir: filepath.Join(e.dir, name), Listener: listen(r.address),
-		WebhookListener: listen(r.orders), Peers: e.peers(name), Agents: []stream.Peer{r.agent}, Dial: e.dialer(r),
+		Store: simStore, Member: name, Dir: filepath.Join(e.dir, name), Listener: loopback.Listen(e.t, r.address),
+		WebhookListener: loopback.Listen(e.t, r.orders), Peers: e.peers(name), Agents: []stream.Peer{r.agent}, Dial: e.dialer(r),
 	})
 	check(e.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

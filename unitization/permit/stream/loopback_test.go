@@ -7,13 +7,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"math/big"
-	"net"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"pentad.dev/pentad/process/loopback"
 	"pentad.dev/pentad/unitization/permit"
 	"pentad.dev/pentad/unitization/permit/permitpb"
 )
@@ -32,19 +32,14 @@ func certified(t *testing.T) (server, client *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{mine}}, &tls.Config{RootCAs: pool, ServerName: "pentad"}
 }
 
-// listen serves at a port of this machine. One that it had before may be another process's for a while.
-func listen(t *testing.T, address string, conf *tls.Config, p permitpb.PermitsServer) (bound string, kill func()) {
-	var l net.Listener
-	eventually(t, "the port is free", patient, func() (is bool) {
-		var err error
-		l, err = net.Listen("tcp", address)
-		return err == nil
-	})
+// listen serves at an address of loopback's.
+func listen(t *testing.T, address string, conf *tls.Config, p permitpb.PermitsServer) (kill func()) {
+	l := loopback.Listen(t, address)
 	server := grpc.NewServer(append(ServerOptions(), grpc.Creds(credentials.NewTLS(conf)))...)
 	permitpb.RegisterPermitsServer(server, p)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
-	return l.Addr().String(), server.Stop
+	return server.Stop
 }
 
 // patient is how long what takes moments may take on a machine that does much else.
@@ -56,9 +51,10 @@ func TestOverLoopbackWithTLS(t *testing.T) {
 	a := newAuthority()
 	root := must(NewRoot(RootConfig{Authority: a}))
 	t.Cleanup(running(root.Run))
-	above, _ := listen(t, "127.0.0.1:0", serverTLS, must(NewServer(ServerConfig{Grantor: root, Authorize: anyone})))
+	above, at := loopback.Address(t), loopback.Address(t)
+	listen(t, above, serverTLS, must(NewServer(ServerConfig{Grantor: root, Authorize: anyone})))
 
-	relay := func(address, session string) (bound string, kill func()) {
+	relay := func(session string) (kill func()) {
 		clock := permit.SystemClock()
 		hop := must(permit.NewHop(permit.HopConfig{
 			Holder: permitpb.Holder_HOLDER_RELAY, Center: "hz-a", Clock: clock,
@@ -68,10 +64,10 @@ func TestOverLoopbackWithTLS(t *testing.T) {
 		}))
 		stop := running(client.Run)
 		t.Cleanup(stop)
-		bound, down := listen(t, address, serverTLS, must(NewServer(ServerConfig{Grantor: hop, Authorize: anyone})))
-		return bound, func() { down(); stop() }
+		down := listen(t, at, serverTLS, must(NewServer(ServerConfig{Grantor: hop, Authorize: anyone})))
+		return func() { down(); stop() }
 	}
-	at, kill := relay("127.0.0.1:0", "s1")
+	kill := relay("s1")
 
 	g := &guard{clock: permit.SystemClock(), since: map[uint32]uint64{}, frozen: make(chan struct{}, 64)}
 	g.client = must(NewClient(ClientConfig{
@@ -82,7 +78,7 @@ func TestOverLoopbackWithTLS(t *testing.T) {
 	eventually(t, "a permit", patient, g.open)
 	kill()
 	eventually(t, "the guard notices", patient, func() bool { return g.client.Status().Peer == "" })
-	relay(at, "s2")
+	relay("s2")
 	eventually(t, "a permit by the next relay", patient, func() bool {
 		return g.open() && g.client.Status().Peer == "relay"
 	})
